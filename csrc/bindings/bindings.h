@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The only place that knows Python: arrays in and out, and Status to ValueError.
+#ifndef AIO_CSRC_BINDINGS_BINDINGS_H_
+#define AIO_CSRC_BINDINGS_BINDINGS_H_
+
+#include <pybind11/pybind11.h>
+
+#include "csrc/base/isa.h"
+#include "csrc/base/status.h"
+#include "csrc/executor/graph.h"
+
+namespace aio {
+
+void bind_machine(pybind11::module_& module);
+void bind_graph(pybind11::module_& module);
+void bind_executor(pybind11::module_& module);
+
+inline void raise_if_error(const Status& status) {
+  if (!status.is_ok()) throw pybind11::value_error(status.message());
+}
+
+// The ISA a caller named, or AIO_FORCE_ISA, or the best one here; ValueError for a name that won't
+// do.
+inline Isa isa_or_raise(const std::string& requested) {
+  Isa isa = Isa::kScalar;
+  raise_if_error(choose_isa(requested, detect_isa(), &isa));
+  return isa;
+}
+
+// (C, H, W), or (features,) for a flat value.
+inline pybind11::tuple shape_tuple(const Shape& shape) {
+  if (shape.flat) return pybind11::make_tuple(shape.size());
+  return pybind11::make_tuple(shape.channels, shape.height, shape.width);
+}
+
+}  // namespace aio
+
+#endif  // AIO_CSRC_BINDINGS_BINDINGS_H_

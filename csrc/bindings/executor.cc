@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "csrc/executor/executor.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "csrc/bindings/bindings.h"
+
+namespace py = pybind11;
+
+namespace aio {
+namespace {
+
+using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+std::unique_ptr<Executor> create(const Graph& graph, int threads,
+                                 const std::optional<std::string>& isa) {
+  std::unique_ptr<Executor> executor;
+  const Isa chosen = isa_or_raise(isa.value_or(""));
+  py::gil_scoped_release release;
+  const Status status = Executor::create(graph, threads, chosen, &executor);
+  py::gil_scoped_acquire acquire;
+  raise_if_error(status);
+  return executor;
+}
+
+void check_input(const Shape& expected, const FloatArray& x) {
+  if (x.ndim() == 4 && x.shape(1) == expected.channels && x.shape(2) == expected.height &&
+      x.shape(3) == expected.width) {
+    return;
+  }
+  std::string got;
+  for (py::ssize_t i = 0; i < x.ndim(); ++i) got += (i ? ", " : "") + std::to_string(x.shape(i));
+  throw py::value_error("input has shape (" + got + "), expected (N, " +
+                        std::to_string(expected.channels) + ", " + std::to_string(expected.height) +
+                        ", " + std::to_string(expected.width) + ")");
+}
+
+py::list run(Executor& executor, const FloatArray& x) {
+  check_input(executor.input_shape(), x);
+  py::list results;
+  std::vector<float*> outputs;
+  for (const Shape& shape : executor.output_shapes()) {
+    std::vector<py::ssize_t> dims = {x.shape(0)};
+    if (shape.flat) {
+      dims.push_back(static_cast<py::ssize_t>(shape.size()));
+    } else {
+      dims.insert(dims.end(), {shape.channels, shape.height, shape.width});
+    }
+    py::array_t<float> result(dims);
+    outputs.push_back(result.mutable_data());
+    results.append(std::move(result));
+  }
+  const float* input = x.data();
+  const int64_t batch = x.shape(0);
+  py::gil_scoped_release release;
+  executor.run(input, batch, outputs.data());
+  py::gil_scoped_acquire acquire;
+  return results;
+}
+
+py::list layers(const Executor& executor) {
+  py::list list;
+  for (const LayerInfo& info : executor.layers()) {
+    py::dict layer;
+    layer["name"] = info.name;
+    layer["op"] = info.op;
+    layer["kernel"] = info.kernel;
+    layer["output_shape"] = shape_tuple(info.output_shape);
+    layer["sparse"] = info.sparse;
+    layer["macs"] = info.macs;
+    layer["nonzero_weights"] = info.nonzero_weights;
+    layer["prunable_weights"] = info.prunable_weights;
+    list.append(layer);
+  }
+  return list;
+}
+
+}  // namespace
+
+void bind_executor(py::module_& module) {
+  const auto no_gil = py::call_guard<py::gil_scoped_release>();
+  py::class_<Executor>(module, "Executor")
+      .def(py::init(&create), py::arg("graph"), py::kw_only(), py::arg("threads") = 1,
+           py::arg("isa") = py::none())
+      .def("run", run, py::arg("x"))
+      .def(
+          "set_level", [](Executor& self, int level) { raise_if_error(self.set_level(level)); },
+          py::arg("level"))
+      .def(
+          "set_layer_levels",
+          [](Executor& self, const std::vector<int>& levels) {
+            std::optional<Status> status;
+            {
+              py::gil_scoped_release release;  // waits for a run in progress
+              status = self.set_layer_levels(levels);
+            }
+            raise_if_error(*status);
+          },
+          py::arg("levels"))
+      .def("set_profiling", &Executor::set_profiling, py::arg("enabled"))
+      .def("layer_ns", &Executor::layer_ns, no_gil)
+      .def("layers", layers)
+      .def_property_readonly("isa", [](const Executor& self) { return isa_name(self.isa()); })
+      .def_property_readonly("threads", &Executor::threads)
+      .def_property_readonly("levels", &Executor::levels)
+      .def_property_readonly("weight_bytes", &Executor::weight_bytes)
+      .def_property_readonly("arena_bytes", &Executor::arena_bytes);
+}
+
+}  // namespace aio

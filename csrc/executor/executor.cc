@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "csrc/executor/executor.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <utility>
+
+namespace aio {
+namespace {
+
+std::unique_ptr<Step> make_step(const Graph& graph, const Plan& plan, const PlannedStep& planned,
+                                Isa isa) {
+  switch (graph.nodes()[static_cast<size_t>(planned.node)].op) {
+    case Op::kConv2d:
+      return make_conv_step(graph, plan, planned, isa);
+    case Op::kLinear:
+      return make_linear_step(graph, plan, planned, isa);
+    case Op::kMaxPool2d:
+    case Op::kAvgPool2d:
+      return make_pool_step(graph, plan, planned);
+    case Op::kAdd:
+    case Op::kActivation:
+    case Op::kInput:
+    case Op::kFlatten:
+      break;
+  }
+  return make_elementwise_step(graph, plan, planned);
+}
+
+Status check_level(int level, int levels) {
+  if (level >= 0 && level < levels) return Status::ok();
+  return Status::error("level " + std::to_string(level) +
+                       " does not exist; the model has levels 0 to " + std::to_string(levels - 1));
+}
+
+int find_input(const Graph& graph) {
+  const auto found = std::find_if(graph.nodes().begin(), graph.nodes().end(),
+                                  [](const Node& node) { return node.op == Op::kInput; });
+  return static_cast<int>(found - graph.nodes().begin());
+}
+
+}  // namespace
+
+void zero_halo(const BufferLayout& buffer, float* arena) {
+  float* begin = arena + buffer.arena_offset;
+  float* image = arena + buffer.origin();
+  const ptrdiff_t width = buffer.width * buffer.col();
+  const ptrdiff_t gap = buffer.row() - width;  // right halo of one row and left halo of the next
+  if (gap == 0 && buffer.halo_top == 0 && buffer.halo_bottom == 0) return;
+  std::fill(begin, image, 0.0f);
+  for (int y = 0; y + 1 < buffer.height; ++y) {
+    float* edge = image + y * buffer.row() + width;
+    std::fill(edge, edge + gap, 0.0f);
+  }
+  std::fill(image + (buffer.height - 1) * buffer.row() + width, begin + buffer.size, 0.0f);
+}
+
+Status Executor::create(const Graph& graph, int threads, Isa isa,
+                        std::unique_ptr<Executor>* executor) {
+  constexpr int kMaxThreads = 1024;
+  if (threads < 1 || threads > kMaxThreads) {
+    return Status::error("threads=" + std::to_string(threads) + " is outside [1, " +
+                         std::to_string(kMaxThreads) + "]");
+  }
+  Plan plan;
+  AIO_RETURN_IF_ERROR(make_plan(graph, &plan));
+  executor->reset(new Executor(graph, std::move(plan), threads, isa));
+  return Status::ok();
+}
+
+Executor::Executor(const Graph& graph, Plan plan, int threads, Isa isa)
+    : plan_(std::move(plan)),
+      isa_(isa),
+      input_(find_input(graph)),
+      outputs_(graph.outputs()),
+      input_shape_(graph.nodes()[static_cast<size_t>(input_)].shape),
+      arena_(static_cast<size_t>(plan_.arena_size)),
+      pool_(threads) {
+  for (const PlannedStep& planned : plan_.steps) {
+    steps_.push_back(make_step(graph, plan_, planned, isa));
+  }
+  for (const int output : outputs_) {
+    output_shapes_.push_back(graph.nodes()[static_cast<size_t>(output)].shape);
+  }
+  for (int level = 0; level < graph.levels(); ++level) {
+    uniform_.emplace_back(std::max<size_t>(steps_.size(), 1), level);
+  }
+  mixed_.assign(steps_.size(), 0);
+  layer_ns_.assign(steps_.size(), 0);
+  level_of_step_ = uniform_[0].data();
+}
+
+Status Executor::set_level(int level) {
+  AIO_RETURN_IF_ERROR(check_level(level, levels()));
+  level_of_step_.store(uniform_[static_cast<size_t>(level)].data(), std::memory_order_release);
+  return Status::ok();
+}
+
+Status Executor::set_layer_levels(const std::vector<int>& levels) {
+  if (levels.size() != steps_.size()) {
+    return Status::error("got " + std::to_string(levels.size()) + " levels for " +
+                         std::to_string(steps_.size()) + " layers");
+  }
+  for (const int level : levels) AIO_RETURN_IF_ERROR(check_level(level, this->levels()));
+  std::lock_guard<std::mutex> lock(mutex_);
+  mixed_ = levels;
+  level_of_step_.store(mixed_.data(), std::memory_order_release);
+  return Status::ok();
+}
+
+void Executor::run(const float* input, int64_t batch, float* const* outputs) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const int* levels = level_of_step_.load(std::memory_order_acquire);
+  const bool timed = profiling_.load(std::memory_order_relaxed);
+  if (timed) std::fill(layer_ns_.begin(), layer_ns_.end(), 0);
+  for (int64_t n = 0; n < batch; ++n) {
+    load_input(input + n * input_shape_.size());
+    timed ? run_steps_timed(levels) : run_steps(levels);
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      store_output(i, outputs[i] + n * output_shapes_[i].size());
+    }
+  }
+}
+
+void Executor::run_steps(const int* levels) {
+  const RunContext context{arena_.data(), &pool_};
+  for (size_t i = 0; i < steps_.size(); ++i) steps_[i]->run(context, levels[i]);
+}
+
+void Executor::run_steps_timed(const int* levels) {
+  using Clock = std::chrono::steady_clock;
+  const RunContext context{arena_.data(), &pool_};
+  auto before = Clock::now();
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    steps_[i]->run(context, levels[i]);
+    const auto now = Clock::now();
+    layer_ns_[i] += std::chrono::duration_cast<std::chrono::nanoseconds>(now - before).count();
+    before = now;
+  }
+}
+
+void Executor::load_input(const float* sample) {
+  const BufferLayout& buffer = plan_.buffer(input_);
+  zero_halo(buffer, arena_.data());
+  float* image = arena_.data() + buffer.origin();
+  for (int y = 0; y < buffer.height; ++y) {
+    float* row = image + y * buffer.row();
+    for (int c = 0; c < input_shape_.channels; ++c) {
+      const float* in = sample + (int64_t{c} * buffer.height + y) * buffer.width;
+      for (int x = 0; x < buffer.width; ++x) row[x * buffer.col() + c] = in[x];
+    }
+    // Kernels work on whole blocks of channels: those that only fill one up are zero.
+    for (int x = 0; x < buffer.width; ++x) {
+      float* pixel = row + x * buffer.col();
+      std::fill(pixel + input_shape_.channels, pixel + buffer.col(), 0.0f);
+    }
+  }
+}
+
+void Executor::store_output(size_t index, float* sample) const {
+  const BufferLayout& buffer = plan_.buffer(outputs_[index]);
+  const float* image = arena_.data() + buffer.origin();
+  for (int c = 0; c < output_shapes_[index].channels; ++c) {
+    for (int y = 0; y < buffer.height; ++y) {
+      const float* row = image + y * buffer.row() + c;
+      for (int x = 0; x < buffer.width; ++x) *sample++ = row[x * buffer.col()];
+    }
+  }
+}
+
+std::vector<int64_t> Executor::layer_ns() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return layer_ns_;
+}
+
+std::vector<LayerInfo> Executor::layers() const {
+  std::vector<LayerInfo> layers;
+  layers.reserve(steps_.size());
+  for (const auto& step : steps_) layers.push_back(step->info());
+  return layers;
+}
+
+size_t Executor::weight_bytes() const {
+  size_t bytes = 0;
+  for (const auto& step : steps_) bytes += step->weight_bytes();
+  return bytes;
+}
+
+}  // namespace aio

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runs a planned network. Weights are packed once for all levels; `run` allocates nothing, and a
+// change of level swaps one pointer.
+#ifndef AIO_CSRC_EXECUTOR_EXECUTOR_H_
+#define AIO_CSRC_EXECUTOR_EXECUTOR_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "csrc/base/aligned.h"
+#include "csrc/base/isa.h"
+#include "csrc/base/status.h"
+#include "csrc/base/thread_pool.h"
+#include "csrc/executor/graph.h"
+#include "csrc/executor/planner.h"
+#include "csrc/executor/step.h"
+
+namespace aio {
+
+class Executor {
+ public:
+  // Plans and packs; `threads` counts the caller.
+  static Status create(const Graph& graph, int threads, Isa isa,
+                       std::unique_ptr<Executor>* executor);
+
+  // Runs `batch` samples. `input` is NCHW; outputs[i] receives batch x output_shapes()[i], in NCHW
+  // order too. Calls from several threads are serialised.
+  void run(const float* input, int64_t batch, float* const* outputs);
+
+  // From the next run on, every layer uses `level`. O(1), from any thread.
+  Status set_level(int level);
+  // From the next run on, layer i of layers() uses levels[i].
+  Status set_layer_levels(const std::vector<int>& levels);
+
+  void set_profiling(bool enabled) { profiling_ = enabled; }
+  // Nanoseconds per layer in the last profiled run, all samples together.
+  std::vector<int64_t> layer_ns();
+
+  std::vector<LayerInfo> layers() const;
+  const Shape& input_shape() const { return input_shape_; }
+  const std::vector<Shape>& output_shapes() const { return output_shapes_; }
+  Isa isa() const { return isa_; }
+  int threads() const { return pool_.threads(); }
+  int levels() const { return static_cast<int>(uniform_.size()); }
+  size_t weight_bytes() const;
+  size_t arena_bytes() const { return arena_.bytes(); }
+
+ private:
+  Executor(const Graph& graph, Plan plan, int threads, Isa isa);
+
+  void load_input(const float* sample);
+  void run_steps(const int* levels);
+  void run_steps_timed(const int* levels);
+  void store_output(size_t index, float* sample) const;
+
+  Plan plan_;
+  Isa isa_;
+  int input_;
+  std::vector<int> outputs_;
+  Shape input_shape_;
+  std::vector<Shape> output_shapes_;
+  AlignedBuffer<float> arena_;
+  std::vector<std::unique_ptr<Step>> steps_;
+  ThreadPool pool_;
+
+  std::vector<std::vector<int>> uniform_;  // by level: that level for every step
+  std::vector<int> mixed_;                 // what set_layer_levels asked for
+  std::atomic<const int*> level_of_step_;
+
+  std::atomic<bool> profiling_{false};
+  std::vector<int64_t> layer_ns_;
+  std::mutex mutex_;  // one run at a time; guards mixed_ and layer_ns_
+};
+
+}  // namespace aio
+
+#endif  // AIO_CSRC_EXECUTOR_EXECUTOR_H_

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What only a native test can see: that `run` and `set_level` allocate nothing, and that levels may
+// change from other threads while it runs.
+#include "csrc/executor/executor.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <thread>
+#include <vector>
+
+#include "csrc/base/check.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}  // namespace
+
+// Not inlined: gcc 12 would pair malloc with delete and warn (-Wmismatched-new-delete).
+__attribute__((noinline)) void* operator new(size_t size) {
+  ++allocations;
+  if (void* pointer = std::malloc(size)) return pointer;
+  throw std::bad_alloc();
+}
+__attribute__((noinline)) void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  ++allocations;
+  return std::malloc(size);
+}
+__attribute__((noinline)) void operator delete(void* pointer) noexcept { std::free(pointer); }
+__attribute__((noinline)) void operator delete(void* pointer, size_t) noexcept {
+  std::free(pointer);
+}
+
+namespace {
+
+constexpr int kLevels = 3;
+
+aio::LayerWeights random_weights(std::mt19937* generator, int out, int in, int kernel) {
+  std::normal_distribution<float> normal(0.0f, 0.1f);
+  std::uniform_real_distribution<float> uniform;
+  aio::LayerWeights weights;
+  weights.out_channels = out;
+  weights.in_channels = in;
+  weights.kernel_h = weights.kernel_w = kernel;
+  weights.weight.resize(static_cast<size_t>(out * in * kernel * kernel));
+  for (float& w : weights.weight) w = normal(*generator);
+  weights.score.resize(static_cast<size_t>((out + 15) / 16 * in * kernel * kernel));
+  for (float& s : weights.score) s = uniform(*generator);
+  weights.threshold = {-1.0f, 0.5f, 0.9f};
+  return weights;
+}
+
+std::unique_ptr<aio::Executor> make_network(int threads) {
+  std::mt19937 generator(7);
+  aio::Graph graph(kLevels);
+  aio::Window2d window;
+  window.pad_top = window.pad_left = window.pad_bottom = window.pad_right = 1;
+  int x = 0, a = 0, b = 0, sum = 0, flat = 0, y = 0;
+  AIO_CHECK(graph.add_input("x", 3, 24, 20, &x).is_ok());
+  AIO_CHECK(graph.add_conv2d("conv1", x, random_weights(&generator, 48, 3, 3), window, &a).is_ok());
+  AIO_CHECK(
+      graph.add_conv2d("conv2", a, random_weights(&generator, 48, 48, 3), window, &b).is_ok());
+  AIO_CHECK(graph.add_add("sum", a, b, &sum).is_ok());
+  aio::Window2d pool;
+  pool.kernel_h = 24;
+  pool.kernel_w = 20;
+  AIO_CHECK(graph.add_pool("pool", aio::Op::kAvgPool2d, sum, pool, true, &a).is_ok());
+  AIO_CHECK(graph.add_flatten("flat", a, &flat).is_ok());
+  AIO_CHECK(graph.add_linear("fc", flat, random_weights(&generator, 10, 48, 1), &y).is_ok());
+  AIO_CHECK(graph.add_output(y).is_ok());
+  std::unique_ptr<aio::Executor> executor;
+  AIO_CHECK(aio::Executor::create(graph, threads, aio::list_isas(aio::detect_isa())[0], &executor)
+                .is_ok());
+  return executor;
+}
+
+std::vector<float> run(aio::Executor* executor, const std::vector<float>& x) {
+  std::vector<float> y(10);
+  float* outputs[] = {y.data()};
+  executor->run(x.data(), 1, outputs);
+  return y;
+}
+
+void test_run_allocates_nothing() {
+  const auto executor = make_network(2);
+  const std::vector<float> x(3 * 24 * 20, 0.5f);
+  std::vector<float> y(10);
+  float* outputs[] = {y.data()};
+  executor->run(x.data(), 1, outputs);
+  const int64_t before = allocations;
+  for (int i = 0; i < 100; ++i) {
+    (void)executor->set_level(i % kLevels);
+    executor->run(x.data(), 1, outputs);
+  }
+  AIO_CHECK(allocations == before);
+}
+
+void test_levels_change_while_running() {
+  const auto executor = make_network(2);
+  const std::vector<float> x(3 * 24 * 20, 0.5f);
+  std::vector<std::vector<float>> expected;
+  for (int level = 0; level < kLevels; ++level) {
+    AIO_CHECK(executor->set_level(level).is_ok());
+    expected.push_back(run(executor.get(), x));
+  }
+  AIO_CHECK(expected[0] != expected[1] && expected[1] != expected[2]);
+  std::atomic<bool> stop{false};
+  std::thread switcher([&] {
+    for (int i = 0; !stop; ++i) (void)executor->set_level(i % kLevels);
+  });
+  bool ok = true;
+  for (int i = 0; i < 300; ++i) {
+    const std::vector<float> y = run(executor.get(), x);
+    ok = ok && (y == expected[0] || y == expected[1] || y == expected[2]);
+  }
+  stop = true;
+  switcher.join();
+  AIO_CHECK(ok);
+}
+
+void test_threads_do_not_change_the_result() {
+  const auto one = make_network(1);
+  const auto four = make_network(4);
+  const std::vector<float> x(3 * 24 * 20, 0.25f);
+  AIO_CHECK(run(one.get(), x) == run(four.get(), x));
+}
+
+void test_bad_levels_are_refused() {
+  const auto executor = make_network(1);
+  AIO_CHECK(executor->set_level(kLevels).message() ==
+            "level 3 does not exist; the model has levels 0 to 2");
+  AIO_CHECK(!executor->set_level(-1).is_ok());
+  AIO_CHECK(!executor->set_layer_levels({0, 1}).is_ok());
+  AIO_CHECK(executor->set_layer_levels(std::vector<int>(executor->layers().size(), 2)).is_ok());
+}
+
+}  // namespace
+
+int main() {
+  test_run_allocates_nothing();
+  test_levels_change_while_running();
+  test_threads_do_not_change_the_result();
+  test_bad_levels_are_refused();
+  return aio::finish_checks();
+}

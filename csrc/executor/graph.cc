@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "csrc/executor/graph.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "csrc/kernels/sparse_conv/sparse_conv.h"
+
+namespace aio {
+namespace {
+
+constexpr int kMaxLevels = 256;
+constexpr int kMaxChannels = 1 << 16;
+constexpr int kMaxSide = 1 << 14;
+constexpr int64_t kMaxActivationFloats = int64_t{1} << 28;  // 1 GiB per value
+
+Status refuse(const std::string& name, const std::string& what) {
+  return Status::error("node '" + name + "': " + what);
+}
+
+std::string number(int64_t value) { return std::to_string(value); }
+
+Status check_range(const std::string& name, const char* what, int value, int low, int high) {
+  if (value >= low && value <= high) return Status::ok();
+  return refuse(name, std::string(what) + " " + number(value) + " is outside [" + number(low) +
+                          ", " + number(high) + "]");
+}
+
+Status check_size(const std::string& name, const char* what, size_t size, int64_t expected) {
+  if (static_cast<int64_t>(size) == expected) return Status::ok();
+  return refuse(name, std::string(what) + " has " + std::to_string(size) + " values, expected " +
+                          number(expected));
+}
+
+}  // namespace
+
+const char* op_name(Op op) {
+  switch (op) {
+    case Op::kInput:
+      return "input";
+    case Op::kConv2d:
+      return "conv2d";
+    case Op::kLinear:
+      return "linear";
+    case Op::kAdd:
+      return "add";
+    case Op::kActivation:
+      return "activation";
+    case Op::kMaxPool2d:
+      return "max_pool2d";
+    case Op::kAvgPool2d:
+      return "avg_pool2d";
+    case Op::kFlatten:
+      return "flatten";
+  }
+  return "?";
+}
+
+Status Graph::check_value(const std::string& name, int value) const {
+  if (value >= 0 && value < static_cast<int>(nodes_.size())) return Status::ok();
+  return refuse(name, "value " + number(value) + " does not exist; the graph has " +
+                          std::to_string(nodes_.size()));
+}
+
+Status Graph::append(Node node, int* id) {
+  AIO_RETURN_IF_ERROR(check_range(node.name, "channels", node.shape.channels, 1, kMaxChannels));
+  AIO_RETURN_IF_ERROR(check_range(node.name, "height", node.shape.height, 1, kMaxSide));
+  AIO_RETURN_IF_ERROR(check_range(node.name, "width", node.shape.width, 1, kMaxSide));
+  if (node.shape.size() > kMaxActivationFloats) {
+    return refuse(node.name, "makes " + number(node.shape.size()) +
+                                 " values per sample, the limit is " +
+                                 number(kMaxActivationFloats));
+  }
+  nodes_.push_back(std::move(node));
+  *id = static_cast<int>(nodes_.size()) - 1;
+  return Status::ok();
+}
+
+Status Graph::check_weights(const std::string& name, const LayerWeights& weights) const {
+  AIO_RETURN_IF_ERROR(check_range(name, "out_channels", weights.out_channels, 1, kMaxChannels));
+  AIO_RETURN_IF_ERROR(check_range(name, "kernel height", weights.kernel_h, 1, kMaxSide));
+  AIO_RETURN_IF_ERROR(check_range(name, "kernel width", weights.kernel_w, 1, kMaxSide));
+  const int64_t elements = int64_t{weights.in_channels} * weights.kernel_h * weights.kernel_w;
+  const int64_t blocks = (weights.out_channels + kBlockHeight - 1) / kBlockHeight;
+  const int64_t vectors = int64_t{levels_} * weights.out_channels;
+  AIO_RETURN_IF_ERROR(
+      check_size(name, "weight", weights.weight.size(), elements * weights.out_channels));
+  if (!weights.scale.empty()) {
+    AIO_RETURN_IF_ERROR(check_size(name, "scale", weights.scale.size(), vectors));
+  }
+  if (!weights.bias.empty()) {
+    AIO_RETURN_IF_ERROR(check_size(name, "bias", weights.bias.size(), vectors));
+  }
+  if (weights.score.empty() != weights.threshold.empty()) {
+    return refuse(name, "score and threshold must be given together");
+  }
+  if (weights.score.empty()) return Status::ok();
+  AIO_RETURN_IF_ERROR(check_size(name, "score", weights.score.size(), elements * blocks));
+  AIO_RETURN_IF_ERROR(check_size(name, "threshold", weights.threshold.size(), levels_));
+  const auto is_nan = [](float x) { return x != x; };
+  if (std::any_of(weights.threshold.begin(), weights.threshold.end(), is_nan) ||
+      !std::is_sorted(weights.threshold.begin(), weights.threshold.end())) {
+    return refuse(name, "threshold must not decrease from level to level, nor be NaN");
+  }
+  if (std::any_of(weights.score.begin(), weights.score.end(), is_nan)) {
+    return refuse(name, "score has a NaN");
+  }
+  return Status::ok();
+}
+
+Status Graph::window_shape(const std::string& name, const Window2d& window, const Shape& in,
+                           Shape* out) const {
+  if (in.flat) return refuse(name, "needs an image, but its input is flat");
+  for (const int side : {window.kernel_h, window.kernel_w, window.stride_h, window.stride_w,
+                         window.dilation_h, window.dilation_w}) {
+    AIO_RETURN_IF_ERROR(check_range(name, "kernel, stride or dilation", side, 1, kMaxSide));
+  }
+  for (const int pad : {window.pad_top, window.pad_left, window.pad_bottom, window.pad_right}) {
+    AIO_RETURN_IF_ERROR(check_range(name, "padding", pad, 0, kMaxSide));
+  }
+  const int64_t room_h = int64_t{in.height} + window.pad_top + window.pad_bottom;
+  const int64_t room_w = int64_t{in.width} + window.pad_left + window.pad_right;
+  const int64_t reach_h = int64_t{window.kernel_h - 1} * window.dilation_h + 1;
+  const int64_t reach_w = int64_t{window.kernel_w - 1} * window.dilation_w + 1;
+  if (reach_h > room_h || reach_w > room_w) {
+    return refuse(name, "kernel reaches over " + number(reach_h) + "x" + number(reach_w) +
+                            " but the padded input is " + number(room_h) + "x" + number(room_w));
+  }
+  out->height = static_cast<int>((room_h - reach_h) / window.stride_h) + 1;
+  out->width = static_cast<int>((room_w - reach_w) / window.stride_w) + 1;
+  return Status::ok();
+}
+
+Status Graph::add_input(const std::string& name, int channels, int height, int width, int* id) {
+  AIO_RETURN_IF_ERROR(check_range(name, "levels", levels_, 1, kMaxLevels));
+  Node node;
+  node.name = name;
+  node.shape = {channels, height, width, false};
+  return append(std::move(node), id);
+}
+
+Status Graph::add_conv2d(const std::string& name, int input, LayerWeights weights,
+                         const Window2d& window, int* id) {
+  AIO_RETURN_IF_ERROR(check_value(name, input));
+  const Shape& in = nodes_[static_cast<size_t>(input)].shape;
+  AIO_RETURN_IF_ERROR(check_weights(name, weights));
+  if (weights.in_channels != in.channels) {
+    return refuse(name, "weight has " + number(weights.in_channels) +
+                            " input channels, its input has " + number(in.channels));
+  }
+  Node node;
+  node.op = Op::kConv2d;
+  node.name = name;
+  node.inputs = {input};
+  node.window = window;
+  node.window.kernel_h = weights.kernel_h;
+  node.window.kernel_w = weights.kernel_w;
+  node.shape.channels = weights.out_channels;
+  AIO_RETURN_IF_ERROR(window_shape(name, node.window, in, &node.shape));
+  node.weights = std::move(weights);
+  return append(std::move(node), id);
+}
+
+Status Graph::add_linear(const std::string& name, int input, LayerWeights weights, int* id) {
+  AIO_RETURN_IF_ERROR(check_value(name, input));
+  const Shape& in = nodes_[static_cast<size_t>(input)].shape;
+  if (!in.flat) return refuse(name, "needs a flat input; put a flatten before it");
+  AIO_RETURN_IF_ERROR(check_weights(name, weights));
+  if (weights.in_channels != in.size()) {
+    return refuse(name, "weight has " + number(weights.in_channels) +
+                            " input features, its input has " + number(in.size()));
+  }
+  Node node;
+  node.op = Op::kLinear;
+  node.name = name;
+  node.inputs = {input};
+  node.shape = {weights.out_channels, 1, 1, true};
+  node.weights = std::move(weights);
+  return append(std::move(node), id);
+}
+
+Status Graph::add_add(const std::string& name, int a, int b, int* id) {
+  AIO_RETURN_IF_ERROR(check_value(name, a));
+  AIO_RETURN_IF_ERROR(check_value(name, b));
+  const Shape& left = nodes_[static_cast<size_t>(a)].shape;
+  const Shape& right = nodes_[static_cast<size_t>(b)].shape;
+  if (!left.same_image(right) || left.flat != right.flat) {
+    const auto text = [](const Shape& s) {
+      return number(s.channels) + "x" + number(s.height) + "x" + number(s.width) +
+             (s.flat ? " (flat)" : "");
+    };
+    return refuse(name, "adds " + text(left) + " and " + text(right));
+  }
+  Node node;
+  node.op = Op::kAdd;
+  node.name = name;
+  node.inputs = {a, b};
+  node.shape = left;
+  return append(std::move(node), id);
+}
+
+Status Graph::add_activation(const std::string& name, int input, Activation activation, int* id) {
+  AIO_RETURN_IF_ERROR(check_value(name, input));
+  Node node;
+  node.op = Op::kActivation;
+  node.name = name;
+  node.inputs = {input};
+  node.activation = activation;
+  node.shape = nodes_[static_cast<size_t>(input)].shape;
+  return append(std::move(node), id);
+}
+
+Status Graph::add_pool(const std::string& name, Op op, int input, const Window2d& window,
+                       bool count_include_pad, int* id) {
+  AIO_RETURN_IF_ERROR(check_value(name, input));
+  const Shape& in = nodes_[static_cast<size_t>(input)].shape;
+  Node node;
+  node.op = op;
+  node.name = name;
+  node.inputs = {input};
+  node.window = window;
+  node.count_include_pad = count_include_pad;
+  node.shape.channels = in.channels;
+  AIO_RETURN_IF_ERROR(window_shape(name, window, in, &node.shape));
+  // A wider padding would make windows that hold no pixel at all.
+  AIO_RETURN_IF_ERROR(check_range(name, "vertical padding",
+                                  std::max(window.pad_top, window.pad_bottom), 0,
+                                  window.kernel_h / 2));
+  AIO_RETURN_IF_ERROR(check_range(name, "horizontal padding",
+                                  std::max(window.pad_left, window.pad_right), 0,
+                                  window.kernel_w / 2));
+  return append(std::move(node), id);
+}
+
+Status Graph::add_flatten(const std::string& name, int input, int* id) {
+  AIO_RETURN_IF_ERROR(check_value(name, input));
+  Node node;
+  node.op = Op::kFlatten;
+  node.name = name;
+  node.inputs = {input};
+  node.shape = nodes_[static_cast<size_t>(input)].shape;
+  node.shape.flat = true;
+  return append(std::move(node), id);
+}
+
+Status Graph::add_output(int value) {
+  AIO_RETURN_IF_ERROR(check_value("output", value));
+  outputs_.push_back(value);
+  return Status::ok();
+}
+
+Status Graph::check_complete() const {
+  const auto inputs = std::count_if(nodes_.begin(), nodes_.end(),
+                                    [](const Node& node) { return node.op == Op::kInput; });
+  if (inputs != 1) {
+    return Status::error("the graph has " + number(inputs) +
+                         " inputs; this executor takes exactly 1");
+  }
+  if (outputs_.empty()) return Status::error("the graph has no output");
+  return Status::ok();
+}
+
+}  // namespace aio

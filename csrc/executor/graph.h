@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A network as a list of nodes in execution order. Building checks shapes and attributes; nothing
+// is planned or packed here. A value is known by the index of the node that makes it.
+#ifndef AIO_CSRC_EXECUTOR_GRAPH_H_
+#define AIO_CSRC_EXECUTOR_GRAPH_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "csrc/base/status.h"
+#include "csrc/kernels/activation.h"
+
+namespace aio {
+
+enum class Op { kInput, kConv2d, kLinear, kAdd, kActivation, kMaxPool2d, kAvgPool2d, kFlatten };
+
+const char* op_name(Op op);
+
+// One sample of a value. A flat value keeps the layout of the image it was made from: its features
+// are numbered channel by channel (as torch.flatten does), wherever they lie.
+struct Shape {
+  int channels = 0;
+  int height = 0;
+  int width = 0;
+  bool flat = false;
+
+  int64_t size() const { return int64_t{channels} * height * width; }
+  bool same_image(const Shape& other) const {
+    return channels == other.channels && height == other.height && width == other.width;
+  }
+};
+
+struct Window2d {
+  int kernel_h = 1;
+  int kernel_w = 1;
+  int stride_h = 1;
+  int stride_w = 1;
+  int pad_top = 0;
+  int pad_left = 0;
+  int pad_bottom = 0;
+  int pad_right = 0;
+  int dilation_h = 1;
+  int dilation_w = 1;
+};
+
+// Weights of a conv2d or linear node. `scale` and `bias` are levels x out_channels; empty means 1
+// and 0. Without scores the layer is dense at every level.
+struct LayerWeights {
+  int out_channels = 0;
+  int in_channels = 0;
+  int kernel_h = 1;
+  int kernel_w = 1;
+  std::vector<float> weight;     // out x in x kernel_h x kernel_w
+  std::vector<float> score;      // ceil(out / 16) x in x kernel_h x kernel_w, or empty
+  std::vector<float> threshold;  // levels, or empty
+  std::vector<float> scale;
+  std::vector<float> bias;
+};
+
+struct Node {
+  Op op = Op::kInput;
+  std::string name;
+  std::vector<int> inputs;
+  Shape shape;
+  Window2d window;
+  Activation activation = Activation::kNone;
+  bool count_include_pad = true;
+  LayerWeights weights;
+};
+
+class Graph {
+ public:
+  explicit Graph(int levels) : levels_(levels) {}
+
+  // Each adds a node and sets *id to its value. A refusal names the node and what does not fit.
+  Status add_input(const std::string& name, int channels, int height, int width, int* id);
+  Status add_conv2d(const std::string& name, int input, LayerWeights weights,
+                    const Window2d& window, int* id);
+  Status add_linear(const std::string& name, int input, LayerWeights weights, int* id);
+  Status add_add(const std::string& name, int a, int b, int* id);
+  Status add_activation(const std::string& name, int input, Activation activation, int* id);
+  Status add_pool(const std::string& name, Op op, int input, const Window2d& window,
+                  bool count_include_pad, int* id);
+  Status add_flatten(const std::string& name, int input, int* id);
+  Status add_output(int value);
+
+  // Refuses a graph that cannot run: without input or output, or with more than one input.
+  Status check_complete() const;
+
+  int levels() const { return levels_; }
+  const std::vector<Node>& nodes() const { return nodes_; }
+  const std::vector<int>& outputs() const { return outputs_; }
+
+ private:
+  Status check_value(const std::string& name, int value) const;
+  Status check_weights(const std::string& name, const LayerWeights& weights) const;
+  Status window_shape(const std::string& name, const Window2d& window, const Shape& in,
+                      Shape* out) const;
+  Status append(Node node, int* id);
+
+  int levels_;
+  std::vector<Node> nodes_;
+  std::vector<int> outputs_;
+};
+
+}  // namespace aio
+
+#endif  // AIO_CSRC_EXECUTOR_GRAPH_H_

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "csrc/executor/layer_weights.h"
+
+#include <algorithm>
+
+#include "csrc/kernels/sparse_conv/sparse_conv.h"
+
+namespace aio {
+namespace {
+
+WeightView view_of(const LayerWeights& weights, int levels) {
+  return {weights.weight.data(),
+          weights.score.empty() ? nullptr : weights.score.data(),
+          weights.threshold.empty() ? nullptr : weights.threshold.data(),
+          levels,
+          weights.out_channels,
+          weights.in_channels * weights.kernel_h * weights.kernel_w};
+}
+
+// levels x channels to levels x blocks x 16.
+AlignedBuffer<float> pad_to_blocks(const std::vector<float>& vectors, float absent, int levels,
+                                   int channels, int blocks) {
+  AlignedBuffer<float> padded(static_cast<size_t>(levels) * static_cast<size_t>(blocks) *
+                              kBlockHeight);
+  for (int level = 0; level < levels; ++level) {
+    float* out = padded.data() + int64_t{level} * blocks * kBlockHeight;
+    if (vectors.empty()) {
+      std::fill(out, out + channels, absent);
+    } else {
+      const float* in = vectors.data() + int64_t{level} * channels;
+      std::copy(in, in + channels, out);
+    }
+  }
+  return padded;
+}
+
+}  // namespace
+
+PackedLayer::PackedLayer(const LayerWeights& weights, int levels,
+                         const std::vector<int32_t>& element_offsets)
+    : packed_(pack_nested(view_of(weights, levels), element_offsets)),
+      scale_(pad_to_blocks(weights.scale, 1.0f, levels, weights.out_channels, packed_.blocks)),
+      bias_(pad_to_blocks(weights.bias, 0.0f, levels, weights.out_channels, packed_.blocks)),
+      out_channels_(weights.out_channels),
+      prunable_weights_(weights.score.empty() ? 0 : static_cast<int64_t>(weights.weight.size())) {
+  for (int level = 0; level < levels; ++level) {
+    int64_t total = 0;
+    for (int block = 0; block < packed_.blocks; ++block) total += packed_.nnz(level, block);
+    total_nnz_.push_back(total);
+  }
+}
+
+void PackedLayer::describe(int64_t pixels, LayerInfo* info) const {
+  info->sparse = prunable_weights_ > 0;
+  info->prunable_weights = prunable_weights_;
+  for (int level = 0; level < packed_.levels; ++level) {
+    int64_t weights = 0;
+    for (int block = 0; block < packed_.blocks; ++block) {
+      const int channels = std::min(kBlockHeight, out_channels_ - block * kBlockHeight);
+      weights += int64_t{packed_.nnz(level, block)} * channels;
+    }
+    info->nonzero_weights.push_back(weights);
+    info->macs.push_back(weights * pixels);
+  }
+}
+
+}  // namespace aio

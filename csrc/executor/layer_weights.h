@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What convolution and linear steps share: packed weights, per-level scale and bias padded to whole
+// blocks, and the counts that users see.
+#ifndef AIO_CSRC_EXECUTOR_LAYER_WEIGHTS_H_
+#define AIO_CSRC_EXECUTOR_LAYER_WEIGHTS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "csrc/base/aligned.h"
+#include "csrc/executor/graph.h"
+#include "csrc/executor/step.h"
+#include "csrc/kernels/sparse_conv/pack.h"
+
+namespace aio {
+
+class PackedLayer {
+ public:
+  PackedLayer(const LayerWeights& weights, int levels, const std::vector<int32_t>& element_offsets);
+
+  const PackedWeights& packed() const { return packed_; }
+  const float* values(int block) const {
+    return packed_.values.data() + packed_.begins[static_cast<size_t>(block)] * 16;
+  }
+  const int32_t* offsets(int block) const {
+    return packed_.offsets.data() + packed_.begins[static_cast<size_t>(block)];
+  }
+  // 16 floats each.
+  const float* scale(int level, int block) const { return scale_.data() + vector_at(level, block); }
+  const float* bias(int level, int block) const { return bias_.data() + vector_at(level, block); }
+  // Kept elements of all blocks.
+  int64_t total_nnz(int level) const { return total_nnz_[static_cast<size_t>(level)]; }
+  size_t bytes() const { return packed_.bytes() + scale_.bytes() + bias_.bytes(); }
+
+  // Fills in the counts; `pixels` is how often each weight is used per sample.
+  void describe(int64_t pixels, LayerInfo* info) const;
+
+ private:
+  size_t vector_at(int level, int block) const {
+    return (static_cast<size_t>(level) * static_cast<size_t>(packed_.blocks) +
+            static_cast<size_t>(block)) *
+           16;
+  }
+
+  PackedWeights packed_;
+  AlignedBuffer<float> scale_;
+  AlignedBuffer<float> bias_;
+  std::vector<int64_t> total_nnz_;
+  int out_channels_;
+  int64_t prunable_weights_;
+};
+
+}  // namespace aio
+
+#endif  // AIO_CSRC_EXECUTOR_LAYER_WEIGHTS_H_

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "csrc/executor/planner.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "csrc/kernels/sparse_conv/sparse_conv.h"
+
+namespace aio {
+namespace {
+
+constexpr int64_t kAlignFloats = 16;
+constexpr int64_t kMaxArenaFloats = int64_t{1} << 28;  // 1 GiB
+
+int64_t round_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+size_t at(int index) { return static_cast<size_t>(index); }
+
+// Builds the steps in node order, fusing as it goes.
+class Fuser {
+ public:
+  Fuser(const Graph& graph, Plan* plan)
+      : nodes_(graph.nodes()), plan_(plan), uses_(nodes_.size()), made_by_(nodes_.size(), -1) {
+    plan_->storage.resize(nodes_.size());
+    std::iota(plan_->storage.begin(), plan_->storage.end(), 0);
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (nodes_[i].op == Op::kFlatten) plan_->storage[i] = stored(nodes_[i].inputs[0]);
+    }
+    for (const Node& node : nodes_) {
+      if (node.op == Op::kFlatten) continue;
+      for (const int input : node.inputs) ++uses_[at(stored(input))];
+    }
+    for (const int output : graph.outputs()) ++uses_[at(stored(output))];
+  }
+
+  void run() {
+    for (int id = 0; id < static_cast<int>(nodes_.size()); ++id) {
+      const Node& node = nodes_[at(id)];
+      if (node.op == Op::kInput || node.op == Op::kFlatten) continue;
+      if (node.op == Op::kAdd && fuse_add(id)) continue;
+      if (node.op == Op::kActivation && fuse_activation(id)) continue;
+      PlannedStep step;
+      step.node = id;
+      for (const int input : node.inputs) step.inputs.push_back(stored(input));
+      step.activation = node.activation;
+      step.output = id;
+      made_by_[at(id)] = static_cast<int>(plan_->steps.size());
+      plan_->steps.push_back(std::move(step));
+    }
+  }
+
+ private:
+  int stored(int value) const { return plan_->storage[at(value)]; }
+
+  // The step that makes `value`, if its result goes nowhere else and has no activation yet; else
+  // -1.
+  int open_step(int value) const {
+    const int step = made_by_[at(value)];
+    if (step < 0 || uses_[at(value)] != 1) return -1;
+    return plan_->steps[at(step)].activation == Activation::kNone ? step : -1;
+  }
+
+  bool is_layer(int step) const {
+    const Op op = nodes_[at(plan_->steps[at(step)].node)].op;
+    return op == Op::kConv2d || op == Op::kLinear;
+  }
+
+  void set_output(int step, int value) {
+    plan_->steps[at(step)].output = value;
+    made_by_[at(value)] = step;
+  }
+
+  bool fuse_activation(int id) {
+    const int step = open_step(stored(nodes_[at(id)].inputs[0]));
+    if (step < 0 || !(is_layer(step) || nodes_[at(plan_->steps[at(step)].node)].op == Op::kAdd)) {
+      return false;
+    }
+    plan_->steps[at(step)].activation = nodes_[at(id)].activation;
+    set_output(step, id);
+    return true;
+  }
+
+  // The later of the two operands' layers takes the sum, as the other operand is ready by then.
+  bool fuse_add(int id) {
+    const int a = stored(nodes_[at(id)].inputs[0]);
+    const int b = stored(nodes_[at(id)].inputs[1]);
+    const bool a_is_later = made_by_[at(a)] > made_by_[at(b)];
+    const int step = open_step(a_is_later ? a : b);
+    if (a == b || step < 0 || !is_layer(step)) return false;
+    if (plan_->steps[at(step)].residual != kNoValue) return false;
+    plan_->steps[at(step)].residual = a_is_later ? b : a;
+    set_output(step, id);
+    return true;
+  }
+
+  const std::vector<Node>& nodes_;
+  Plan* plan_;
+  std::vector<int> uses_;
+  std::vector<int> made_by_;
+};
+
+// The first and last step at which a value's buffer is in use; -1 is before the first step.
+struct Lifetime {
+  int value;
+  int first;
+  int last;
+};
+
+std::vector<Lifetime> find_lifetimes(const Graph& graph, const Plan& plan) {
+  std::vector<Lifetime> lifetimes;
+  std::vector<int> slot(graph.nodes().size(), -1);
+  const auto begin = [&](int value, int step) {
+    slot[at(value)] = static_cast<int>(lifetimes.size());
+    lifetimes.push_back({value, step, step});
+  };
+  const auto use = [&](int value, int step) { lifetimes[at(slot[at(value)])].last = step; };
+  for (int id = 0; id < static_cast<int>(graph.nodes().size()); ++id) {
+    if (graph.nodes()[at(id)].op == Op::kInput) begin(id, -1);
+  }
+  for (int i = 0; i < static_cast<int>(plan.steps.size()); ++i) {
+    const PlannedStep& step = plan.steps[at(i)];
+    begin(step.output, i);
+    for (const int input : step.inputs) use(input, i);
+    if (step.residual != kNoValue) use(step.residual, i);
+  }
+  for (const int output : graph.outputs()) {
+    use(plan.storage[at(output)], static_cast<int>(plan.steps.size()));
+  }
+  return lifetimes;
+}
+
+// Grows the halo of a convolution's input to what its taps reach.
+void add_halo(const Node& node, BufferLayout* in) {
+  const Window2d& w = node.window;
+  const int reach_h = (node.shape.height - 1) * w.stride_h + (w.kernel_h - 1) * w.dilation_h + 1;
+  const int reach_w = (node.shape.width - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1;
+  in->halo_top = std::max(in->halo_top, w.pad_top);
+  in->halo_left = std::max(in->halo_left, w.pad_left);
+  in->halo_bottom = std::max(in->halo_bottom, reach_h - w.pad_top - in->height);
+  in->halo_right = std::max(in->halo_right, reach_w - w.pad_left - in->width);
+}
+
+// Floats between pixels: the channels rounded up to a block. Where that is a multiple of 8 cache
+// lines, the pixels of one tile would compete for a few sets of the L1 cache (8 ways on current
+// cores), so one line is left unused.
+int padded_channels(int channels) {
+  const int64_t rounded = round_up(channels, kBlockHeight);
+  const bool conflicts = rounded % (8 * kBlockHeight) == 0;
+  return static_cast<int>(conflicts ? rounded + kBlockHeight : rounded);
+}
+
+// A network's input of a few channels stays that narrow, if all who read it broadcast single
+// elements.
+int channel_stride(const Graph& graph, const Plan& plan, int value) {
+  const Node& node = graph.nodes()[at(value)];
+  const int padded = padded_channels(node.shape.channels);
+  if (node.op != Op::kInput || node.shape.channels >= kBlockHeight) return padded;
+  for (const PlannedStep& step : plan.steps) {
+    const Op op = graph.nodes()[at(step.node)].op;
+    const bool reads = std::count(step.inputs.begin(), step.inputs.end(), value) > 0;
+    if (step.residual == value || (reads && op != Op::kConv2d && op != Op::kLinear)) return padded;
+  }
+  return node.shape.channels;
+}
+
+Status lay_out(const Graph& graph, const std::vector<Lifetime>& lifetimes, Plan* plan) {
+  plan->buffers.resize(graph.nodes().size());
+  for (const Lifetime& lifetime : lifetimes) {
+    BufferLayout& buffer = plan->buffers[at(lifetime.value)];
+    const Shape& shape = graph.nodes()[at(lifetime.value)].shape;
+    buffer.height = shape.height;
+    buffer.width = shape.width;
+    buffer.channel_stride = channel_stride(graph, *plan, lifetime.value);
+  }
+  for (const PlannedStep& step : plan->steps) {
+    const Node& node = graph.nodes()[at(step.node)];
+    if (node.op == Op::kConv2d) add_halo(node, &plan->buffers[at(step.inputs[0])]);
+  }
+  for (const Lifetime& lifetime : lifetimes) {
+    BufferLayout& buffer = plan->buffers[at(lifetime.value)];
+    const int64_t rows = int64_t{buffer.halo_top} + buffer.height + buffer.halo_bottom;
+    buffer.size = round_up(rows * buffer.row(), kAlignFloats);
+    if (buffer.size > kMaxArenaFloats) {
+      return Status::error("node '" + graph.nodes()[at(lifetime.value)].name +
+                           "': its padded image of " + std::to_string(buffer.size) +
+                           " floats exceeds the limit of 1 GiB");
+    }
+  }
+  return Status::ok();
+}
+
+// Greedy by size: the largest buffer first, each at the lowest place free for its whole life.
+void place(std::vector<Lifetime> lifetimes, Plan* plan) {
+  const auto size = [&](const Lifetime& l) { return plan->buffers[at(l.value)].size; };
+  std::sort(lifetimes.begin(), lifetimes.end(), [&](const Lifetime& a, const Lifetime& b) {
+    return size(a) != size(b) ? size(a) > size(b) : a.value < b.value;
+  });
+  std::vector<Lifetime> placed;  // by arena offset
+  for (const Lifetime& lifetime : lifetimes) {
+    int64_t offset = 0;
+    for (const Lifetime& other : placed) {
+      if (other.last < lifetime.first || other.first > lifetime.last) continue;
+      const BufferLayout& taken = plan->buffers[at(other.value)];
+      if (taken.arena_offset >= offset + size(lifetime)) break;
+      offset = std::max(offset, taken.arena_offset + taken.size);
+    }
+    plan->buffers[at(lifetime.value)].arena_offset = offset;
+    plan->arena_size = std::max(plan->arena_size, offset + size(lifetime));
+    const auto after = std::find_if(placed.begin(), placed.end(), [&](const Lifetime& other) {
+      return plan->buffers[at(other.value)].arena_offset > offset;
+    });
+    placed.insert(after, lifetime);
+  }
+}
+
+}  // namespace
+
+Status make_plan(const Graph& graph, Plan* plan) {
+  AIO_RETURN_IF_ERROR(graph.check_complete());
+  Fuser(graph, plan).run();
+  const std::vector<Lifetime> lifetimes = find_lifetimes(graph, *plan);
+  AIO_RETURN_IF_ERROR(lay_out(graph, lifetimes, plan));
+  place(lifetimes, plan);
+  if (plan->arena_size > kMaxArenaFloats) {
+    return Status::error("the activations need " + std::to_string(plan->arena_size) +
+                         " floats at once, more than the limit of 1 GiB");
+  }
+  return Status::ok();
+}
+
+}  // namespace aio

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a graph to steps and buffers: additions and activations are fused into the convolution or
+// linear layer before them, and every buffer gets its place in one arena, shared by values that are
+// never alive together.
+#ifndef AIO_CSRC_EXECUTOR_PLANNER_H_
+#define AIO_CSRC_EXECUTOR_PLANNER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "csrc/base/status.h"
+#include "csrc/executor/graph.h"
+
+namespace aio {
+
+constexpr int kNoValue = -1;
+
+// What one step of the executor does: a node with what was fused into it.
+struct PlannedStep {
+  int node;                 // conv2d, linear, add, activation or pool
+  std::vector<int> inputs;  // values read, residual not counted
+  int residual = kNoValue;  // value added before the activation
+  Activation activation = Activation::kNone;
+  int output;  // value made: the last fused node
+};
+
+// Where a value lives: NHWC with a zero halo, so that convolutions need no bounds checks. Counts
+// floats.
+struct BufferLayout {
+  int64_t arena_offset = 0;
+  int64_t size = 0;
+  int channel_stride = 0;  // between pixels: at least the channels
+  int height = 0;
+  int width = 0;
+  int halo_top = 0;
+  int halo_left = 0;
+  int halo_bottom = 0;
+  int halo_right = 0;
+
+  ptrdiff_t col() const { return channel_stride; }
+  ptrdiff_t row() const { return col() * (halo_left + width + halo_right); }
+  // Pixel (0, 0) of the image.
+  int64_t origin() const { return arena_offset + halo_top * row() + halo_left * col(); }
+};
+
+struct Plan {
+  std::vector<PlannedStep> steps;
+  std::vector<BufferLayout>
+      buffers;               // by value; empty for values that were fused away or are views
+  std::vector<int> storage;  // by value: the value whose buffer it lives in (views), else itself
+  int64_t arena_size = 0;
+
+  const BufferLayout& buffer(int value) const {
+    return buffers[static_cast<size_t>(storage[static_cast<size_t>(value)])];
+  }
+};
+
+// Refuses a graph whose activations need more than 1 GiB.
+Status make_plan(const Graph& graph, Plan* plan);
+
+}  // namespace aio
+
+#endif  // AIO_CSRC_EXECUTOR_PLANNER_H_

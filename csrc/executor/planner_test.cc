@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "csrc/executor/planner.h"
+
+#include <string>
+#include <vector>
+
+#include "csrc/base/check.h"
+
+namespace {
+
+aio::LayerWeights conv_weights(int out, int in, int kernel) {
+  aio::LayerWeights weights;
+  weights.out_channels = out;
+  weights.in_channels = in;
+  weights.kernel_h = weights.kernel_w = kernel;
+  weights.weight.assign(static_cast<size_t>(out * in * kernel * kernel), 0.1f);
+  return weights;
+}
+
+aio::Window2d padded(int pad, int stride) {
+  aio::Window2d window;
+  window.pad_top = window.pad_left = window.pad_bottom = window.pad_right = pad;
+  window.stride_h = window.stride_w = stride;
+  return window;
+}
+
+// A residual block: relu(conv2(relu(conv1(x))) + x).
+aio::Graph residual_block() {
+  aio::Graph graph(1);
+  int x = 0, a = 0, b = 0, c = 0, sum = 0, y = 0;
+  AIO_CHECK(graph.add_input("x", 32, 9, 7, &x).is_ok());
+  AIO_CHECK(graph.add_conv2d("conv1", x, conv_weights(32, 32, 3), padded(1, 1), &a).is_ok());
+  AIO_CHECK(graph.add_activation("relu1", a, aio::Activation::kRelu, &b).is_ok());
+  AIO_CHECK(graph.add_conv2d("conv2", b, conv_weights(32, 32, 3), padded(1, 1), &c).is_ok());
+  AIO_CHECK(graph.add_add("sum", c, x, &sum).is_ok());
+  AIO_CHECK(graph.add_activation("relu2", sum, aio::Activation::kRelu, &y).is_ok());
+  AIO_CHECK(graph.add_output(y).is_ok());
+  return graph;
+}
+
+void test_residual_block_is_two_steps() {
+  const aio::Graph graph = residual_block();
+  aio::Plan plan;
+  AIO_CHECK(aio::make_plan(graph, &plan).is_ok());
+  AIO_CHECK(plan.steps.size() == 2);
+  AIO_CHECK(plan.steps[0].activation == aio::Activation::kRelu && plan.steps[0].output == 2);
+  AIO_CHECK(plan.steps[1].residual == 0 && plan.steps[1].output == 5);
+  AIO_CHECK(plan.steps[1].activation == aio::Activation::kRelu);
+}
+
+void test_a_value_used_twice_is_not_fused_away() {
+  aio::Graph graph(1);
+  int x = 0, a = 0, r = 0, sum = 0;
+  AIO_CHECK(graph.add_input("x", 16, 4, 4, &x).is_ok());
+  AIO_CHECK(graph.add_conv2d("conv", x, conv_weights(16, 16, 1), padded(0, 1), &a).is_ok());
+  AIO_CHECK(graph.add_activation("relu", a, aio::Activation::kRelu, &r).is_ok());
+  AIO_CHECK(graph.add_add("sum", a, r, &sum).is_ok());
+  AIO_CHECK(graph.add_output(sum).is_ok());
+  aio::Plan plan;
+  AIO_CHECK(aio::make_plan(graph, &plan).is_ok());
+  AIO_CHECK(plan.steps.size() == 3);
+  for (const aio::PlannedStep& step : plan.steps) AIO_CHECK(step.residual == aio::kNoValue);
+}
+
+void test_halo_is_what_the_taps_reach() {
+  aio::Graph graph(1);
+  int x = 0, y = 0;
+  AIO_CHECK(graph.add_input("x", 3, 8, 8, &x).is_ok());
+  AIO_CHECK(graph.add_conv2d("conv", x, conv_weights(16, 3, 3), padded(1, 2), &y).is_ok());
+  AIO_CHECK(graph.add_output(y).is_ok());
+  aio::Plan plan;
+  AIO_CHECK(aio::make_plan(graph, &plan).is_ok());
+  const aio::BufferLayout& in = plan.buffer(x);
+  AIO_CHECK(in.halo_top == 1 && in.halo_left == 1);
+  AIO_CHECK(in.halo_bottom == 0 && in.halo_right == 0);  // stride 2 never reaches the last padding
+  AIO_CHECK(in.channel_stride == 3);                     // only broadcasts read it
+}
+
+// In a chain, a buffer's place is taken again two layers later; buffers alive together never
+// overlap.
+void test_arena_is_shared() {
+  aio::Graph graph(1);
+  int value = 0;
+  AIO_CHECK(graph.add_input("x", 16, 16, 16, &value).is_ok());
+  for (int i = 0; i < 10; ++i) {
+    AIO_CHECK(graph
+                  .add_conv2d("conv" + std::to_string(i), value, conv_weights(16, 16, 3),
+                              padded(1, 1), &value)
+                  .is_ok());
+  }
+  AIO_CHECK(graph.add_output(value).is_ok());
+  aio::Plan plan;
+  AIO_CHECK(aio::make_plan(graph, &plan).is_ok());
+  AIO_CHECK(plan.arena_size <= 2 * plan.buffer(0).size);
+  for (const aio::PlannedStep& step : plan.steps) {
+    const aio::BufferLayout& in = plan.buffer(step.inputs[0]);
+    const aio::BufferLayout& out = plan.buffer(step.output);
+    AIO_CHECK(in.arena_offset + in.size <= out.arena_offset ||
+              out.arena_offset + out.size <= in.arena_offset);
+  }
+}
+
+void test_refusals_name_the_node() {
+  aio::Graph graph(1);
+  int x = 0, y = 0;
+  AIO_CHECK(graph.add_input("x", 3, 8, 8, &x).is_ok());
+  const auto refused = [](const aio::Status& status, const char* text) {
+    return status.message().find(text) != std::string::npos;
+  };
+  AIO_CHECK(refused(graph.add_conv2d("stem", x, conv_weights(16, 4, 3), padded(1, 1), &y),
+                    "node 'stem': weight has 4 input channels, its input has 3"));
+  AIO_CHECK(refused(graph.add_conv2d("big", x, conv_weights(16, 3, 11), padded(1, 1), &y),
+                    "kernel reaches over 11x11 but the padded input is 10x10"));
+  AIO_CHECK(refused(graph.add_linear("fc", x, conv_weights(10, 192, 1), &y), "needs a flat input"));
+  AIO_CHECK(refused(graph.add_pool("pool", aio::Op::kMaxPool2d, x, padded(1, 1), true, &y),
+                    "node 'pool': vertical padding 1 is outside [0, 0]"));
+  aio::Plan plan;
+  AIO_CHECK(refused(aio::make_plan(graph, &plan), "no output"));
+}
+
+}  // namespace
+
+int main() {
+  test_residual_block_is_two_steps();
+  test_a_value_used_twice_is_not_fused_away();
+  test_halo_is_what_the_taps_reach();
+  test_arena_is_shared();
+  test_refusals_name_the_node();
+  return aio::finish_checks();
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "csrc/executor/step.h"
+#include "csrc/kernels/pool/pool.h"
+
+namespace aio {
+namespace {
+
+// Below this many window elements a layer is faster on one thread than the hand-over takes.
+constexpr int64_t kMinParallelElements = 64 * 1024;
+
+class PoolStep final : public Step {
+ public:
+  PoolStep(const Graph& graph, const Plan& plan, const PlannedStep& planned)
+      : levels_(graph.levels()),
+        node_(graph.nodes()[static_cast<size_t>(planned.node)]),
+        in_(plan.buffer(planned.inputs[0])),
+        out_(plan.buffer(planned.output)) {
+    const Window2d& w = node_.window;
+    pool_.in_height = in_.height;
+    pool_.in_width = in_.width;
+    pool_.in_row = in_.row();
+    pool_.in_col = in_.col();
+    pool_.out_width = out_.width;
+    pool_.out_row = out_.row();
+    pool_.out_col = out_.col();
+    pool_.channels = (node_.shape.channels + 15) / 16 * 16;
+    pool_.kernel_h = w.kernel_h;
+    pool_.kernel_w = w.kernel_w;
+    pool_.stride_h = w.stride_h;
+    pool_.stride_w = w.stride_w;
+    pool_.pad_top = w.pad_top;
+    pool_.pad_left = w.pad_left;
+    pool_.pad_bottom = w.pad_bottom;
+    pool_.pad_right = w.pad_right;
+    pool_.count_include_pad = node_.count_include_pad;
+  }
+
+  void run(const RunContext& context, int /*level*/) const override {
+    zero_halo(out_, context.arena);
+    Job job{node_.op == Op::kMaxPool2d ? max_pool2d : avg_pool2d, pool_};
+    job.pool.in = context.arena + in_.origin();
+    job.pool.out = context.arena + out_.origin();
+    const int64_t elements = node_.shape.size() * node_.window.kernel_h * node_.window.kernel_w;
+    context.pool->parallel_for(
+        out_.height, elements < kMinParallelElements ? out_.height : 1,
+        [](const void* data, int64_t begin, int64_t end) {
+          const Job* work = static_cast<const Job*>(data);
+          work->fn(work->pool, static_cast<int>(begin), static_cast<int>(end));
+        },
+        &job);
+  }
+
+  LayerInfo info() const override {
+    LayerInfo info;
+    info.name = node_.name;
+    info.op = op_name(node_.op);
+    info.kernel = std::string(info.op) + "_f32";
+    info.output_shape = node_.shape;
+    info.macs.assign(static_cast<size_t>(levels_), 0);
+    info.nonzero_weights.assign(static_cast<size_t>(levels_), 0);
+    return info;
+  }
+
+ private:
+  struct Job {
+    void (*fn)(const Pool2d&, int, int);
+    Pool2d pool;
+  };
+
+  int levels_;
+  Node node_;
+  BufferLayout in_;
+  BufferLayout out_;
+  Pool2d pool_{};
+};
+
+}  // namespace
+
+std::unique_ptr<Step> make_pool_step(const Graph& graph, const Plan& plan,
+                                     const PlannedStep& planned) {
+  return std::make_unique<PoolStep>(graph, plan, planned);
+}
+
+}  // namespace aio

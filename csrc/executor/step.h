@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One step of a planned network. Steps are made when the plan is built; running one allocates
+// nothing.
+#ifndef AIO_CSRC_EXECUTOR_STEP_H_
+#define AIO_CSRC_EXECUTOR_STEP_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "csrc/base/isa.h"
+#include "csrc/base/thread_pool.h"
+#include "csrc/executor/graph.h"
+#include "csrc/executor/planner.h"
+
+namespace aio {
+
+// What users may ask about a layer. Counts are per sample; vectors have one entry per level.
+struct LayerInfo {
+  std::string name;
+  std::string op;
+  std::string kernel;
+  Shape output_shape;
+  bool sparse = false;
+  std::vector<int64_t> macs;
+  std::vector<int64_t> nonzero_weights;
+  int64_t prunable_weights = 0;
+};
+
+struct RunContext {
+  float* arena;
+  ThreadPool* pool;
+};
+
+class Step {
+ public:
+  virtual ~Step() = default;
+
+  // Runs at `level`, which a step without weights ignores.
+  virtual void run(const RunContext& context, int level) const = 0;
+  virtual LayerInfo info() const = 0;
+  virtual size_t weight_bytes() const { return 0; }
+};
+
+// Zeroes the border of a buffer, so that convolutions may read over the image's edge.
+void zero_halo(const BufferLayout& buffer, float* arena);
+
+std::unique_ptr<Step> make_conv_step(const Graph& graph, const Plan& plan,
+                                     const PlannedStep& planned, Isa isa);
+std::unique_ptr<Step> make_linear_step(const Graph& graph, const Plan& plan,
+                                       const PlannedStep& planned, Isa isa);
+std::unique_ptr<Step> make_pool_step(const Graph& graph, const Plan& plan,
+                                     const PlannedStep& planned);
+std::unique_ptr<Step> make_elementwise_step(const Graph& graph, const Plan& plan,
+                                            const PlannedStep& planned);
+
+}  // namespace aio
+
+#endif  // AIO_CSRC_EXECUTOR_STEP_H_

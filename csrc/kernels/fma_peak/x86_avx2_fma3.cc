@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Multiply-add peak of one core, fp32, avx2_fma3: 6 independent chains of 16 lanes.
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include "csrc/kernels/activation.h"
+#include "csrc/kernels/fma_peak/fma_peak.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+
+namespace aio {
+namespace {
+#include "csrc/kernels/vec16/avx2_fma3.inc"
+
+constexpr int kAccumulators = 6;
+#include "csrc/kernels/fma_peak/chain.inc"
+}  // namespace
+
+int64_t fma_peak_f32_avx2_fma3(int64_t iterations, float* sink) {
+  return fma_chain(iterations, sink);
+}
+
+}  // namespace aio
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif  // __x86_64__

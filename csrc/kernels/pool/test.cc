@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "csrc/base/check.h"
+#include "csrc/kernels/pool/pool.h"
+
+namespace {
+
+// A 3x3 window with stride 2 and padding 1 over one block of channels of a 5x4 image.
+struct Fixture {
+  std::vector<float> in;
+  std::vector<float> out;
+  aio::Pool2d pool{};
+
+  explicit Fixture(std::mt19937* generator) : in(5 * 4 * 16), out(3 * 2 * 16) {
+    std::normal_distribution<float> normal;
+    for (float& x : in) x = normal(*generator);
+    pool.in = in.data();
+    pool.in_height = 5;
+    pool.in_width = 4;
+    pool.in_row = 4 * 16;
+    pool.in_col = 16;
+    pool.out = out.data();
+    pool.out_width = 2;
+    pool.out_row = 2 * 16;
+    pool.out_col = 16;
+    pool.channels = 16;
+    pool.kernel_h = pool.kernel_w = 3;
+    pool.stride_h = pool.stride_w = 2;
+    pool.pad_top = pool.pad_left = pool.pad_bottom = pool.pad_right = 1;
+  }
+
+  // The window's values in the image, and how many positions it has in the padded one.
+  std::vector<float> window(int row, int col, int channel, int* padded) const {
+    std::vector<float> values;
+    *padded = 0;
+    for (int y = row * 2 - 1; y < row * 2 + 2; ++y) {
+      for (int x = col * 2 - 1; x < col * 2 + 2; ++x) {
+        if (y >= 6 || x >= 5) continue;
+        ++*padded;
+        if (y < 0 || x < 0 || y >= 5 || x >= 4) continue;
+        values.push_back(in[static_cast<size_t>((y * 4 + x) * 16 + channel)]);
+      }
+    }
+    return values;
+  }
+};
+
+template <typename Expected>
+void check_all(const Fixture& f, Expected expected) {
+  bool ok = true;
+  for (int row = 0; row < 3; ++row) {
+    for (int col = 0; col < 2; ++col) {
+      for (int c = 0; c < 16; ++c) {
+        int padded = 0;
+        const std::vector<float> values = f.window(row, col, c, &padded);
+        const float got = f.out[static_cast<size_t>((row * 2 + col) * 16 + c)];
+        ok = ok && std::fabs(got - expected(values, padded)) < 1e-5f;
+      }
+    }
+  }
+  AIO_CHECK(ok);
+}
+
+float sum(const std::vector<float>& values) {
+  float total = 0;
+  for (const float value : values) total += value;
+  return total;
+}
+
+}  // namespace
+
+int main() {
+  std::mt19937 generator = aio::make_generator();
+  Fixture f(&generator);
+  aio::max_pool2d(f.pool, 0, 3);
+  check_all(f,
+            [](const std::vector<float>& v, int) { return *std::max_element(v.begin(), v.end()); });
+  aio::avg_pool2d(f.pool, 0, 3);
+  check_all(f,
+            [](const std::vector<float>& v, int) { return sum(v) / static_cast<float>(v.size()); });
+  f.pool.count_include_pad = true;
+  aio::avg_pool2d(f.pool, 0, 3);
+  check_all(f, [](const std::vector<float>& v, int padded) {
+    return sum(v) / static_cast<float>(padded);
+  });
+
+  f.in[0] = NAN;
+  aio::max_pool2d(f.pool, 0, 3);
+  AIO_CHECK(std::isnan(f.out[0]) && !std::isnan(f.out[1]));
+  return aio::finish_checks();
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "csrc/kernels/sparse_conv/pack.h"
+
+#include <algorithm>
+#include <limits>
+#include <set>
+
+#include "csrc/base/check.h"
+
+namespace {
+
+// Two blocks (the second of 3 channels), 4 elements, 3 levels.
+struct Small {
+  std::vector<float> weight;
+  std::vector<float> score = {0.1f, 0.9f, 0.5f, 0.6f, 0.8f, 0.2f, 0.3f, 0.95f};
+  std::vector<float> threshold = {-std::numeric_limits<float>::infinity(), 0.4f, 0.85f};
+  std::vector<int32_t> offsets = {0, 10, 20, 30};
+
+  Small() {
+    for (int i = 0; i < 19 * 4; ++i) weight.push_back(static_cast<float>(i + 1));
+  }
+  aio::WeightView view() const { return {weight.data(), score.data(), threshold.data(), 3, 19, 4}; }
+};
+
+void test_levels_are_prefixes() {
+  const Small small;
+  const aio::PackedWeights packed = aio::pack_nested(small.view(), small.offsets);
+  AIO_CHECK(packed.blocks == 2 && packed.levels == 3);
+  AIO_CHECK(packed.offsets.size() == 8);
+  const int expected[3][2] = {{4, 4}, {3, 2}, {1, 1}};
+  for (int level = 0; level < 3; ++level) {
+    for (int block = 0; block < 2; ++block) {
+      AIO_CHECK(packed.nnz(level, block) == expected[level][block]);
+    }
+  }
+  // The sparsest level's element first, then each denser band by element.
+  const std::vector<int32_t> order = {10, 20, 30, 0, 30, 0, 10, 20};
+  AIO_CHECK(packed.offsets == order);
+}
+
+void test_values_follow_their_offsets() {
+  const Small small;
+  const aio::PackedWeights packed = aio::pack_nested(small.view(), small.offsets);
+  for (int block = 0; block < 2; ++block) {
+    for (int64_t i = packed.begins[static_cast<size_t>(block)]; i < (block + 1) * 4; ++i) {
+      const int element = packed.offsets[static_cast<size_t>(i)] / 10;
+      for (int c = 0; c < 16; ++c) {
+        const int channel = block * 16 + c;
+        const float expected =
+            channel < 19 ? small.weight[static_cast<size_t>(channel * 4 + element)] : 0;
+        AIO_CHECK(packed.values[static_cast<size_t>(i * 16 + c)] == expected);
+      }
+    }
+  }
+}
+
+void test_dropped_blocks_are_not_stored() {
+  Small small;
+  small.threshold = {0.4f, 0.85f, 2.0f};
+  const aio::PackedWeights packed = aio::pack_nested(small.view(), small.offsets);
+  AIO_CHECK(packed.offsets.size() == 5);
+  AIO_CHECK(packed.nnz(2, 0) == 0 && packed.nnz(2, 1) == 0);
+}
+
+void test_equal_scores_and_thresholds_are_dropped() {
+  Small small;
+  small.threshold = {0.9f, 0.9f, 0.95f};
+  const aio::PackedWeights packed = aio::pack_nested(small.view(), small.offsets);
+  AIO_CHECK(packed.nnz(0, 0) == 0 && packed.nnz(0, 1) == 1);
+  AIO_CHECK(packed.nnz(2, 1) == 0);
+}
+
+void test_dense_layer() {
+  const Small small;
+  aio::WeightView view = small.view();
+  view.score = nullptr;
+  const aio::PackedWeights packed = aio::pack_nested(view, small.offsets);
+  for (int level = 0; level < 3; ++level) {
+    AIO_CHECK(packed.nnz(level, 0) == 4 && packed.nnz(level, 1) == 4);
+  }
+}
+
+}  // namespace
+
+int main() {
+  test_levels_are_prefixes();
+  test_values_follow_their_offsets();
+  test_dropped_blocks_are_not_stored();
+  test_equal_scores_and_thresholds_are_dropped();
+  test_dense_layer();
+  return aio::finish_checks();
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every kernel of the table on tiles of exactly its size, in buffers without slack, so that the
+// address sanitizer sees any read or write outside; against the double-precision oracle, and vector
+// ISAs against each other.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <vector>
+
+#include "csrc/base/check.h"
+#include "csrc/kernels/sparse_conv/pack.h"
+#include "csrc/kernels/sparse_conv/reference.h"
+#include "csrc/kernels/sparse_conv/sparse_conv.h"
+
+namespace {
+
+using aio::Activation;
+using aio::SparseConvKernel;
+
+struct Case {
+  int rows;
+  int cols;
+  int in_channels;
+  int kernel;
+  int stride;
+  double density;
+  Activation activation;
+  bool residual;
+};
+
+double activate(double x, Activation activation) {
+  switch (activation) {
+    case Activation::kNone:
+      return x;
+    case Activation::kRelu:
+      return std::max(x, 0.0);
+    case Activation::kRelu6:
+      return std::min(std::max(x, 0.0), 6.0);
+    case Activation::kHardswish:
+      return x * std::min(std::max(x + 3.0, 0.0), 6.0) / 6.0;
+  }
+  return x;
+}
+
+std::vector<float> random_floats(std::mt19937* generator, size_t count) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(*generator);
+  return values;
+}
+
+// Inputs, weights and epilogue of one tile.
+struct Data {
+  int height;
+  int width;
+  int elements;
+  std::vector<float> in, weight, score, threshold, scale, bias, residual;
+  aio::PackedWeights packed;
+
+  Data(const Case& c, std::mt19937* generator)
+      : height((c.rows - 1) * c.stride + c.kernel),
+        width((c.cols - 1) * c.stride + c.kernel),
+        elements(c.in_channels * c.kernel * c.kernel),
+        in(random_floats(generator, static_cast<size_t>(height * width * c.in_channels))),
+        weight(random_floats(generator, static_cast<size_t>(elements * 16))),
+        threshold{static_cast<float>(1.0 - c.density)},
+        scale(random_floats(generator, 16)),
+        bias(random_floats(generator, 16)),
+        residual(random_floats(generator, static_cast<size_t>(c.rows * c.cols * 16))) {
+    std::uniform_real_distribution<float> uniform;
+    for (int e = 0; e < elements; ++e) score.push_back(uniform(*generator));
+    std::vector<int32_t> offsets;
+    for (int ch = 0; ch < c.in_channels; ++ch) {
+      for (int y = 0; y < c.kernel; ++y) {
+        for (int x = 0; x < c.kernel; ++x) offsets.push_back((y * width + x) * c.in_channels + ch);
+      }
+    }
+    packed = aio::pack_nested(view(), offsets);
+  }
+
+  aio::WeightView view() const {
+    return {weight.data(), score.data(), threshold.data(), 1, 16, elements};
+  }
+};
+
+std::vector<float> run_kernel(const SparseConvKernel& kernel, const Case& c, const Data& data) {
+  std::vector<float> out(static_cast<size_t>(c.rows * c.cols * 16), NAN);
+  aio::SparseConvTile tile;
+  tile.in = data.in.data();
+  tile.in_row = ptrdiff_t{data.width} * c.in_channels * c.stride;
+  tile.in_col = ptrdiff_t{c.in_channels} * c.stride;
+  tile.values = data.packed.values.data();
+  tile.offsets = data.packed.offsets.data();
+  tile.nnz = data.packed.nnz(0, 0);
+  tile.prefetch = reinterpret_cast<const char*>(tile.values);
+  tile.prefetch_step = 64;
+  tile.scale = data.scale.data();
+  tile.bias = data.bias.data();
+  tile.residual = c.residual ? data.residual.data() : nullptr;
+  tile.residual_row = tile.out_row = ptrdiff_t{c.cols} * 16;
+  tile.residual_col = tile.out_col = 16;
+  tile.out = out.data();
+  tile.activation = c.activation;
+  kernel.fn(tile);
+  return out;
+}
+
+void check_against_oracle(const SparseConvKernel& kernel, const Case& c, const Data& data,
+                          const std::vector<float>& out) {
+  bool ok = true;
+  std::vector<double> x(static_cast<size_t>(data.elements));
+  for (int pixel = 0; pixel < c.rows * c.cols; ++pixel) {
+    size_t e = 0;
+    for (int ch = 0; ch < c.in_channels; ++ch) {
+      for (int y = 0; y < c.kernel; ++y) {
+        for (int dx = 0; dx < c.kernel; ++dx) {
+          const int row = (pixel / c.cols) * c.stride + y;
+          const int col = (pixel % c.cols) * c.stride + dx;
+          x[e++] = data.in[static_cast<size_t>((row * data.width + col) * c.in_channels + ch)];
+        }
+      }
+    }
+    for (int n = 0; n < 16; ++n) {
+      const size_t at = static_cast<size_t>(pixel * 16 + n);
+      aio::reference::Bounded expected =
+          aio::reference::dot(data.view(), 0, n, x, data.scale[static_cast<size_t>(n)],
+                              data.bias[static_cast<size_t>(n)]);
+      if (c.residual) expected.value += data.residual[at];
+      // The residual's addition rounds once; hardswish has a slope of at most 1.5 and rounds four
+      // times.
+      const double unit = std::ldexp(1.0, -24);
+      const double slack = 1.5 * expected.tolerance + 8.0 * unit *
+                                                          (std::fabs(expected.value) + 1.0) *
+                                                          (std::fabs(expected.value) + 1.0);
+      ok = ok && std::fabs(double{out[at]} - activate(expected.value, c.activation)) <= slack;
+    }
+  }
+  if (!ok) {
+    std::fprintf(stderr, "%s: channels %d kernel %d stride %d density %g\n", kernel.name,
+                 c.in_channels, c.kernel, c.stride, c.density);
+  }
+  AIO_CHECK(ok);
+}
+
+// For each case, the results of the vector ISAs that ran it must be the same bits.
+void test_table(std::mt19937* generator) {
+  size_t count = 0;
+  const SparseConvKernel* kernels = aio::sparse_conv_kernels(&count);
+  const aio::IsaMask available = aio::detect_isa();
+  std::map<std::pair<int, int>, std::vector<const SparseConvKernel*>> by_tile;
+  for (size_t i = 0; i < count; ++i) {
+    if (aio::contains(available, kernels[i].isa)) {
+      by_tile[{kernels[i].rows, kernels[i].cols}].push_back(&kernels[i]);
+    }
+  }
+  const Activation activations[] = {Activation::kNone, Activation::kRelu, Activation::kRelu6,
+                                    Activation::kHardswish};
+  int variant = 0;
+  for (const auto& [tile, group] : by_tile) {
+    for (const double density : {0.0, 0.05, 0.5, 1.0}) {
+      for (const int kernel : {1, 3}) {
+        ++variant;
+        const Case c{tile.first,      tile.second, 1 + variant % 19,         kernel,
+                     1 + variant % 2, density,     activations[variant % 4], variant % 3 == 0};
+        const Data data(c, generator);
+        std::vector<float> vector_result;
+        for (const SparseConvKernel* candidate : group) {
+          const std::vector<float> out = run_kernel(*candidate, c, data);
+          check_against_oracle(*candidate, c, data, out);
+          if (candidate->isa == aio::Isa::kScalar) continue;
+          if (!vector_result.empty()) AIO_CHECK(out == vector_result);
+          vector_result = out;
+        }
+      }
+    }
+  }
+}
+
+void test_nan_passes_activations() {
+  size_t count = 0;
+  const SparseConvKernel* kernels = aio::sparse_conv_kernels(&count);
+  const Case c{1, 1, 1, 1, 1, 1.0, Activation::kRelu6, false};
+  std::mt19937 generator(1);
+  Data data(c, &generator);
+  data.in[0] = NAN;
+  for (size_t i = 0; i < count; ++i) {
+    if (kernels[i].rows * kernels[i].cols != 1 || !aio::contains(aio::detect_isa(), kernels[i].isa))
+      continue;
+    const std::vector<float> out = run_kernel(kernels[i], c, data);
+    AIO_CHECK(std::all_of(out.begin(), out.end(), [](float y) { return std::isnan(y); }));
+  }
+}
+
+void test_selection_by_name() {
+  const auto name = [](int height, int width, aio::Isa isa) {
+    const SparseConvKernel* kernel = aio::select_sparse_conv(height, width, isa);
+    return kernel == nullptr ? std::string() : std::string(kernel->name);
+  };
+  AIO_CHECK(name(8, 8, aio::Isa::kScalar) == "sparse_conv_f32_1x4x16_scalar");
+#if defined(__x86_64__)
+  AIO_CHECK(name(56, 56, aio::Isa::kAvx512) == "sparse_conv_f32_4x7x16_avx512");
+  AIO_CHECK(name(8, 8, aio::Isa::kAvx512) == "sparse_conv_f32_3x8x16_avx512");
+  AIO_CHECK(name(7, 7, aio::Isa::kAvx512) == "sparse_conv_f32_4x7x16_avx512");
+  AIO_CHECK(name(1, 1, aio::Isa::kAvx512) == "sparse_conv_f32_1x1x16_avx512");
+  AIO_CHECK(name(1, 15, aio::Isa::kAvx512) == "sparse_conv_f32_1x8x16_avx512");
+  AIO_CHECK(name(9, 1, aio::Isa::kAvx512) == "sparse_conv_f32_4x1x16_avx512");
+  AIO_CHECK(name(1, 12, aio::Isa::kAvx2Fma3) == "sparse_conv_f32_1x6x16_avx2_fma3");
+  AIO_CHECK(name(2, 3, aio::Isa::kAvx2Fma3) == "sparse_conv_f32_2x3x16_avx2_fma3");
+#elif defined(__aarch64__)
+  AIO_CHECK(name(1, 12, aio::Isa::kNeon) == "sparse_conv_f32_1x6x16_neon");
+  AIO_CHECK(name(7, 7, aio::Isa::kNeon) == "sparse_conv_f32_3x2x16_neon");
+#endif
+  AIO_CHECK(aio::find_sparse_conv(aio::Isa::kScalar, 9, 9) == nullptr);
+}
+
+}  // namespace
+
+int main() {
+  std::mt19937 generator = aio::make_generator();
+  test_table(&generator);
+  test_nan_passes_activations();
+  test_selection_by_name();
+  return aio::finish_checks();
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Nested block-sparse matrix-vector product, fp32: one block of 16 outputs of a linear layer.
+// Weights are packed by pack_nested(), as for convolution. One output has no second pixel to hide
+// the FMA latency behind, so the kept elements are dealt to four accumulators.
+#ifndef AIO_CSRC_KERNELS_SPARSE_LINEAR_SPARSE_LINEAR_H_
+#define AIO_CSRC_KERNELS_SPARSE_LINEAR_SPARSE_LINEAR_H_
+
+#include <cstdint>
+
+#include "csrc/base/isa.h"
+#include "csrc/kernels/activation.h"
+
+namespace aio {
+
+struct SparseLinearBlock {
+  const float* in;
+  const float* values;     // nnz x 16
+  const int32_t* offsets;  // nnz, in floats from `in`
+  int32_t nnz;
+  const float* scale;     // 16
+  const float* bias;      // 16
+  const float* residual;  // 16, added before the activation; null for none
+  float* out;             // 16
+  Activation activation;
+};
+
+// out(n) = act(scale(n) * sum_k W(n, k) * in(k) + bias(n) [+ residual(n)]). Element j goes to
+// accumulator j mod 4 and the sum is (a0 + a1) + (a2 + a3), on every ISA: the vector ISAs are
+// bit-equal.
+using SparseLinearFn = void (*)(const SparseLinearBlock& block);
+
+struct SparseLinearKernel {
+  const char* name;  // sparse_linear_f32_1x16_<isa>
+  Isa isa;
+  SparseLinearFn fn;
+};
+
+const SparseLinearKernel* select_sparse_linear(Isa isa);
+
+#define AIO_SPARSE_LINEAR(isa, suffix) \
+  void sparse_linear_f32_1x16_##suffix(const SparseLinearBlock& block);
+#include "csrc/kernels/sparse_linear/sparse_linear.inc"
+#undef AIO_SPARSE_LINEAR
+
+}  // namespace aio
+
+#endif  // AIO_CSRC_KERNELS_SPARSE_LINEAR_SPARSE_LINEAR_H_
