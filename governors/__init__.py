@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sensing clocks and choosing the pruning level that follows them.
+
+Sensors (registry.py and drivers/) give samples, a sampler keeps the newest one, a policy turns
+predicted latencies into a level with a reason. See docs/governors.md. Frequencies are kHz. This
+package only reads the machine; it imports neither aio.runtime nor aio.models.
+"""
+
+from aio.governors.base import Capability, ClockDriver, ClockSample, PolicySample, Status
+from aio.governors.policy import Decision, FixedPolicy, LevelPolicy, RatioPolicy, densest_within
+from aio.governors.registry import open_cpu_clock
+from aio.governors.sampler import ClockSampler
+from aio.governors.threads import ThreadBudget, default_threads
+
+__all__ = [
+    "Capability",
+    "ClockDriver",
+    "ClockSample",
+    "ClockSampler",
+    "Decision",
+    "FixedPolicy",
+    "LevelPolicy",
+    "PolicySample",
+    "RatioPolicy",
+    "Status",
+    "ThreadBudget",
+    "default_threads",
+    "densest_within",
+    "open_cpu_clock",
+]
