@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pooling, and means that are pooling in effect."""
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from aio.models.conversion import Conversion
+from aio.models.operators.registry import REQUIRED, Options, converts, pair
+from aio.models.trace import input_of
+
+
+def _window(conversion: Conversion, node: fx.Node, options: Options) -> dict[str, list[int]]:
+    kernel = pair(conversion.concrete(options["kernel_size"]))
+    stride = conversion.concrete(options["stride"])
+    # A call without a stride, or with an empty one, steps by the whole window.
+    stride = pair(stride) if stride not in (None, (), []) else kernel
+    padding = pair(conversion.concrete(options["padding"])) * 2
+    height, width = conversion.image_shape(input_of(node))[1:]
+    outputs = conversion.image_shape(node)[1:]
+    if options["ceil_mode"]:
+        for axis, (size, output) in enumerate(zip((height, width), outputs, strict=True)):
+            needed = (output - 1) * stride[axis] + kernel[axis] - size - padding[axis]
+            padding[axis + 2] = max(padding[axis + 2], needed)
+    return {"kernel": kernel, "stride": stride, "padding": padding}
+
+
+@converts(
+    nn.MaxPool2d,
+    F.max_pool2d,
+    torch.max_pool2d,
+    kernel_size=REQUIRED,
+    stride=None,
+    padding=0,
+    dilation=1,
+    ceil_mode=False,
+    return_indices=False,
+)
+def _max_pool2d(conversion: Conversion, node: fx.Node, options: Options) -> None:
+    if pair(options["dilation"]) != [1, 1]:
+        conversion.fail(node, f"max pooling with dilation {options['dilation']} is not supported")
+    if options["return_indices"]:
+        conversion.fail(node, "max pooling that returns indices is not supported")
+    conversion.emit(node, "max_pool2d", _window(conversion, node, options))
+
+
+@converts(
+    nn.AvgPool2d,
+    F.avg_pool2d,
+    kernel_size=REQUIRED,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+)
+def _avg_pool2d(conversion: Conversion, node: fx.Node, options: Options) -> None:
+    if options["divisor_override"] is not None:
+        conversion.fail(node, "average pooling with divisor_override is not supported")
+    window = _window(conversion, node, options)
+    if window["padding"][2:] != window["padding"][:2]:  # torch does not count these pixels
+        conversion.fail(node, "average pooling with ceil_mode is not supported at this size")
+    include = bool(options["count_include_pad"])
+    conversion.emit(node, "avg_pool2d", {**window, "count_include_pad": include})
+
+
+@converts(nn.AdaptiveAvgPool2d, F.adaptive_avg_pool2d, output_size=REQUIRED)
+def _adaptive_avg_pool2d(conversion: Conversion, node: fx.Node, options: Options) -> None:
+    del options  # the shapes tell the same, with None resolved
+    sizes = conversion.image_shape(input_of(node))[1:]
+    outputs = conversion.image_shape(node)[1:]
+    if outputs == (1, 1):
+        conversion.emit(node, "global_avg_pool2d")
+    elif outputs == sizes:
+        conversion.alias(node, input_of(node))
+    elif all(size % output == 0 for size, output in zip(sizes, outputs, strict=True)):
+        kernel = [size // output for size, output in zip(sizes, outputs, strict=True)]
+        attrs = {"kernel": kernel, "stride": kernel, "padding": [0, 0, 0, 0]}
+        conversion.emit(node, "avg_pool2d", {**attrs, "count_include_pad": True})
+    else:
+        conversion.fail(node, f"adaptive pooling from {sizes} to {outputs} is not supported")
+
+
+@converts(torch.mean, "mean", dim=None, keepdim=False)
+def _mean(conversion: Conversion, node: fx.Node, options: Options) -> None:
+    source = input_of(node)
+    conversion.image_shape(source)
+    axes = options["dim"] if isinstance(options["dim"], list | tuple) else [options["dim"]]
+    if any(not isinstance(axis, int) for axis in axes) or {a % 4 for a in axes} != {2, 3}:
+        conversion.fail(node, f"mean over {options['dim']} is not supported, only over (2, 3)")
+    pooled = conversion.emit(node, "global_avg_pool2d")
+    if not options["keepdim"]:
+        conversion.emit_from(node, "flatten", [pooled.name])

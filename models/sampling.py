@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which subnets a training step runs.
+
+The sandwich rule (US-Nets, arXiv 1903.05134): the densest and the sparsest level in each step
+bound all others, and a few random ones are drawn between them. Some of the random ones use two
+levels, the second from a random layer on, because the runtime mixes levels across layers.
+"""
+
+import torch
+from torch import Generator
+
+Plan = int | list[int]
+"""One level for all layers, or a level per layer."""
+
+
+def sandwich(
+    levels: int, layers: int, random_levels: int, mixed_fraction: float, generator: Generator
+) -> list[Plan]:
+    """Return the subnets of one step, the densest first.
+
+    Args:
+        levels: how many levels there are.
+        layers: how many layers depend on the level.
+        random_levels: subnets drawn beside the two ends.
+        mixed_fraction: chance that one of these mixes two levels.
+        generator: source of all draws.
+    """
+    plans: list[Plan] = [0]
+    inner = torch.randperm(max(0, levels - 2), generator=generator)[:random_levels]
+    for level in (inner + 1).tolist():
+        mixed = torch.rand((), generator=generator).item() < mixed_fraction
+        plans.append(_cut(level, levels, layers, generator) if mixed else level)
+    if levels > 1:
+        plans.append(levels - 1)
+    return plans
+
+
+def _cut(level: int, levels: int, layers: int, generator: Generator) -> list[int]:
+    """Return a plan that leaves `level` for a random other one at a random layer."""
+    other = int(torch.randint(levels, (), generator=generator))
+    cut = int(torch.randint(layers + 1, (), generator=generator))
+    return [level] * cut + [other] * (layers - cut)

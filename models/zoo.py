@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks by name. State-dict names are torchvision's where torchvision has the network."""
+
+from aio.models.digits_resnet import DigitsResNet
+from aio.models.errors import ModelError
+from aio.models.resnet import ResNet
+
+__all__ = ["digits_resnet", "resnet18"]
+
+
+def resnet18(num_classes: int = 1000) -> ResNet:
+    """Return a ResNet-18 with random weights."""
+    return ResNet((2, 2, 2, 2), _check_classes(num_classes))
+
+
+def digits_resnet(num_classes: int = 10) -> DigitsResNet:
+    """Return the network of the shipped digits model with random weights."""
+    return DigitsResNet(_check_classes(num_classes))
+
+
+def _check_classes(num_classes: int) -> int:
+    if num_classes < 1:
+        raise ModelError(f"num_classes {num_classes} is not positive")
+    return num_classes
