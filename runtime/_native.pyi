@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The native core: kernels, graph executor, thread pool. Private; use aio.runtime.Runtime."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+class NativeInfo(TypedDict):
+    isa_found: list[str]  # best first, always ends with "scalar"
+    isa_used: str
+    compiler: str
+    cxx_standard: int
+
+class LayerInfo(TypedDict):
+    name: str
+    op: str
+    kernel: str  # symbol of the kernel chosen, e.g. "sparse_conv_f32_4x7x16_avx512"; "" for a view
+    output_shape: tuple[int, ...]  # without batch: (C, H, W) or (features,)
+    sparse: bool  # has block scores, so its level can be chosen
+    macs: list[int]  # multiply-accumulates per sample and level
+    nonzero_weights: list[int]  # weights kept per level, channel padding not counted
+    prunable_weights: int  # 0 for a layer without scores
+
+def supported_isas() -> list[str]:
+    """Return the instruction sets this machine can run, best first."""
+
+def native_info() -> NativeInfo:
+    """Return what was found and what is used. Raises ValueError for a bad AIO_FORCE_ISA."""
+
+def measure_fma_peak(isa: str, duration_ms: float) -> float:
+    """Return the fp32 FMA peak of one core in GFLOP/s, measured for `duration_ms`."""
+
+def measure_cpu_khz() -> float:
+    """Return the clock of this thread's core in kHz, from about 50 us of dependent additions.
+
+    0.0 when the thread's CPU time cannot be read.
+    """
+
+class Graph:
+    """Builder of a network. Every method returns the id of the value it makes.
+
+    All raise ValueError with the node's name when shapes or attributes do not fit.
+    """
+
+    def __init__(self, levels: int) -> None: ...
+    def input(self, name: str, channels: int, height: int, width: int) -> int: ...
+    def conv2d(
+        self,
+        name: str,
+        input: int,
+        weight: NDArray[np.float32],
+        *,
+        score: NDArray[np.float32] | None = None,
+        threshold: NDArray[np.float32] | None = None,
+        scale: NDArray[np.float32] | None = None,
+        bias: NDArray[np.float32] | None = None,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+        dilation: tuple[int, int] = (1, 1),
+    ) -> int:
+        """Add a convolution; padding is (top, left, bottom, right), scale and bias are (K, O)."""
+
+    def linear(
+        self,
+        name: str,
+        input: int,
+        weight: NDArray[np.float32],
+        *,
+        score: NDArray[np.float32] | None = None,
+        threshold: NDArray[np.float32] | None = None,
+        scale: NDArray[np.float32] | None = None,
+        bias: NDArray[np.float32] | None = None,
+    ) -> int: ...
+    def add(self, name: str, a: int, b: int) -> int: ...
+    def activation(self, name: str, input: int, kind: str) -> int:
+        """Add an element-wise activation: "relu", "relu6" or "hardswish"."""
+
+    def max_pool2d(
+        self,
+        name: str,
+        input: int,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        padding: tuple[int, int, int, int],
+    ) -> int: ...
+    def avg_pool2d(
+        self,
+        name: str,
+        input: int,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        padding: tuple[int, int, int, int],
+        count_include_pad: bool,
+    ) -> int: ...
+    def global_avg_pool2d(self, name: str, input: int) -> int: ...
+    def flatten(self, name: str, input: int) -> int: ...
+    def output(self, value: int) -> None: ...
+    def shape(self, value: int) -> tuple[int, ...]:
+        """Return a value's shape without batch: (C, H, W), or (features,) when flat."""
+
+class Executor:
+    """A planned network: packed weights, preplanned arena, thread pool.
+
+    `run` releases the GIL and allocates nothing but its outputs. Calls from several threads are
+    serialised. Raises ValueError for an ISA that is unknown or not supported here.
+    """
+
+    def __init__(self, graph: Graph, *, threads: int = 1, isa: str | None = None) -> None: ...
+    def run(self, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return the outputs for x of shape (N, C, H, W), each (N, ...), at the current level."""
+
+    def set_level(self, level: int) -> None:
+        """Use `level` for every layer from the next run on. O(1), safe from any thread."""
+
+    def set_layer_levels(self, levels: Sequence[int]) -> None:
+        """Use a level per layer, in the order of `layers()`; scale and bias follow it too."""
+
+    def set_profiling(self, enabled: bool) -> None:
+        """Record the time of every layer from the next run on."""
+
+    def layer_ns(self) -> list[int]:
+        """Return nanoseconds per layer of the last profiled run, in the order of `layers()`."""
+
+    def layers(self) -> list[LayerInfo]: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def levels(self) -> int: ...
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of packed weights and offsets, all levels together."""
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of the activation arena."""

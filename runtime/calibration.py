@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure how long each level takes here, in rounds over all levels in random order.
+
+Interleaving makes every level see the same drift of the machine, and the median over rounds
+forgives interruptions. The order is random because some disturbances come at a fixed time after
+the clock was read (a worker that went to sleep meanwhile costs half a millisecond to wake): in a
+fixed order they would always hit the same level. Small models take some tenths of a second, large
+ones a few seconds.
+"""
+
+import random
+import time
+from collections.abc import Callable
+
+from aio.governors import ClockSample
+from aio.runtime.latency_model import LatencyModel, Observation, fit
+
+BUDGET_S = 0.4
+MAX_S = 4.0
+MIN_ROUNDS = 5
+MAX_ROUNDS = 2000
+_SEED = 0
+
+
+def calibrate(
+    run_level: Callable[[int], object],
+    levels: int,
+    read_clock: Callable[[], ClockSample],
+    *,
+    budget_s: float = BUDGET_S,
+    max_s: float = MAX_S,
+) -> LatencyModel:
+    """Return the latency model of a network.
+
+    Args:
+        run_level: makes one inference of one sample at a level.
+        levels: how many there are.
+        read_clock: reads the CPU clock.
+        budget_s: time after which no round starts once there are enough for a median.
+        max_s: time after which no round starts, however few there are.
+    """
+    for level in range(levels):
+        run_level(level)  # the first run of a level touches memory no other run did
+    begin_s = time.monotonic()
+    observations: list[Observation] = []
+    order = list(range(levels))
+    generator = random.Random(_SEED)
+    while True:
+        generator.shuffle(order)
+        observations.append(_round(run_level, order, read_clock))
+        elapsed_s = time.monotonic() - begin_s
+        enough = len(observations) >= MIN_ROUNDS and elapsed_s >= budget_s
+        if enough or elapsed_s >= max_s or len(observations) >= MAX_ROUNDS:
+            return fit(observations)
+
+
+def _round(
+    run_level: Callable[[int], object], order: list[int], read_clock: Callable[[], ClockSample]
+) -> Observation:
+    latency_ms = [0.0] * len(order)
+    before = read_clock().cpu_khz
+    run_level(order[0])  # wakes the threads that went to sleep while the clock was read
+    for level in order:
+        # The first of two runs pays for the caches the other level left behind. In use, levels
+        # stay for many inferences.
+        latency_ms[level] = min(_time_ms(run_level, level) for _ in range(2))
+    after = read_clock().cpu_khz
+    clock = None if before is None or after is None else (before + after) // 2
+    return Observation(clock, tuple(latency_ms))
+
+
+def _time_ms(run_level: Callable[[int], object], level: int) -> float:
+    begin_ns = time.perf_counter_ns()
+    run_level(level)
+    return (time.perf_counter_ns() - begin_ns) / 1e6

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`aio bench`: how fast the levels of a model are here, and how close kernels come to the peak."""
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aio.runtime.commands.printing import (
+    json_text,
+    markdown_table,
+    megahertz,
+    milliseconds,
+    number,
+    text_table,
+)
+
+if TYPE_CHECKING:
+    from aio.runtime import Runtime
+    from aio.runtime.benchmark.kernels import KernelBenchmark
+    from aio.runtime.benchmark.levels import LevelBenchmark
+
+HELP = "measure the latency of every level, or of the kernels against the core's peak"
+EXAMPLES = """\
+examples:
+  aio bench                             the shipped model
+  aio bench resnet18.aio --threads 1    another one, on one thread
+  aio bench --markdown                  the table of the README
+  aio bench --kernels --layers 3x3      convolutions against the measured FMA peak
+"""
+MAX_CLOCK_CHANGE = 0.05
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add = parser.add_argument
+    add("model", nargs="?", type=Path, help="model file (the shipped one)")
+    add("--kernels", action="store_true", help="measure single convolutions instead of a model")
+    add("--layers", choices=("all", "3x3", "1x1"), default="all", help="which of them (all)")
+    add("--rounds", type=int, default=15, help="rounds over the convolutions (15)")
+    add("--seconds", type=float, default=3.0, help="how long to measure a model (3)")
+    add("--batch", type=int, default=1, help="samples per inference (1)")
+    add("--threads", type=int, help="threads of a model (as many as make sense)")
+    add("--isa", help="instruction set (the best one here)")
+    add("--markdown", action="store_true", help="print a Markdown table")
+    add("--json", action="store_true", help="print JSON")
+    add("--output", type=Path, metavar="FILE", help="also write the JSON to a file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    for name, value in (("rounds", args.rounds), ("batch", args.batch)):
+        if value < 1:
+            raise ValueError(f"--{name} is {value}, expected at least 1")
+    if not 0 < args.seconds < 3600:
+        raise ValueError(f"--seconds is {args.seconds}, expected more than 0 and less than 3600")
+    document, text = _bench_kernels(args) if args.kernels else _bench_model(args)
+    if args.output is not None:
+        args.output.write_text(json_text(document) + "\n", encoding="utf-8")
+    print(json_text(document) if args.json else text)
+    return 0
+
+
+def _bench_model(args: argparse.Namespace) -> tuple[dict[str, object], str]:
+    from aio.runtime import Runtime  # noqa: PLC0415
+    from aio.runtime.benchmark.levels import bench_levels  # noqa: PLC0415
+
+    with (
+        Runtime.load(args.model, threads=args.threads, isa=args.isa, calibrate=False) as runtime,
+        _progress("measuring levels") as progress,
+    ):
+        result = bench_levels(runtime, batch=args.batch, seconds=args.seconds, progress=progress)
+        table = markdown_table if args.markdown else text_table
+        text = f"{_heading(runtime, result, args.batch)}\n\n{table(*_level_rows(result))}"
+        return {**_environment(runtime, args.batch), **asdict(result)}, text
+
+
+def _environment(runtime: "Runtime", batch: int) -> dict[str, object]:
+    from aio.runtime.device import cpu_model  # noqa: PLC0415
+
+    return {
+        "model": runtime.name,
+        "cpu": cpu_model(),
+        "isa": runtime.isa,
+        "threads": runtime.threads,
+        "batch": batch,
+    }
+
+
+def _heading(runtime: "Runtime", result: "LevelBenchmark", batch: int) -> str:
+    facts = _environment(runtime, batch)
+    change = result.clock_change
+    lines = [
+        f"{facts['model']} on {facts['cpu']}: {facts['isa']}, {facts['threads']} threads, "
+        f"batch {batch}, medians of {result.rounds} interleaved rounds",
+        f"clock from {result.before.driver}: {megahertz(result.before.cpu_khz)} before, "
+        f"{megahertz(result.after.cpu_khz)} after",
+    ]
+    if change is not None and abs(change) > MAX_CLOCK_CHANGE:
+        lines.append("the clock moved: compare the speed-ups, not the latencies")
+    return "\n".join(lines)
+
+
+def _level_rows(result: "LevelBenchmark") -> tuple[list[str], list[list[str]]]:
+    header = ["ratio", "accuracy", "MACs", "non-zero weights"]
+    header += ["latency ms", "+- ms", "speed-up", "GFLOP/s"]
+    rows = [
+        [
+            f"{level.info.ratio:.3f}",
+            number(level.info.accuracy, ".4f"),
+            f"{level.info.macs:,}",
+            f"{level.info.nonzero_weights:,}",
+            milliseconds(level.latency_ms.median),
+            milliseconds(level.latency_ms.mad),
+            f"{level.speedup:.2f}x",
+            f"{level.gflops:.1f}",
+        ]
+        for level in result.results
+    ]
+    return header, rows
+
+
+def _bench_kernels(args: argparse.Namespace) -> tuple[dict[str, object], str]:
+    from aio.runtime.benchmark.kernels import SHAPES, bench_kernels  # noqa: PLC0415
+    from aio.runtime.device import cpu_model  # noqa: PLC0415
+
+    shapes = [shape for shape in SHAPES if args.layers in {"all", shape.group}]
+    with _progress("measuring kernels") as progress:
+        result = bench_kernels(args.isa, shapes=shapes, rounds=args.rounds, progress=progress)
+    table = markdown_table if args.markdown else text_table
+    peak = result.peak_gflops
+    text = (
+        f"{cpu_model()}, {result.isa}, one thread, medians of {result.rounds} interleaved rounds\n"
+        f"FMA peak in the same rounds: {peak.median:.1f} GFLOP/s (+- {peak.mad:.1f})\n"
+        f"useful GFLOP/s and percent of the peak, by density\n\n{table(*_kernel_rows(result))}"
+    )
+    return {"cpu": cpu_model(), **asdict(result)}, text
+
+
+def _kernel_rows(result: "KernelBenchmark") -> tuple[list[str], list[list[str]]]:
+    densities = [density.density for density in result.layers[0].densities]
+    header = ["layer", *[f"{density:g}" for density in densities], "kernel"]
+    rows = [
+        [
+            layer.shape.label,
+            *[
+                f"{density.gflops.median:.1f} {density.of_peak.median:.0%}"
+                for density in layer.densities
+            ],
+            layer.kernel,
+        ]
+        for layer in result.layers
+    ]
+    return header, rows
+
+
+@contextlib.contextmanager
+def _progress(title: str) -> Iterator[Callable[[float], object]]:
+    """Show a progress bar on the terminal, nothing where standard error is no terminal."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=1.0)
+        yield lambda part: bar.update(task, completed=part)

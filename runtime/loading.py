@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that happens once, when a model is loaded: check, pack, find the clock, calibrate."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import SupportsFloat, SupportsIndex
+
+import numpy as np
+
+from aio.governors import (
+    Capability,
+    ClockDriver,
+    ClockSample,
+    ClockSampler,
+    FixedPolicy,
+    LevelPolicy,
+    RatioPolicy,
+    default_threads,
+    open_cpu_clock,
+)
+from aio.runtime import _native, calibration, calibration_cache
+from aio.runtime.chooser import LevelChooser
+from aio.runtime.device import cpu_model
+from aio.runtime.errors import InputError
+from aio.runtime.inputs import accurate_levels, as_duration_ms, as_integer, as_level
+from aio.runtime.latency_model import LatencyModel
+from aio.runtime.lowering import build_executor
+from aio.runtime.model_file import Manifest, ModelFile, read_model_file
+from aio.runtime.records import LevelInfo, TensorInfo
+
+MAX_THREADS = 1024
+_SEED = 0
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The arguments of `Runtime.load`, which documents them."""
+
+    target_ms: SupportsFloat | None = None
+    threads: SupportsIndex | None = None
+    min_accuracy: SupportsFloat | None = None
+    level: SupportsIndex | None = None
+    isa: str | None = None
+    calibrate: bool = True
+    cache_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a loaded model consists of, but for its executor. `release` stops the sampler."""
+
+    manifest: Manifest
+    input: TensorInfo
+    outputs: tuple[TensorInfo, ...]
+    levels: tuple[LevelInfo, ...]
+    chooser: LevelChooser
+    sensors: tuple[Capability, ...]
+    isa: str
+    threads: int
+    threads_reason: str
+    release: Callable[[], None]
+
+
+def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]:
+    """Load a model file and make it ready to answer.
+
+    The executor is apart, so that its owner can free it.
+
+    Raises:
+        ModelFileError: the file is not usable.
+        InputError: an option is out of range.
+    """
+    model = read_model_file(path)
+    policy, allowed = _policy(model.manifest, options)
+    target_ms = _target(options)
+    threads, reason = _threads(options)
+    executor = build_executor(model, threads=threads, isa=options.isa)
+    _log_kernels(model, executor)
+    with ExitStack() as undo:
+        driver, sensors = _open_clock(threads)
+        undo.callback(driver.close)
+        latency_model = _latency_model(model, executor, driver, options)
+        if latency_model is None and target_ms is not None:
+            raise InputError(
+                f"target_ms={target_ms}: a target needs a calibration, and calibrate=False "
+                "found none in the cache"
+            )
+        sampler = ClockSampler(driver)
+        sampler.start()
+        undo.callback(sampler.stop)
+        chooser = LevelChooser(sampler, latency_model, policy, allowed, target_ms)
+        release = undo.pop_all().close
+    engine = Engine(
+        manifest=model.manifest,
+        input=TensorInfo(model.manifest.input.name, model.manifest.input.shape),
+        outputs=tuple(
+            TensorInfo(output.name, model.shapes[output.node], output.labels)
+            for output in model.manifest.outputs
+        ),
+        levels=_level_infos(model),
+        chooser=chooser,
+        sensors=tuple(sensors),
+        isa=executor.isa,
+        threads=executor.threads,
+        threads_reason=reason,
+        release=release,
+    )
+    return engine, executor
+
+
+def _policy(manifest: Manifest, options: Options) -> tuple[RatioPolicy, tuple[int, ...]]:
+    count = len(manifest.levels)
+    allowed = tuple(range(count))
+    if options.min_accuracy is not None:
+        accuracies = [level.accuracy for level in manifest.levels]
+        allowed = accurate_levels(accuracies, options.min_accuracy)
+    if options.level is None:
+        return LevelPolicy(), allowed
+    level = as_level(options.level, count)
+    if level not in allowed:
+        raise InputError(
+            f"level={level}: its accuracy {manifest.levels[level].accuracy} is below "
+            f"min_accuracy={options.min_accuracy}"
+        )
+    return FixedPolicy(level), (level,)
+
+
+def _target(options: Options) -> float | None:
+    return None if options.target_ms is None else as_duration_ms("target_ms", options.target_ms)
+
+
+def _threads(options: Options) -> tuple[int, str]:
+    if options.threads is None:
+        try:
+            budget = default_threads()
+        except ValueError as error:  # AIO_SYSFS_ROOT
+            raise InputError(str(error)) from error
+        return budget.threads, budget.reason
+    threads = as_integer("threads", options.threads)
+    if not 1 <= threads <= MAX_THREADS:
+        raise InputError(f"threads={threads}: expected 1 to {MAX_THREADS}")
+    return threads, f"{threads} threads: given by the caller"
+
+
+def _open_clock(threads: int) -> tuple[ClockDriver, list[Capability]]:
+    try:
+        return open_cpu_clock(_native.measure_cpu_khz, threads=threads)
+    except ValueError as error:  # AIO_SYSFS_ROOT
+        raise InputError(str(error)) from error
+
+
+def _latency_model(
+    model: ModelFile, executor: _native.Executor, driver: ClockDriver, options: Options
+) -> LatencyModel | None:
+    """Return the calibration of this model here: from the cache, else measured and cached."""
+    folder = options.cache_dir or calibration_cache.default_cache_dir()
+    key = _cache_key(model, executor, driver.read())
+    if folder is not None and (cached := calibration_cache.load(folder, key)) is not None:
+        _logger.info("calibration of %s: from %s", model.path, folder)
+        return cached
+    if not options.calibrate:
+        return None
+    begin_s = time.monotonic()
+    measured = _measure(model, executor, driver)
+    _logger.info("calibration of %s: %.2f s", model.path, time.monotonic() - begin_s)
+    if folder is not None:
+        calibration_cache.store(folder, key, measured)
+    return measured
+
+
+def _measure(model: ModelFile, executor: _native.Executor, driver: ClockDriver) -> LatencyModel:
+    shape = (1, *model.manifest.input.shape)
+    sample = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
+
+    def run_level(level: int) -> None:
+        executor.set_level(level)
+        executor.run(sample)
+
+    measured = calibration.calibrate(run_level, executor.levels, driver.read)
+    executor.set_level(0)
+    return measured
+
+
+def _cache_key(
+    model: ModelFile, executor: _native.Executor, clock: ClockSample
+) -> calibration_cache.CacheKey:
+    build = Path(_native.__file__).stat()
+    return calibration_cache.CacheKey(
+        model_hash=model.content_hash,
+        levels=len(model.manifest.levels),
+        cpu=cpu_model(),
+        isa=executor.isa,
+        threads=executor.threads,
+        clock_driver=clock.driver,
+        max_khz=clock.max_khz if clock.policies else None,
+        native_build=f"{build.st_size}-{build.st_mtime_ns}",
+    )
+
+
+def _level_infos(model: ModelFile) -> tuple[LevelInfo, ...]:
+    return tuple(
+        LevelInfo(
+            index=index,
+            ratio=level.ratio,
+            accuracy=level.accuracy,
+            nonzero_weights=model.nonzero_weights(index),
+            macs=model.macs(index),
+            predicted_ms=None,
+        )
+        for index, level in enumerate(model.manifest.levels)
+    )
+
+
+def _log_kernels(model: ModelFile, executor: _native.Executor) -> None:
+    kernels = sorted({layer["kernel"] for layer in executor.layers()} - {""})
+    _logger.info("%s: %s, %s", model.path, executor.isa, ", ".join(kernels))

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operators of the graph: their attributes, limits and the shapes they make.
+
+`OPS` is the only list of operators the reader has. Shapes have no batch axis: (C, H, W) for images,
+(features,) for flat values.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aio.runtime.model_file.defect import Defect
+from aio.runtime.model_file.fields import Fields
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+Sides = tuple[int, int, int, int]  # top, left, bottom, right
+
+MAX_CHANNELS = 65_536
+MAX_SIDE = 16_384
+BLOCK_HEIGHT = 16
+
+
+@dataclass(frozen=True)
+class Attrs:
+    """What an operator without attributes has."""
+
+
+@dataclass(frozen=True)
+class LinearAttrs(Attrs):
+    """Attributes of `linear`."""
+
+    block_height: int
+
+
+@dataclass(frozen=True)
+class WindowAttrs(Attrs):
+    """How a window moves over an image; padding is (top, left, bottom, right)."""
+
+    stride: Pair
+    padding: Sides
+
+
+@dataclass(frozen=True)
+class ConvAttrs(WindowAttrs):
+    """Attributes of `conv2d`; the kernel's size is the weight's."""
+
+    dilation: Pair
+    block_height: int
+
+
+@dataclass(frozen=True)
+class PoolAttrs(WindowAttrs):
+    """Attributes of `max_pool2d` and `avg_pool2d`; the former has no `count_include_pad`."""
+
+    kernel: Pair
+    count_include_pad: bool | None = None
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One row of `OPS`. `infer` gets the attributes, the inputs' shapes and the weight's shape."""
+
+    arity: int
+    parse: Callable[[Fields], Attrs]
+    infer: Callable[[Attrs, list[Shape], Shape], Shape]
+    weight_rank: int = 0  # 0: the operator has no weight
+    halo: Callable[[Attrs], Sides] = lambda attrs: (0, 0, 0, 0)
+
+
+def _no_attrs(fields: Fields) -> Attrs:
+    return Attrs()
+
+
+def _linear_attrs(fields: Fields) -> Attrs:
+    return LinearAttrs(_block_height(fields))
+
+
+def _conv_attrs(fields: Fields) -> Attrs:
+    if fields.has("groups"):
+        fields.integer("groups", 1, 1)
+    dilation = _pair(fields, "dilation") if fields.has("dilation") else (1, 1)
+    return ConvAttrs(_pair(fields, "stride"), _sides(fields), dilation, _block_height(fields))
+
+
+def _max_pool_attrs(fields: Fields) -> Attrs:
+    kernel, padding = _pair(fields, "kernel"), _sides(fields)
+    _check_pool_padding(fields.where, kernel, padding)
+    return PoolAttrs(_pair(fields, "stride"), padding, kernel)
+
+
+def _avg_pool_attrs(fields: Fields) -> Attrs:
+    kernel, padding = _pair(fields, "kernel"), _sides(fields)
+    _check_pool_padding(fields.where, kernel, padding)
+    include_pad = fields.boolean("count_include_pad")
+    return PoolAttrs(_pair(fields, "stride"), padding, kernel, include_pad)
+
+
+def _pair(fields: Fields, key: str) -> Pair:
+    height, width = fields.integers(key, 2, 1, MAX_SIDE)
+    return height, width
+
+
+def _sides(fields: Fields) -> Sides:
+    top, left, bottom, right = fields.integers("padding", 4, 0, MAX_SIDE)
+    return top, left, bottom, right
+
+
+def _block_height(fields: Fields) -> int:
+    if not fields.has("block_height"):
+        return BLOCK_HEIGHT
+    return fields.integer("block_height", BLOCK_HEIGHT, BLOCK_HEIGHT)
+
+
+def _check_pool_padding(where: str, kernel: Pair, padding: Sides) -> None:
+    # Torch's rule. A window that lies in the padding alone would have no maximum and no average.
+    for axis in (0, 1):
+        if max(padding[axis], padding[axis + 2]) > kernel[axis] // 2:
+            raise Defect(
+                f"{where}.padding is {list(padding)}, expected at most half the kernel "
+                f"{list(kernel)}"
+            )
+
+
+def _infer_conv(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
+    assert isinstance(attrs, ConvAttrs)
+    channels, height, width = _image(inputs[0])
+    if weight[1] != channels:
+        raise Defect(f"weight {list(weight)} has {weight[1]} input channels, its input {channels}")
+    kernel = weight[2], weight[3]
+    extent = tuple(d * (k - 1) + 1 for d, k in zip(attrs.dilation, kernel, strict=True))
+    sides = _slide((height, width), extent, attrs)
+    return _check_image((weight[0], *sides))
+
+
+def _infer_linear(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
+    if len(inputs[0]) != 1:
+        raise Defect(f"its input has shape {list(inputs[0])}, expected a flat one (use flatten)")
+    if weight[1] != inputs[0][0]:
+        raise Defect(f"weight {list(weight)} takes {weight[1]} features, its input {inputs[0][0]}")
+    if weight[0] > MAX_CHANNELS:
+        raise Defect(f"makes {weight[0]} features, the limit is {MAX_CHANNELS}")
+    return (weight[0],)
+
+
+def _infer_add(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
+    if inputs[0] != inputs[1]:
+        raise Defect(f"its inputs differ in shape: {list(inputs[0])} and {list(inputs[1])}")
+    return inputs[0]
+
+
+def _infer_same(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
+    return inputs[0]
+
+
+def _infer_pool(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
+    assert isinstance(attrs, PoolAttrs)
+    channels, height, width = _image(inputs[0])
+    return _check_image((channels, *_slide((height, width), attrs.kernel, attrs)))
+
+
+def _infer_global_pool(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
+    return (_image(inputs[0])[0], 1, 1)
+
+
+def _infer_flatten(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
+    channels, height, width = _image(inputs[0])
+    return (channels * height * width,)
+
+
+def _image(shape: Shape) -> tuple[int, int, int]:
+    if len(shape) != 3:
+        raise Defect(f"its input has shape {list(shape)}, expected an image [C, H, W]")
+    return shape[0], shape[1], shape[2]
+
+
+def _slide(size: Pair, extent: tuple[int, ...], attrs: WindowAttrs) -> Pair:
+    rows, columns = (
+        (size[axis] + attrs.padding[axis] + attrs.padding[axis + 2] - extent[axis])
+        // attrs.stride[axis]
+        + 1
+        for axis in (0, 1)
+    )
+    if rows < 1 or columns < 1:
+        raise Defect(
+            f"a window of {list(extent)} does not fit in the input {list(size)} "
+            f"with padding {list(attrs.padding)}"
+        )
+    return rows, columns
+
+
+def _check_image(shape: Shape) -> Shape:
+    check_image_shape(shape, "makes")
+    return shape
+
+
+def check_image_shape(shape: Shape, verb: str) -> None:
+    """Refuse an image beyond the format's limits on channels and sides."""
+    if shape[0] > MAX_CHANNELS:
+        raise Defect(f"{verb} {shape[0]} channels, the limit is {MAX_CHANNELS}")
+    if max(shape[1:]) > MAX_SIDE:
+        raise Defect(f"{verb} an image of {list(shape[1:])}, the limit of a side is {MAX_SIDE}")
+
+
+def _window_halo(attrs: Attrs) -> Sides:
+    assert isinstance(attrs, WindowAttrs)
+    return attrs.padding
+
+
+OPS = {
+    "conv2d": Operator(1, _conv_attrs, _infer_conv, weight_rank=4, halo=_window_halo),
+    "linear": Operator(1, _linear_attrs, _infer_linear, weight_rank=2),
+    "add": Operator(2, _no_attrs, _infer_add),
+    "relu": Operator(1, _no_attrs, _infer_same),
+    "relu6": Operator(1, _no_attrs, _infer_same),
+    "hardswish": Operator(1, _no_attrs, _infer_same),
+    "max_pool2d": Operator(1, _max_pool_attrs, _infer_pool, halo=_window_halo),
+    "avg_pool2d": Operator(1, _avg_pool_attrs, _infer_pool, halo=_window_halo),
+    "global_avg_pool2d": Operator(1, _no_attrs, _infer_global_pool),
+    "flatten": Operator(1, _no_attrs, _infer_flatten),
+}

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runtime: one loaded model that answers at the pruning ratio the clock allows.
+
+    runtime = Runtime.load("resnet18.aio", target_ms=20)
+    y = runtime.infer(x)
+
+One inference runs at a time, on all threads of the runtime; calls from several Python threads wait
+for each other. The GIL is released while the network runs.
+"""
+
+import os
+import threading
+import time
+import weakref
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, SupportsFloat, SupportsIndex, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aio.governors import Capability, ClockSample
+from aio.runtime.chooser import Choice
+from aio.runtime.errors import ClosedError, ForkError, InputError
+from aio.runtime.inputs import accurate_levels, as_batch, as_duration_ms, as_level
+from aio.runtime.loading import Engine, Options, load_engine
+from aio.runtime.model_file import Manifest
+from aio.runtime.records import InferenceRecord, Journal, LevelInfo, RuntimeStats, TensorInfo
+from aio.runtime.shipped import SHIPPED_MODEL
+
+if TYPE_CHECKING:
+    from aio.runtime import _native
+
+
+class Inference(NamedTuple):
+    """Every output of one call by name, and how the call went."""
+
+    outputs: dict[str, NDArray[np.float32]]
+    record: InferenceRecord
+
+
+@final
+class Runtime:
+    """A loaded model. Made by `load`; thread-safe; close it or use it in a `with` statement."""
+
+    def __init__(self, engine: Engine, executor: "_native.Executor") -> None:
+        self._engine = engine
+        self._shape = engine.manifest.input.shape
+        self._ratios = tuple(level.ratio for level in engine.levels)
+        self._chooser = engine.chooser
+        self._executor: _native.Executor | None = executor
+        self._level: int | None = None  # what the executor was last set to
+        self._lock = threading.Lock()
+        self._journal = Journal(len(engine.levels))
+        self._pid = os.getpid()
+        self._release = weakref.finalize(self, engine.release)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        target_ms: SupportsFloat | None = None,
+        threads: SupportsIndex | None = None,
+        min_accuracy: SupportsFloat | None = None,
+        level: SupportsIndex | None = None,
+        isa: str | None = None,
+        calibrate: bool = True,
+        cache_dir: str | os.PathLike[str] | None = None,
+    ) -> "Runtime":
+        """Load a model file and calibrate it on this machine.
+
+        Args:
+            path: the model file; None is the digit classifier that ships with the package.
+            target_ms: latency of one sample to stay below. None: 1.1 times what the densest level
+                takes at full clock, so that the latency stays when the clock falls. Infinity:
+                always the densest level allowed.
+            threads: None follows affinity, cgroup quota and the fastest kind of cores.
+            min_accuracy: never choose a level whose recorded accuracy is lower.
+            level: always use this level.
+            isa: instruction set of the kernels; None is the best one, see `native_info`.
+            calibrate: measure how long the levels take unless the cache knows. Without a
+                calibration the densest level is used.
+            cache_dir: where calibrations are kept; None is AIO_CACHE_DIR or the user's cache.
+
+        Raises:
+            ModelFileError: the file is not usable; the message says what is wrong with it.
+            InputError: an argument is out of range.
+        """
+        options = Options(
+            target_ms=target_ms,
+            threads=threads,
+            min_accuracy=min_accuracy,
+            level=level,
+            isa=isa,
+            calibrate=calibrate,
+            cache_dir=None if cache_dir is None else Path(cache_dir),
+        )
+        return cls(*load_engine(SHIPPED_MODEL if path is None else Path(path), options))
+
+    def infer(
+        self,
+        x: ArrayLike,
+        *,
+        deadline_ms: SupportsFloat | None = None,
+        level: SupportsIndex | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the model's answer to a batch (N, C, H, W), or to one sample (C, H, W).
+
+        Args:
+            x: float32 in C order is used as it is, other real numbers are converted.
+            deadline_ms: this call's own budget, waiting for other calls included. It takes the
+                place of the target: the densest level that keeps it is used.
+            level: use this level, whatever the clock, target and accuracy floor.
+
+        Raises:
+            InputError: an argument is wrong, or the model has several outputs (see `run`).
+            ClosedError: the runtime was closed.
+        """
+        if len(self._engine.outputs) != 1:
+            names = ", ".join(output.name for output in self._engine.outputs)
+            raise InputError(f"the model has several outputs ({names}): use run()")
+        return self._infer(x, deadline_ms, level)[0][0]
+
+    def run(
+        self,
+        x: ArrayLike,
+        *,
+        deadline_ms: SupportsFloat | None = None,
+        level: SupportsIndex | None = None,
+    ) -> Inference:
+        """Return every output and the record of exactly this call; otherwise like `infer`."""
+        outputs, record = self._infer(x, deadline_ms, level)
+        names = (output.name for output in self._engine.outputs)
+        return Inference(dict(zip(names, outputs, strict=True)), record)
+
+    def _infer(
+        self, x: ArrayLike, deadline_ms: SupportsFloat | None, level: SupportsIndex | None
+    ) -> tuple[list[NDArray[np.float32]], InferenceRecord]:
+        begin_ns = time.monotonic_ns()
+        if deadline_ms is not None:
+            deadline_ms = as_duration_ms("deadline_ms", deadline_ms)
+        if level is not None:
+            level = as_level(level, len(self._ratios))
+        batch, single = as_batch(x, self._shape)
+        self._check_process()
+        with self._lock:
+            locked_ns = time.monotonic_ns()
+            executor = self._executor
+            if executor is None:
+                raise ClosedError("the runtime was closed")
+            wait_ms = (locked_ns - begin_ns) / 1e6
+            budget_ms = None if deadline_ms is None else deadline_ms - wait_ms
+            choice = self._choose(len(batch), budget_ms, level, locked_ns)
+            if choice.level != self._level:
+                executor.set_level(choice.level)
+                self._level = choice.level
+            outputs = executor.run(batch) if len(batch) else self._empty()
+        predicted_ms = choice.predicted_ms
+        record = InferenceRecord(
+            time_ns=begin_ns,
+            level=choice.level,
+            ratio=self._ratios[choice.level],
+            batch=len(batch),
+            latency_ms=(time.monotonic_ns() - begin_ns) / 1e6,
+            wait_ms=wait_ms,
+            predicted_ms=None if predicted_ms is None else predicted_ms * len(batch),
+            target_ms=choice.target_ms,
+            deadline_ms=deadline_ms,
+            reason=choice.reason,
+            clock=choice.clock,
+        )
+        if len(batch):
+            self._journal.note(record)
+        return [output[0] for output in outputs] if single else outputs, record
+
+    def _choose(
+        self, batch: int, budget_ms: float | None, level: int | None, now_ns: int
+    ) -> Choice:
+        if level is not None:
+            return self._chooser.pinned(level, now_ns)
+        if budget_ms is not None:
+            return self._chooser.for_budget(budget_ms / max(batch, 1), now_ns)
+        return self._chooser.for_target(now_ns)
+
+    def _empty(self) -> list[NDArray[np.float32]]:
+        return [np.empty((0, *output.shape), np.float32) for output in self._engine.outputs]
+
+    def _check_process(self) -> None:
+        # The threads that compute stay in the parent; waiting for them would never end.
+        if os.getpid() != self._pid:
+            raise ForkError(
+                f"the runtime was loaded in process {self._pid}, this is {os.getpid()}: "
+                "load the model after forking, or start workers with the spawn method"
+            )
+
+    @property
+    def name(self) -> str:
+        """Return the model's name."""
+        return self._engine.manifest.name
+
+    @property
+    def manifest(self) -> Manifest:
+        """Return what the model file says about itself."""
+        return self._engine.manifest
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """Return the model's inputs, exactly one in format version 1."""
+        return (self._engine.input,)
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """Return the model's outputs with their labels."""
+        return self._engine.outputs
+
+    @property
+    def levels(self) -> tuple[LevelInfo, ...]:
+        """Return the levels, densest first, with what they would take at the clock of now."""
+        predicted = self._chooser.predict()
+        if predicted is None:
+            return self._engine.levels
+        return tuple(
+            replace(level, predicted_ms=predicted_ms)
+            for level, predicted_ms in zip(self._engine.levels, predicted, strict=True)
+        )
+
+    @property
+    def last(self) -> InferenceRecord | None:
+        """Return how the last call of any thread went, None before the first."""
+        return self._journal.last
+
+    def stats(self) -> RuntimeStats:
+        """Return counts, latencies and decisions since the model was loaded."""
+        return self._journal.stats(self._chooser.history())
+
+    @property
+    def target_ms(self) -> float:
+        """Return the latency of one sample to stay below; infinity if there is no target."""
+        return self._chooser.target_ms
+
+    @target_ms.setter
+    def target_ms(self, target_ms: SupportsFloat | None) -> None:
+        if target_ms is None:
+            self._chooser.target_ms = self._chooser.default_target_ms
+        else:
+            self._chooser.target_ms = as_duration_ms("target_ms", target_ms)
+
+    @property
+    def allowed_levels(self) -> tuple[int, ...]:
+        """Return the levels the governor may choose, densest first."""
+        return self._chooser.allowed
+
+    def set_min_accuracy(self, min_accuracy: SupportsFloat) -> None:
+        """Let the governor choose only levels of at least this recorded accuracy.
+
+        Raises:
+            InputError: no level is accurate enough, or the model records no accuracy.
+        """
+        accuracies = [level.accuracy for level in self._engine.levels]
+        self._chooser.allowed = accurate_levels(accuracies, min_accuracy)
+
+    @property
+    def clock(self) -> ClockSample:
+        """Return the newest sample of the CPU clock."""
+        return self._chooser.clock
+
+    @property
+    def sensors(self) -> tuple[Capability, ...]:
+        """Return what every driver of the CPU clock answered when the model was loaded."""
+        return self._engine.sensors
+
+    @property
+    def isa(self) -> str:
+        """Return the instruction set of the kernels."""
+        return self._engine.isa
+
+    @property
+    def threads(self) -> int:
+        """Return how many threads compute."""
+        return self._engine.threads
+
+    @property
+    def threads_reason(self) -> str:
+        """Return why there are that many threads."""
+        return self._engine.threads_reason
+
+    @property
+    def closed(self) -> bool:
+        """Return whether `close` was called."""
+        return self._executor is None
+
+    def close(self) -> None:
+        """Wait for the running inference, then free weights, threads and sensors.
+
+        What the runtime tells about itself can still be asked. May be called twice.
+        """
+        with self._lock:
+            self._executor = None
+        self._release()
+
+    def __enter__(self) -> "Runtime":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the body of an infer request to checked tensors.
+
+Nothing in the body is trusted: every member is checked for its type before it is used, and
+every message names the member, the value and what was expected.
+"""
+
+from collections.abc import Iterator, Mapping
+from reprlib import repr as short_repr
+from typing import cast
+
+import numpy as np
+
+from aio.runtime.serve import codec_json
+from aio.runtime.serve.codec_binary import HEADER, BinaryReader
+from aio.runtime.serve.errors import BodyTooLargeError, RequestError
+from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.schema import (
+    DATATYPE,
+    InferRequest,
+    ModelSpec,
+    OutputRequest,
+    Tensor,
+    TensorSpec,
+)
+
+Members = Mapping[str, object]
+MAX_ID = 256
+MAX_TIMEOUT_US = 2**63 - 1
+UNSUPPORTED = ("shared_memory_region", "sequence_id")
+OWN_PARAMETERS = ("aio_level",)
+
+
+def decode_request(
+    body: bytes | bytearray, json_bytes: int | None, model: ModelSpec, limits: Limits
+) -> InferRequest:
+    """Return the request in `body`, of which the first `json_bytes` are JSON (None: all).
+
+    Raises:
+        RequestError: something in the body is not what the protocol or the model asks for.
+    """
+    view = memoryview(body)
+    if json_bytes == 0:
+        return _decode_raw(view, model)
+    text = view if json_bytes is None else view[:json_bytes]
+    if len(text) > limits.json_bytes:
+        raise BodyTooLargeError(
+            f"the JSON of the request has {len(text)} bytes, the limit is {limits.json_bytes}; "
+            "send tensors as binary data"
+        )
+    codec_json.check_structure(body, len(text), _most_lists(model, limits.batch))
+    root = _members(codec_json.loads(text), "the request")
+    parameters = _parameters(root, "the request")
+    reader = BinaryReader(view[len(text) :])
+    inputs = {
+        name: _decode_input(item, spec, reader, limits)
+        for name, item, spec in _match(root.get("inputs"), model.inputs, "inputs")
+    }
+    missing = [spec.name for spec in model.inputs if spec.name not in inputs]
+    if missing:
+        raise RequestError(f"input {missing[0]!r} is missing")
+    reader.finish()
+    return InferRequest(
+        request_id=_request_id(root.get("id")),
+        inputs=inputs,
+        outputs=_decode_outputs(root.get("outputs"), parameters, model),
+        level=_level(parameters, model.levels),
+        timeout_ms=_timeout_ms(parameters.get("timeout", 0)),
+    )
+
+
+def _most_lists(model: ModelSpec, batch: int) -> int:
+    """Return how many lists the largest nested inputs have, and some for the rest."""
+    nested = sum(
+        int(np.prod(spec.shape[:axes], dtype=np.int64))
+        for spec in model.inputs
+        for axes in range(len(spec.shape))
+    )
+    return codec_json.MAX_MARKS + batch * nested
+
+
+def _decode_raw(view: memoryview, model: ModelSpec) -> InferRequest:
+    """Take the whole body as the one input, a single sample; outputs are binary."""
+    if len(model.inputs) != 1:
+        raise RequestError(
+            f"{HEADER}: 0 needs a model with one input, this model has {len(model.inputs)}"
+        )
+    spec = model.inputs[0]
+    tensor = BinaryReader(view).take(len(view), (1, *spec.shape), f"raw input {spec.name!r}")
+    outputs = tuple(OutputRequest(output, binary=True) for output in model.outputs)
+    return InferRequest(request_id=None, inputs={spec.name: tensor}, outputs=outputs)
+
+
+def _decode_input(item: Members, spec: TensorSpec, reader: BinaryReader, limits: Limits) -> Tensor:
+    where = f"input {spec.name!r}"
+    datatype = item.get("datatype")
+    if datatype != DATATYPE:
+        raise RequestError(f"{where}: datatype must be {DATATYPE}, got {short_repr(datatype)}")
+    shape = _shape(item.get("shape"), spec, limits.batch)
+    parameters = _parameters(item, where)
+    size = parameters.get("binary_data_size")
+    if size is None:
+        return codec_json.decode_tensor(item.get("data"), shape, where)
+    if "data" in item:
+        raise RequestError(f"{where}: give either data or binary_data_size, not both")
+    return reader.take(size, shape, where)
+
+
+def _shape(value: object, spec: TensorSpec, max_batch: int) -> tuple[int, ...]:
+    where = f"input {spec.name!r}"
+    expected = f"[batch, {', '.join(map(str, spec.shape))}]"
+    if type(value) is not list or any(type(side) is not int for side in value):
+        raise RequestError(f"{where}: shape must be {expected}, got {short_repr(value)}")
+    sides = cast("list[int]", value)
+    if len(sides) != 1 + len(spec.shape) or tuple(sides[1:]) != spec.shape:
+        raise RequestError(f"{where}: shape must be {expected}, got {short_repr(sides)}")
+    if not 1 <= sides[0] <= max_batch:
+        raise RequestError(
+            f"{where}: batch must be 1 to {max_batch}, got {short_repr(sides[0])}; "
+            "send a larger batch in parts"
+        )
+    return tuple(sides)
+
+
+def _decode_outputs(
+    value: object, parameters: Members, model: ModelSpec
+) -> tuple[OutputRequest, ...]:
+    binary = _flag(parameters, "binary_data_output", False, "the request")
+    if value is None or value == []:
+        return tuple(OutputRequest(spec, binary) for spec in model.outputs)
+    return tuple(
+        _decode_output(item, spec, binary)
+        for _, item, spec in _match(value, model.outputs, "outputs")
+    )
+
+
+def _decode_output(item: Members, spec: TensorSpec, binary: bool) -> OutputRequest:
+    where = f"output {spec.name!r}"
+    parameters = _parameters(item, where)
+    classes = parameters.get("classification", 0)
+    if type(classes) is not int or not 0 <= classes <= spec.size:
+        raise RequestError(
+            f"{where}: classification must be 1 to {spec.size}, got {short_repr(classes)}"
+        )
+    return OutputRequest(spec, _flag(parameters, "binary_data", binary, where), classes)
+
+
+def _match(
+    value: object, specs: tuple[TensorSpec, ...], what: str
+) -> Iterator[tuple[str, Members, TensorSpec]]:
+    """Yield each tensor of the list with its spec; unknown and repeated names are errors."""
+    known = {spec.name: spec for spec in specs}
+    if type(value) is not list or len(value) == 0:
+        raise RequestError(f"{what} must be a list of tensors, got {short_repr(value)}")
+    seen = set()
+    for item in value:
+        members = _members(item, f"each of {what}")
+        name = members.get("name")
+        if not isinstance(name, str) or name not in known:
+            raise RequestError(
+                f"{what}: no tensor is named {short_repr(name)}, the model has {', '.join(known)}"
+            )
+        if name in seen:
+            raise RequestError(f"{what}: {name!r} is there twice")
+        seen.add(name)
+        yield name, members, known[name]
+
+
+def _members(value: object, where: str) -> Members:
+    if type(value) is not dict:
+        raise RequestError(f"{where} must be a JSON object, got {short_repr(value)}")
+    return cast("Members", value)
+
+
+def _parameters(item: Members, where: str) -> Members:
+    parameters = _members(item.get("parameters", {}), f"parameters of {where}")
+    for name in UNSUPPORTED:
+        if name in parameters:
+            raise RequestError(f"{where}: parameter {name!r} is not supported by this server")
+    return parameters
+
+
+def _flag(parameters: Members, name: str, default: bool, where: str) -> bool:
+    value = parameters.get(name, default)
+    if type(value) is not bool:
+        raise RequestError(f"{where}: {name} must be true or false, got {short_repr(value)}")
+    return value
+
+
+def _request_id(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > MAX_ID:
+        raise RequestError(f"id must be a string of at most {MAX_ID}, got {short_repr(value)}")
+    return value
+
+
+def _level(parameters: Members, levels: int) -> int | None:
+    for name in parameters:
+        if name.startswith("aio_") and name not in OWN_PARAMETERS:
+            raise RequestError(
+                f"no parameter is named {short_repr(name)}, there is {', '.join(OWN_PARAMETERS)}"
+            )
+    value = parameters.get("aio_level")
+    if value is None:
+        return None
+    if type(value) is not int or not 0 <= value < levels:
+        raise RequestError(f"aio_level must be 0 to {levels - 1}, got {short_repr(value)}")
+    return value
+
+
+def _timeout_ms(value: object) -> float | None:
+    if type(value) is not int or not 0 <= value <= MAX_TIMEOUT_US:
+        raise RequestError(
+            f"timeout must be whole microseconds, 0 for none, got {short_repr(value)}"
+        )
+    return value / 1000 if value else None

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the tensors of an answer to the body of the response."""
+
+from typing import NamedTuple
+
+from aio.runtime.serve import codec_binary, codec_json
+from aio.runtime.serve.classification import classify
+from aio.runtime.serve.schema import (
+    DATATYPE,
+    InferRequest,
+    InferResult,
+    ModelSpec,
+    OutputRequest,
+    Tensor,
+)
+
+
+class Encoded(NamedTuple):
+    """A response body and the headers that describe it."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+def encode_response(request: InferRequest, result: InferResult, model: ModelSpec) -> Encoded:
+    """Return the response with the outputs asked for, in the order they were asked for.
+
+    Raises:
+        RequestError: JSON was asked for and can't express a value of an output.
+    """
+    outputs: list[dict[str, object]] = []
+    tail: list[bytes] = []
+    for output in request.outputs:
+        entry, raw = _encode_output(output, result.outputs[output.spec.name])
+        outputs.append(entry)
+        if raw is not None:
+            tail.append(raw)
+    root: dict[str, object] = {"model_name": model.name, "model_version": model.version}
+    if request.request_id is not None:
+        root["id"] = request.request_id
+    text = codec_json.dumps({**root, "parameters": result.parameters, "outputs": outputs})
+    if not tail:
+        return Encoded(text, {"content-type": "application/json"})
+    return Encoded(
+        b"".join((text, *tail)),
+        {"content-type": "application/octet-stream", codec_binary.HEADER: str(len(text))},
+    )
+
+
+def _encode_output(output: OutputRequest, tensor: Tensor) -> tuple[dict[str, object], bytes | None]:
+    """Return the JSON of an output and, if it is binary, its bytes."""
+    name = output.spec.name
+    data: list[float] | list[str]
+    if output.classes:
+        rows = classify(tensor, output.classes, output.spec.labels)
+        shape, datatype = [len(rows), output.classes], "BYTES"
+        data = [entry for row in rows for entry in row]
+        raw = codec_binary.encode_strings(data) if output.binary else None
+    else:
+        shape, datatype = list(tensor.shape), DATATYPE
+        raw = codec_binary.encode_tensor(tensor) if output.binary else None
+        data = [] if output.binary else codec_json.encode_tensor(tensor, f"output {name!r}")
+    entry: dict[str, object] = {"name": name, "datatype": datatype, "shape": shape}
+    if raw is not None:
+        return {**entry, "parameters": {"binary_data_size": len(raw)}}, raw
+    return {**entry, "data": data}, None

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the server needs of `aio.runtime.Runtime`, and what it tells of an inference."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from aio.runtime.serve.schema import ModelSpec, Parameter, Tensor, TensorSpec
+
+if TYPE_CHECKING:
+    from aio.governors import ClockSample
+    from aio.runtime.records import InferenceRecord, LevelInfo, TensorInfo
+    from aio.runtime.runtime import Inference
+
+
+class Engine(Protocol):
+    """A loaded model that chooses its level. `run` is called by one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """Return the model's name."""
+
+    @property
+    def isa(self) -> str:
+        """Return the instruction set of the kernels."""
+
+    @property
+    def threads(self) -> int:
+        """Return how many threads compute."""
+
+    @property
+    def target_ms(self) -> float:
+        """Return the latency to stay below; infinity if there is none."""
+
+    @property
+    def clock(self) -> "ClockSample":
+        """Return the newest sample of the CPU clock."""
+
+    @property
+    def inputs(self) -> "Sequence[TensorInfo]":
+        """Return the model's inputs."""
+
+    @property
+    def outputs(self) -> "Sequence[TensorInfo]":
+        """Return the model's outputs."""
+
+    @property
+    def levels(self) -> "Sequence[LevelInfo]":
+        """Return the levels, densest first."""
+
+    def run(
+        self, x: Tensor, *, deadline_ms: float | None = None, level: int | None = None
+    ) -> "Inference":
+        """Return every output and the record of this call."""
+
+    def close(self) -> None:
+        """Free threads and sensors."""
+
+
+def describe(engine: Engine, version: str) -> ModelSpec:
+    """Return what clients may know of a loaded model."""
+    return ModelSpec(
+        name=engine.name,
+        version=version,
+        inputs=tuple(TensorSpec(item.name, item.shape) for item in engine.inputs),
+        outputs=tuple(
+            TensorSpec(item.name, item.shape, item.labels or ()) for item in engine.outputs
+        ),
+        levels=len(engine.levels),
+    )
+
+
+def answer_parameters(record: "InferenceRecord") -> dict[str, Parameter]:
+    """Return the `aio_*` parameters of a response; a missing reading is left out."""
+    parameters: dict[str, Parameter] = {
+        "aio_level": record.level,
+        "aio_ratio": record.ratio,
+        "aio_latency_ms": round(record.latency_ms, 4),
+        "aio_reason": record.reason,
+    }
+    if record.predicted_ms is not None:
+        parameters["aio_predicted_ms"] = round(record.predicted_ms, 4)
+    if record.cpu_khz is not None:
+        parameters["aio_cpu_khz"] = record.cpu_khz
+    return parameters

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors of the server, and the one table that gives every error its HTTP status.
+
+The V2 protocol answers an error with a status of 400 or more and `{"error": "..."}`. The
+`reason` of a row is the label Triton uses in `nv_inference_request_failure`.
+"""
+
+from typing import NamedTuple
+
+from aio.runtime.errors import AioError, ClosedError, InputError
+
+REJECTED, CANCELED, BACKEND, OTHER = "REJECTED", "CANCELED", "BACKEND", "OTHER"
+
+
+class RequestError(AioError):
+    """The request is not one this server can answer; the message says what to send."""
+
+
+class UnknownModelError(RequestError):
+    """No model of that name or version is served."""
+
+
+class BodyTimeoutError(RequestError):
+    """The body did not arrive in time."""
+
+
+class BodyTooLargeError(RequestError):
+    """The body, or the JSON part of it, is over its limit."""
+
+
+class EncodingError(RequestError):
+    """The body is compressed in a way the server does not undo."""
+
+
+class UnavailableError(AioError):
+    """The server can't take the request now; the same request may succeed later."""
+
+
+class DisconnectedError(AioError):
+    """The client went away before its request was complete."""
+
+
+class Row(NamedTuple):
+    """How one kind of error is answered and counted."""
+
+    error: type[BaseException]
+    status: int
+    reason: str
+
+
+# The first row that matches wins, so a derived class stands above its base.
+TABLE = (
+    Row(UnknownModelError, 404, OTHER),
+    Row(BodyTimeoutError, 408, CANCELED),
+    Row(BodyTooLargeError, 413, OTHER),
+    Row(EncodingError, 415, OTHER),
+    Row(RequestError, 400, OTHER),
+    Row(InputError, 400, OTHER),
+    Row(DisconnectedError, 400, CANCELED),
+    Row(UnavailableError, 503, REJECTED),
+    Row(ClosedError, 503, REJECTED),
+    Row(AioError, 500, BACKEND),
+)
+INTERNAL = Row(BaseException, 500, BACKEND)
+
+
+def row_of(error: BaseException) -> Row:
+    """Return the row for `error`; anything not raised on purpose is internal."""
+    return next((row for row in TABLE if isinstance(error, row.error)), INTERNAL)

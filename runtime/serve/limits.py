@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bounds on what a client may make the server hold, parse, or wait for. Bytes and seconds.
+
+Every bound is an attribute here and nowhere else, so a deployment can see and change all of
+them at once. The defaults suit a device with a few hundred MB to spare.
+"""
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of one server.
+
+    Attributes:
+        body_bytes: Largest request body, whether declared or streamed.
+        json_bytes: Largest JSON part of a request. Parsing takes memory and holds the interpreter,
+            so it is smaller than `body_bytes`; an image of 3x224x224 floats fits.
+        buffered_bytes: All request bodies held at one time, over all connections.
+        batch: Most samples in one request; a huge batch would hold the one executor.
+        queue: Requests waiting for the executor or running in it; one more is refused.
+        connections: Open connections; one more is answered 503 and closed.
+        head_s: Time a client has to send a request's head, and to read a response.
+        body_s: Time a client has to send a request's body.
+        keep_alive_s: How long an idle connection is kept.
+        stop_s: Time given to running requests when the server is told to stop.
+    """
+
+    body_bytes: int = 64 * MIB
+    json_bytes: int = 8 * MIB
+    buffered_bytes: int = 256 * MIB
+    batch: int = 1024
+    queue: int = 64
+    connections: int = 256
+    head_s: float = 10.0
+    body_s: float = 30.0
+    keep_alive_s: int = 30
+    stop_s: int = 10

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What passes between the parts of the server: the model's tensors, a request, an answer.
+
+Plain data; nothing here knows HTTP.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from aio.runtime.records import InferenceRecord
+
+DATATYPE = "FP32"
+ITEM_BYTES = 4
+
+Tensor = NDArray[np.float32]
+Parameter = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor of the model; `shape` is without the batch axis."""
+
+    name: str
+    shape: tuple[int, ...]
+    labels: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Elements of one sample."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a client may know of a model."""
+
+    name: str
+    version: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    levels: int
+
+
+@dataclass(frozen=True)
+class OutputRequest:
+    """One output a client asked for; `classes` of 0 is the tensor itself."""
+
+    spec: TensorSpec
+    binary: bool
+    classes: int = 0
+
+
+@dataclass(frozen=True)
+class InferRequest:
+    """A request, checked and decoded; `timeout_ms` counts from its arrival."""
+
+    request_id: str | None
+    inputs: Mapping[str, Tensor]
+    outputs: tuple[OutputRequest, ...]
+    level: int | None = None
+    timeout_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class InferResult:
+    """The tensors of an answer by name, what the client is told, and how it went."""
+
+    outputs: Mapping[str, Tensor]
+    parameters: Mapping[str, Parameter]
+    record: "InferenceRecord"
