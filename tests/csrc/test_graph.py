@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Graphs that can't be run are refused by the node's name, before any memory is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from aio.runtime import _native
+
+ONES = np.ones((16, 3, 3, 3), np.float32)
+
+
+def start() -> tuple[_native.Graph, int]:
+    graph = _native.Graph(2)
+    return graph, graph.input("x", 3, 8, 8)
+
+
+Build = Callable[[_native.Graph, int], object]
+SCORE = np.ones((1, 3, 3, 3), np.float32)
+RISING = np.array([0, 1], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda g, x: g.conv2d("c", 7, ONES), "value 7 does not exist"),
+        (lambda g, x: g.conv2d("c", x, ONES[:, :2]), "2 input channels, its input has 3"),
+        (lambda g, x: g.conv2d("c", x, ONES[0]), "3 dimensions, expected 4"),
+        (lambda g, x: g.conv2d("c", x, ONES, stride=(0, 1)), "stride or dilation 0"),
+        (lambda g, x: g.conv2d("c", x, ONES, padding=(0, -1, 0, 0)), "padding -1"),
+        (lambda g, x: g.conv2d("c", x, ONES, dilation=(5, 5)), "reaches over 11x11"),
+        (lambda g, x: g.conv2d("c", x, ONES, score=SCORE), "score and threshold"),
+        (
+            lambda g, x: g.conv2d(
+                "c", x, ONES, score=SCORE, threshold=np.array([1, 0], np.float32)
+            ),
+            "must not decrease",
+        ),
+        (
+            lambda g, x: g.conv2d("c", x, ONES, score=SCORE * np.nan, threshold=RISING),
+            "score has a NaN",
+        ),
+        (lambda g, x: g.conv2d("c", x, ONES, scale=np.ones(16, np.float32)), "scale has 16 values"),
+        (lambda g, x: g.linear("c", x, np.ones((4, 192), np.float32)), "needs a flat input"),
+        (
+            lambda g, x: g.linear("c", g.flatten("f", x), np.ones((4, 9), np.float32)),
+            "9 input features, its input has 192",
+        ),
+        (lambda g, x: g.activation("c", x, "tanh"), "valid: relu, relu6, hardswish"),
+        (lambda g, x: g.add("c", x, g.flatten("f", x)), "adds 3x8x8"),
+        (lambda g, x: g.max_pool2d("c", x, (2, 2), (2, 2), (2, 0, 0, 0)), "vertical padding 2"),
+        (lambda g, x: g.global_avg_pool2d("c", g.flatten("f", x)), "its input is flat"),
+    ],
+)
+def test_a_refusal_names_the_node(build: Build, message: str) -> None:
+    graph, x = start()
+    with pytest.raises(ValueError, match=f"node 'c': .*{message}|{message}"):
+        build(graph, x)
+
+
+def test_an_image_that_cannot_fit_is_refused() -> None:
+    graph = _native.Graph(1)
+    with pytest.raises(ValueError, match="channels 100000 is outside"):
+        graph.input("x", 100_000, 1, 1)
+    with pytest.raises(ValueError, match="values per sample, the limit is"):
+        graph.input("x", 65_536, 16_384, 16_384)
+
+
+def test_a_halo_beyond_the_arena_is_refused() -> None:
+    graph = _native.Graph(1)
+    x = graph.input("x", 64, 100, 100)
+    pad = (16_000, 16_000, 16_000, 16_000)
+    weight = np.ones((16, 64, 1, 1), np.float32)
+    graph.output(graph.conv2d("c", x, weight, stride=(16_384, 16_384), padding=pad))
+    with pytest.raises(ValueError, match="1 GiB"):
+        _native.Executor(graph)
+
+
+def test_a_graph_needs_an_output() -> None:
+    graph, _ = start()
+    with pytest.raises(ValueError, match="no output"):
+        _native.Executor(graph)
+
+
+def test_a_graph_takes_one_input() -> None:
+    graph, x = start()
+    graph.input("y", 3, 8, 8)
+    graph.output(x)
+    with pytest.raises(ValueError, match="2 inputs"):
+        _native.Executor(graph)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The nested sparse convolution against float64 NumPy, once per instruction set.
+
+Shapes lie below, at and above every tile; bands may be empty; density goes from 0 to 1.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from reference import UNIT, gamma
+
+from aio.runtime import _native
+
+Floats = NDArray[np.float32]
+ISAS = _native.supported_isas()
+VECTOR_ISAS = [isa for isa in ISAS if isa != "scalar"]
+LEVELS = 4
+
+
+class Case(NamedTuple):
+    in_channels: int
+    out_channels: int
+    height: int
+    width: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    dilation: tuple[int, int]
+    densities: tuple[float, ...]
+    seed: int
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        top, left, bottom, right = self.padding
+        return self.height + top + bottom, self.width + left + right
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))  # type: ignore[return-value]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    case = Case(
+        in_channels=draw(st.integers(1, 40)),
+        out_channels=draw(st.integers(1, 50)),
+        height=draw(st.integers(1, 18)),
+        width=draw(st.integers(1, 33)),
+        kernel=draw(st.tuples(st.integers(1, 5), st.integers(1, 5))),
+        stride=draw(pairs),
+        padding=draw(st.tuples(*[st.integers(0, 3)] * 4)),
+        dilation=draw(pairs),
+        densities=tuple(sorted(draw(st.tuples(*[st.floats(0, 1)] * LEVELS)), reverse=True)),
+        seed=draw(st.integers(0, 1000)),
+    )
+    # Enlarge the image until the kernel fits.
+    missing = [max(0, r - p) for r, p in zip(case.reach, case.padded, strict=True)]
+    return case._replace(height=case.height + missing[0], width=case.width + missing[1])
+
+
+class Layer:
+    """Random weights, scores and epilogue of a case."""
+
+    def __init__(self, case: Case) -> None:
+        rng = np.random.default_rng(case.seed)
+        shape = (case.out_channels, case.in_channels, *case.kernel)
+        blocks = (-(-case.out_channels // 16), *shape[1:])
+        self.case = case
+        self.weight = rng.standard_normal(shape, dtype=np.float32)
+        self.score = rng.random(blocks, dtype=np.float32)
+        self.threshold = np.array([1 - d for d in case.densities], np.float32)
+        self.scale = rng.standard_normal((LEVELS, case.out_channels), dtype=np.float32)
+        self.bias = rng.standard_normal((LEVELS, case.out_channels), dtype=np.float32)
+        image = (2, case.in_channels, case.height, case.width)
+        self.x = rng.standard_normal(image, dtype=np.float32)
+
+    def executor(self, isa: str, threads: int = 1) -> _native.Executor:
+        case = self.case
+        graph = _native.Graph(LEVELS)
+        x = graph.input("x", case.in_channels, case.height, case.width)
+        graph.output(
+            graph.conv2d(
+                "conv",
+                x,
+                self.weight,
+                score=self.score,
+                threshold=self.threshold,
+                scale=self.scale,
+                bias=self.bias,
+                stride=case.stride,
+                padding=case.padding,
+                dilation=case.dilation,
+            )
+        )
+        return _native.Executor(graph, threads=threads, isa=isa)
+
+    def expected(self, level: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the result in float64 and a bound on float32's rounding error (Higham)."""
+        kept = np.repeat(self.score > self.threshold[level], 16, axis=0)[: len(self.weight)]
+        weight = np.where(kept, self.weight, 0.0)
+        scale = self.scale[level].astype(np.float64)[:, None, None]
+        bias = self.bias[level].astype(np.float64)[:, None, None]
+        exact = scale * self._correlate(self.x.astype(np.float64), weight) + bias
+        reach = np.abs(scale) * self._correlate(np.abs(self.x).astype(np.float64), np.abs(weight))
+        terms = 2 * self.weight[0].size + 3
+        return exact, gamma(terms) * (reach + np.abs(bias)) + UNIT * np.abs(exact) + 1e-30
+
+    def _correlate(
+        self, x: NDArray[np.float64], weight: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        (top, left, bottom, right), (dy, dx) = self.case.padding, self.case.dilation
+        padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self.case.reach, axis=(2, 3))
+        sy, sx = self.case.stride
+        taps = windows[:, :, ::sy, ::sx, ::dy, ::dx]
+        result: NDArray[np.float64] = np.einsum("nchwyx,ocyx->nohw", taps, weight, optimize=True)
+        return result
+
+
+DENSE_1X1 = Case(64, 64, 7, 7, (1, 1), (1, 1), (0, 0, 0, 0), (1, 1), (1.0, 0.5, 0.05, 0.0), 1)
+WIDE = Case(3, 17, 4, 29, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1), (1.0, 1.0, 0.3, 0.3), 2)
+STRIDED = Case(130, 16, 9, 15, (3, 3), (2, 2), (1, 1, 0, 1), (1, 1), (0.9, 0.5, 0.1, 0.05), 3)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(max_examples=60, deadline=None)
+@given(case=cases())
+@example(case=DENSE_1X1)
+@example(case=WIDE)
+@example(case=STRIDED)
+def test_every_level_is_within_rounding_error(isa: str, case: Case) -> None:
+    layer = Layer(case)
+    executor = layer.executor(isa)
+    for level in range(LEVELS):
+        executor.set_level(level)
+        exact, bound = layer.expected(level)
+        (y,) = executor.run(layer.x)
+        assert y.shape == exact.shape
+        assert (np.abs(y - exact) <= bound).all()
+
+
+@pytest.mark.skipif(len(VECTOR_ISAS) < 2, reason="needs two vector ISAs")
+@settings(max_examples=60, deadline=None)
+@given(case=cases(), threads=st.integers(1, 3))
+def test_vector_isas_agree_bit_for_bit(case: Case, threads: int) -> None:
+    layer = Layer(case)
+    executors = [layer.executor(isa, threads) for isa in VECTOR_ISAS]
+    for level in range(LEVELS):
+        for executor in executors:
+            executor.set_level(level)
+        first, *others = [executor.run(layer.x)[0] for executor in executors]
+        assert all(np.array_equal(first, other) for other in others)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_counts_follow_the_masks(isa: str) -> None:
+    layer = Layer(STRIDED._replace(out_channels=20))
+    (info,) = layer.executor(isa).layers()
+    pixels = int(np.prod(info["output_shape"][1:]))
+    for level in range(LEVELS):
+        kept = np.repeat(layer.score > layer.threshold[level], 16, axis=0)[:20]
+        assert info["nonzero_weights"][level] == kept.sum()
+        assert info["macs"][level] == kept.sum() * pixels
+    assert info["prunable_weights"] == layer.weight.size
+    assert info["sparse"]
+
+
+@pytest.mark.parametrize(
+    ("size", "isa", "kernel"),
+    [
+        (56, "avx512", "sparse_conv_f32_4x7x16_avx512"),
+        (8, "avx512", "sparse_conv_f32_3x8x16_avx512"),
+        (7, "avx512", "sparse_conv_f32_4x7x16_avx512"),
+        (1, "avx512", "sparse_conv_f32_1x1x16_avx512"),
+        (12, "avx2_fma3", "sparse_conv_f32_1x6x16_avx2_fma3"),
+        (3, "avx2_fma3", "sparse_conv_f32_2x3x16_avx2_fma3"),
+        (8, "scalar", "sparse_conv_f32_1x4x16_scalar"),
+    ],
+)
+def test_selection_by_name(size: int, isa: str, kernel: str) -> None:
+    if isa not in ISAS:
+        pytest.skip(f"{isa} is not supported by this processor")
+    case = DENSE_1X1._replace(height=size, width=size)
+    assert Layer(case).executor(isa).layers()[0]["kernel"] == kernel

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from aio.models import AllInOne, ModelError
+from aio.models.data.augment import Distortion
+from aio.models.data.source import ArraySource
+from aio.models.evaluate import accuracy_per_level, recalibrate
+from aio.models.settings import TrainSettings
+from aio.models.trainer import Trainer, rate_factor
+
+RATIOS = (0.0, 0.5, 0.9)
+
+
+def stripes() -> ArraySource:
+    """Horizontal against vertical stripes: learned in seconds, and not by chance."""
+    generator = np.random.default_rng(0)
+    images = generator.normal(0, 0.3, (96, 1, 8, 8)).astype(np.float32)
+    labels = np.arange(96) % 2
+    images[labels == 0, :, ::2] += 2.0
+    images[labels == 1, :, :, ::2] += 2.0
+    still = Distortion(0.0, 0.0, 0.0, 0.0, 0.0)
+    return ArraySource((images[:64], labels[:64]), (images[64:], labels[64:]), ("-", "|"), still)
+
+
+def tiny_net() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(0.1),
+        nn.Linear(16, 2),
+    )
+
+
+def trainer(epochs: int = 6) -> Trainer:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AllInOne(tiny_net(), RATIOS)
+    return Trainer(model, stripes(), TrainSettings(epochs=epochs, ratios=RATIOS, batch_size=16))
+
+
+def test_every_level_learns_and_keeps_its_number_of_blocks() -> None:
+    run = trainer()
+    kept = run.model.kept_weights()
+    results = [run.run_epoch() for _ in range(6)]
+    assert results[-1].dense_loss < results[0].dense_loss / 2
+    assert run.model.kept_weights() == kept
+    source = stripes()
+    recalibrate(run.model, source.calibration_batches)
+    assert accuracy_per_level(run.model, source.held_out_batches) == [1.0, 1.0, 1.0]
+
+
+def test_restored_state_goes_on_bit_by_bit() -> None:
+    straight = trainer()
+    for _ in range(3):
+        straight.run_epoch()
+    state = copy.deepcopy(straight.state_dict())
+    expected = straight.run_epoch()
+    torch.rand(5)  # whatever happens between two runs
+    resumed = trainer()
+    resumed.load_state_dict(state)
+    assert resumed.run_epoch() == expected
+    weights, others = straight.model.state_dict(), resumed.model.state_dict()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_rates_rise_then_fall_to_zero() -> None:
+    factors = [rate_factor(step / 100, 0.1) for step in range(101)]
+    assert factors.index(max(factors)) == 10
+    assert max(factors) == pytest.approx(1.0)
+    assert factors[:11] == sorted(factors[:11])
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert factors[-1] == pytest.approx(0.0)
+    assert rate_factor(0.0, 0.0) == pytest.approx(1.0)
+
+
+def test_scores_have_their_own_rate_and_no_decay() -> None:
+    settings = TrainSettings(ratios=RATIOS, learning_rate=0.0, score_learning_rate=0.5)
+    model = AllInOne(tiny_net(), RATIOS)
+    scores = [layer.score.detach().clone() for layer in model.masked_layers().values()]
+    weight = model.net.get_parameter("3.weight").detach().clone()
+    Trainer(model, stripes(), settings).run_epoch()
+    moved = [layer.score for layer in model.masked_layers().values()]
+    assert not any(torch.equal(a, b) for a, b in zip(scores, moved, strict=True))
+    assert torch.equal(weight, model.net.get_parameter("3.weight"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("batch_size", 1),
+        ("threads", 0),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("warmup", 1.5),
+        ("distillation", -0.1),
+        ("learning_rate", float("inf")),
+    ],
+)
+def test_settings_out_of_range_are_named(name: str, value: float) -> None:
+    with pytest.raises(ModelError, match=f"{name} "):
+        TrainSettings(**{name: value})  # type: ignore[arg-type]

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import pytest
+import torch
+
+from aio.models import CheckpointError, ModelError
+from aio.models.checkpoint import load_checkpoint, save_checkpoint
+from aio.models.recipes import recipe
+from aio.models.settings import TrainSettings
+from aio.models.trainer import EpochResult
+from aio.models.training import provenance, train
+
+# A batch of everything: one step per epoch.
+SETTINGS = TrainSettings(epochs=2, ratios=(0.0, 0.9), batch_size=256, validation=True, threads=1)
+
+
+class StopError(Exception):
+    pass
+
+
+def stop_after_first(result: EpochResult) -> None:
+    if result.epoch == 1:
+        raise StopError
+
+
+@pytest.fixture(scope="module")
+def straight() -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in train(SETTINGS).model.state_dict().items()}
+
+
+def test_interrupted_and_resumed_run_gives_the_same_bits(
+    tmp_path: Path, straight: dict[str, torch.Tensor]
+) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(StopError):
+        train(SETTINGS, checkpoint, on_epoch=stop_after_first)
+    _, state = load_checkpoint(checkpoint)
+    assert state["epoch"] == 1
+    epochs: list[int] = []
+    outcome = train(
+        SETTINGS, checkpoint, resume=True, on_epoch=lambda result: epochs.append(result.epoch)
+    )
+    assert epochs == [2]
+    resumed = outcome.model.state_dict()
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    assert outcome.held_out == 287
+    assert len(outcome.accuracy) == 2
+    assert not outcome.model.training
+
+
+def test_another_seed_gives_another_network(straight: dict[str, torch.Tensor]) -> None:
+    settings = TrainSettings(**{**SETTINGS.to_dict(), "ratios": SETTINGS.ratios, "seed": 1})
+    other = train(settings).model.state_dict()
+    assert not torch.equal(straight["net.conv1.weight"], other["net.conv1.weight"])
+
+
+def test_torch_is_left_as_it_was() -> None:
+    threads, rng = torch.get_num_threads(), torch.get_rng_state()
+    with pytest.raises(StopError):
+        train(SETTINGS, on_epoch=stop_after_first)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(rng, torch.get_rng_state())
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    save_checkpoint(checkpoint, TrainSettings(epochs=9), {})
+    with pytest.raises(CheckpointError, match=r"other settings: .*epochs 9 instead of 2"):
+        train(SETTINGS, checkpoint, resume=True)
+    save_checkpoint(checkpoint, SETTINGS, {"model": {}})
+    with pytest.raises(CheckpointError, match="does not fit"):
+        train(SETTINGS, checkpoint, resume=True)
+    with pytest.raises(CheckpointError, match="no file to resume"):
+        train(SETTINGS, resume=True)
+
+
+def test_unknown_data_set_is_named() -> None:
+    with pytest.raises(ModelError, match="no data set 'mnist', there are: digits"):
+        recipe("mnist")
+
+
+def test_provenance_repeats_and_names_the_run() -> None:
+    settings = TrainSettings(seed=3, ratios=(0.0, 0.5))
+    found = provenance(settings)
+    assert found == provenance(settings)
+    assert found["command"] == "aio train --dataset digits --seed 3 --ratios 0,0.5"
+    assert found["held_out_images"] == 359
+    assert set(found["versions"]) == {"torch", "scikit-learn", "numpy"}
+    assert provenance(SETTINGS)["command"].endswith("--threads 1 --ratios 0,0.9 --validation")

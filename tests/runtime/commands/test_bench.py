@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from model_parts import small_model
+
+from aio.runtime import cli
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(small_model().write(tmp_path / "small.aio"))
+
+
+def test_levels(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", path, "--seconds", "0.01", "--threads", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("small on ")
+    assert lines[1].startswith("clock from ")
+    rows = [line.split() for line in lines[-3:]]
+    assert [row[:3] for row in rows] == [
+        ["0.000", "0.9000", "181,710"],
+        ["0.500", "0.8000", "117,950"],
+        ["0.800", "0.7000", "79,129"],
+    ]
+    assert rows[0][6] == "1.00x"
+
+
+def test_markdown_and_json(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bench.json"
+    arguments = ["bench", path, "--seconds", "0.01", "--batch", "2", "--output", str(file)]
+    assert cli.main([*arguments, "--markdown"]) == 0
+    assert capsys.readouterr().out.count("\n| ") == 5
+    assert cli.main([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads(file.read_text())
+    assert (document["model"], document["batch"]) == ("small", 2)
+    assert document["rounds"] >= 5
+    first = document["results"][0]
+    assert first["speedup"] == 1.0
+    assert first["latency_ms"]["count"] == document["rounds"]
+    assert first["gflops"] == pytest.approx(
+        2 * 2 * first["info"]["macs"] / first["latency_ms"]["median"] / 1e6
+    )
+
+
+def test_kernels(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["bench", "--kernels", "--layers", "1x1", "--rounds", "1"]
+    assert cli.main([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["peak_gflops"]["median"] > 0
+    assert len(document["layers"]) == 4
+    for layer in document["layers"]:
+        assert layer["shape"]["kernel"] == 1
+        assert [item["density"] for item in layer["densities"]] == [1.0, 0.5, 0.3, 0.2, 0.1, 0.05]
+        assert all(item["gflops"]["median"] > 0 for item in layer["densities"])
+        assert document["isa"] in layer["kernel"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rounds", "0"], "--rounds is 0, expected at least 1"),
+        (["--batch", "-1"], "--batch is -1, expected at least 1"),
+        (["--seconds", "nan"], "--seconds is nan, expected more than 0"),
+        (["--kernels", "--isa", "altivec"], "altivec"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str], message: str, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", path, *arguments]) == 2
+    assert message in capsys.readouterr().err

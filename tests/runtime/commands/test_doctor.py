@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fake_machine import RASPBERRY_PI_4, FakeMachine
+
+from aio.runtime import cli, native_info
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
+    monkeypatch.setenv("AIO_SYSFS_ROOT", str(tmp_path / "root"))
+    return FakeMachine(tmp_path / "root", RASPBERRY_PI_4)
+
+
+def checks(document: dict[str, list[dict[str, object]]]) -> dict[object, bool]:
+    return {check["name"]: bool(check["ok"]) for check in document["checks"]}
+
+
+def test_json(machine: FakeMachine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.set_khz(900_000)
+    code = cli.main(["doctor", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document["native"]["isa_used"] == native_info()["isa_used"]
+    assert document["machine"]["driver"] == "cpufreq"
+    assert document["machine"]["sample"]["cpu_khz"] == 900_000
+    assert document["machine"]["policies"][0]["governor"] == "ondemand"
+    assert document["machine"]["threads"]["threads"] >= 1
+    assert document["machine"]["capabilities"][0]["driver"] == "cpufreq"
+    assert checks(document)["native core"]
+    assert checks(document)["sensors"]
+    assert checks(document)["cache"]
+    assert code == (0 if all(checks(document).values()) else 1)
+
+
+def test_text(machine: FakeMachine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.set_khz(900_000)
+    cli.main(["doctor"])
+    text = capsys.readouterr().out
+    assert "900 MHz of 1500 MHz, from cpufreq" in text
+    assert "used  cpufreq" in text
+    assert "not tried: cpufreq answered" in text
+    assert "policy0" in text
+    assert "ok    native core: uses " in text
+
+
+def test_a_machine_without_cpufreq(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIO_SYSFS_ROOT", str(tmp_path))
+        cli.main(["doctor", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document["machine"]["driver"] in {"timed_loop", "constant"}
+    assert document["machine"]["capabilities"][0]["status"] == "unsupported"
+
+
+def test_wrong_environment_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AIO_FORCE_ISA", "altivec")
+    monkeypatch.setenv("AIO_SYSFS_ROOT", str(tmp_path / "missing"))
+    monkeypatch.setenv("AIO_CACHE_DIR", "/proc/nowhere")
+    assert cli.main(["doctor"]) == 1
+    text = capsys.readouterr().out
+    assert "FAIL  native core: " in text
+    assert "altivec" in text
+    assert "FAIL  sensors: AIO_SYSFS_ROOT" in text
+    assert "ok    cache: calibrations are not kept: /proc/nowhere can't be written" in text
+    assert "FAIL  shipped model: " in text

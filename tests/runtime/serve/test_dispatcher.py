@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bounded queue in front of the one thread."""
+
+import asyncio
+import threading
+from functools import partial
+
+import pytest
+
+from aio.runtime.serve.dispatcher import Dispatcher
+from aio.runtime.serve.errors import UnavailableError
+
+
+def test_work_runs_one_at_a_time_in_order_in_another_thread() -> None:
+    dispatcher = Dispatcher(limit=10)
+    order: list[int] = []
+    threads: set[int] = set()
+
+    def work(number: int) -> int:
+        threads.add(threading.get_ident())
+        order.append(number)
+        return number * 2
+
+    async def run() -> list[int]:
+        return list(await asyncio.gather(*(dispatcher.run(partial(work, n)) for n in range(10))))
+
+    assert asyncio.run(run()) == [n * 2 for n in range(10)]
+    assert order == list(range(10))
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+    assert dispatcher.close(timeout_s=5)
+    assert dispatcher.pending == 0
+
+
+def test_what_the_work_raises_passes() -> None:
+    dispatcher = Dispatcher(limit=1)
+
+    def work() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        asyncio.run(dispatcher.run(work))
+    assert dispatcher.close(timeout_s=5)
+
+
+def test_a_client_that_gave_up_still_counts_while_its_work_runs() -> None:
+    dispatcher = Dispatcher(limit=2)
+    started, passing = threading.Event(), threading.Event()
+
+    def block() -> None:
+        started.set()
+        passing.wait(30)
+
+    async def run() -> None:
+        running = asyncio.ensure_future(dispatcher.run(block))
+        waiting = asyncio.ensure_future(dispatcher.run(block))
+        while not started.is_set():
+            await asyncio.sleep(0.001)
+        with pytest.raises(UnavailableError, match="2 requests are waiting"):
+            await dispatcher.run(block)
+        waiting.cancel()
+        running.cancel()
+        await asyncio.wait((waiting, running))
+        assert dispatcher.pending == 1
+
+    asyncio.run(run())
+    assert not dispatcher.close(timeout_s=0)
+    passing.set()
+    assert dispatcher.close(timeout_s=5)

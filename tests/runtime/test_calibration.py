@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from aio.governors import ClockSample
+from aio.runtime.calibration import MIN_ROUNDS, calibrate
+
+LATENCY_S = (0.004, 0.002, 0.001)
+
+
+class Machine:
+    """Sleeps for each level's time, and counts."""
+
+    def __init__(self, khz: int | None = 1_000_000) -> None:
+        self.khz = khz
+        self.runs: list[int] = []
+
+    def run_level(self, level: int) -> None:
+        self.runs.append(level)
+        time.sleep(LATENCY_S[level])
+
+    def read_clock(self) -> ClockSample:
+        return ClockSample(time.monotonic_ns(), self.khz, None, "fake")
+
+
+def test_measures_every_level() -> None:
+    machine = Machine()
+    model = calibrate(machine.run_level, 3, machine.read_clock, budget_s=0.05)
+    for predicted_ms, latency_s in zip(model.predict(1_000_000), LATENCY_S, strict=True):
+        assert latency_s * 1e3 <= predicted_ms < latency_s * 1e3 + 20
+    assert model.predict(500_000)[0] == pytest.approx(2 * model.predict(1_000_000)[0])
+    assert all(machine.runs.count(level) >= 1 + 2 * MIN_ROUNDS for level in range(3))
+
+
+def test_rounds_are_in_random_order_and_every_level_runs_twice() -> None:
+    machine = Machine()
+    calibrate(machine.run_level, 3, machine.read_clock, budget_s=0.0)
+    assert machine.runs[:3] == [0, 1, 2]
+    rounds = [machine.runs[i : i + 7] for i in range(3, len(machine.runs), 7)]
+    assert len(rounds) == MIN_ROUNDS
+    orders = set()
+    for wake, *timed in rounds:
+        assert timed[::2] == timed[1::2]
+        assert sorted(timed[::2]) == [0, 1, 2]
+        assert wake == timed[0]
+        orders.add(tuple(timed))
+    assert len(orders) > 1
+
+
+def test_a_stall_at_a_fixed_time_of_a_round_hits_no_level_in_particular() -> None:
+    runs = 0
+    levels = 5
+
+    def run_level(level: int) -> None:
+        nonlocal runs
+        runs += 1
+        in_round = (runs - levels - 1) % (1 + 2 * levels)
+        time.sleep(0.001 + (0.02 if runs > levels and in_round in {5, 6} else 0.0))
+
+    model = calibrate(run_level, levels, Machine().read_clock, budget_s=0.8)
+    assert max(model.predict(1_000_000)) < 10
+
+
+def test_large_models_get_less_rounds_than_a_median_wants() -> None:
+    machine = Machine()
+    calibrate(machine.run_level, 3, machine.read_clock, max_s=0.0)
+    assert len(machine.runs) == 3 + 1 + 2 * 3
+
+
+def test_works_without_a_clock() -> None:
+    machine = Machine(khz=None)
+    model = calibrate(machine.run_level, 3, machine.read_clock, budget_s=0.0)
+    assert model.cycles is None
+    assert model.predict(None)[0] >= LATENCY_S[0] * 1e3

@@ -1,0 +1,424 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from fake_machine import RASPBERRY_PI_4, FakeMachine
+from model_parts import ModelBuilder, ModelParts, small_model
+from reference import evaluate
+
+from aio.governors import densest_within
+from aio.runtime import ClosedError, InputError, ModelFileError, Runtime
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FULL_KHZ = 1_500_000
+SHAPE = (3, 11, 9)
+
+
+def sample(batch: int = 1, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal((batch, *SHAPE), dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def parts() -> ModelParts:
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def path(parts: ModelParts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return parts.write(tmp_path_factory.mktemp("model") / "small.aio")
+
+
+@pytest.fixture
+def runtime(path: Path) -> Iterator[Runtime]:
+    with Runtime.load(path) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
+    monkeypatch.setenv("AIO_SYSFS_ROOT", str(tmp_path / "root"))
+    return FakeMachine(tmp_path / "root", RASPBERRY_PI_4)
+
+
+def test_answers_equal_the_reference_at_every_level(runtime: Runtime, parts: ModelParts) -> None:
+    x = sample(batch=4)
+    for level in runtime.levels:
+        (expected,) = evaluate(parts, x, level.index).values()
+        answer = runtime.infer(x, level=level.index)
+        assert (np.abs(answer - expected.exact) <= expected.error).all()
+
+
+def test_a_sample_without_batch_axis(runtime: Runtime) -> None:
+    x = sample()
+    answer = runtime.infer(x[0], level=0)
+    assert answer.shape == (10,)
+    assert (answer == runtime.infer(x, level=0)[0]).all()
+
+
+def test_an_empty_batch(runtime: Runtime) -> None:
+    outputs, record = runtime.run(np.zeros((0, *SHAPE)))
+    assert outputs["head_out"].shape == (0, 10)
+    assert (record.batch, record.predicted_ms) == (0, 0.0)
+    assert runtime.last is None
+    assert runtime.stats().inferences == 0
+
+
+def test_nan_goes_through(runtime: Runtime) -> None:
+    x = sample()
+    x[0, 0, 0, 0] = np.nan
+    assert np.isnan(runtime.infer(x, level=0)).any()
+
+
+def test_inputs_are_not_changed(runtime: Runtime) -> None:
+    x = sample()
+    copy = x.copy()
+    x.flags.writeable = False
+    runtime.infer(x)
+    assert (x == copy).all()
+
+
+def test_answers_belong_to_the_caller(runtime: Runtime) -> None:
+    first = runtime.infer(sample(seed=1))
+    copy = first.copy()
+    runtime.infer(sample(seed=2))
+    assert (first == copy).all()
+    first[:] = 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"level": 3}, "level=3: the model has levels 0 to 2"),
+        ({"level": 0.5}, "level=0.5: expected an integer"),
+        ({"deadline_ms": 0}, "deadline_ms=0.0: expected more than 0 ms"),
+        ({"deadline_ms": "now"}, "deadline_ms='now': expected a number"),
+    ],
+)
+def test_wrong_arguments_of_infer(
+    runtime: Runtime, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        runtime.infer(sample(), **arguments)
+    assert str(caught.value).startswith(message)
+    with pytest.raises(InputError, match="expected \\(N, 3, 11, 9\\)"):
+        runtime.infer(np.zeros((1, 3, 9, 11)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target_ms": 0}, "target_ms=0.0: expected more than 0 ms"),
+        ({"target_ms": float("nan")}, "target_ms=nan: expected more than 0 ms"),
+        ({"threads": 0}, "threads=0: expected 1 to 1024"),
+        ({"threads": 1.5}, "threads=1.5: expected an integer"),
+        ({"min_accuracy": 0.95}, "min_accuracy=0.95: the best level has 0.9"),
+        ({"level": 3}, "level=3: the model has levels 0 to 2"),
+        ({"level": 2, "min_accuracy": 0.75}, "level=2: its accuracy 0.7 is below min_accuracy"),
+    ],
+)
+def test_wrong_options_of_load(path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Runtime.load(path, **options)
+    assert str(caught.value).startswith(message)
+
+
+def test_wrong_isa_and_file(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="altivec"):
+        Runtime.load(path, isa="altivec")
+    with pytest.raises(ModelFileError, match="No such file"):
+        Runtime.load(tmp_path / "missing.aio")
+
+
+def test_wrong_sensor_root(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIO_SYSFS_ROOT", "/does/not/exist")
+    with pytest.raises(InputError, match="AIO_SYSFS_ROOT"):
+        Runtime.load(path)
+    with pytest.raises(InputError, match="AIO_SYSFS_ROOT"):
+        Runtime.load(path, threads=1)
+
+
+def test_what_the_model_is(runtime: Runtime) -> None:
+    assert runtime.name == runtime.manifest.name == "small"
+    assert [(info.name, info.shape) for info in runtime.inputs] == [("x", SHAPE)]
+    assert [(info.name, info.shape) for info in runtime.outputs] == [("head_out", (10,))]
+    assert runtime.outputs[0].labels == tuple("0123456789")
+    levels = runtime.levels
+    assert [level.index for level in levels] == [0, 1, 2]
+    assert [level.ratio for level in levels] == [0.0, 0.5, 0.8]
+    assert [level.accuracy for level in levels] == [0.9, 0.8, 0.7]
+    assert levels[0].macs > levels[1].macs > levels[2].macs > 0
+    assert levels[0].nonzero_weights > levels[2].nonzero_weights > 0
+    assert all(level.predicted_ms is not None and level.predicted_ms > 0 for level in levels)
+    assert runtime.threads >= 1
+    assert runtime.threads_reason
+    assert runtime.isa
+    assert runtime.sensors
+
+
+def test_what_happened_last(runtime: Runtime) -> None:
+    assert runtime.last is None
+    begin_s = time.monotonic()
+    runtime.infer(sample(batch=2), level=1)
+    outside_ms = (time.monotonic() - begin_s) * 1e3
+    last = runtime.last
+    assert last is not None
+    assert (last.level, last.levels, last.ratio, last.batch) == (1, (1,), 0.5, 2)
+    assert 0 <= last.wait_ms < last.latency_ms <= outside_ms
+    assert last.predicted_ms is not None
+    assert last.predicted_ms > 0
+    assert last.target_ms == runtime.target_ms
+    assert last.deadline_ms is None
+    assert last.reason == "level given by the caller"
+    assert last.cpu_khz == last.clock.cpu_khz
+
+
+def test_run_returns_every_output_and_its_own_record(tmp_path: Path) -> None:
+    builder = ModelBuilder((2, 4, 4), (0.0,))
+    builder.conv("c", "x", (5, 2, 3, 3), sparse=False)
+    builder.node("g", "global_avg_pool2d", ["c"])
+    parts = builder.finish(["c", "g"])
+    with Runtime.load(parts.write(tmp_path / "two.aio")) as runtime:
+        x = np.ones((3, 2, 4, 4), np.float32)
+        outputs, record = runtime.run(x, level=0)
+        assert record == runtime.last
+        for name, expected in evaluate(parts, x, 0).items():
+            assert (np.abs(outputs[name] - expected.exact) <= expected.error).all()
+        assert runtime.run(x[0]).outputs["c_out"].shape == (5, 2, 2)
+        with pytest.raises(InputError, match=r"several outputs \(c_out, g_out\): use run"):
+            runtime.infer(x)
+
+
+def test_deadlines(runtime: Runtime) -> None:
+    runtime.infer(sample(), deadline_ms=60_000)
+    assert runtime.last is not None
+    assert (runtime.last.level, runtime.last.deadline_met) == (0, True)
+    runtime.infer(sample(), deadline_ms=1e-6)
+    assert (runtime.last.level, runtime.last.deadline_met) == (2, False)
+    stats = runtime.stats()
+    assert (stats.deadlines, stats.deadlines_missed) == (2, 1)
+
+
+def test_a_deadline_is_for_the_whole_batch(runtime: Runtime) -> None:
+    predicted = runtime.levels[0].predicted_ms
+    assert predicted is not None
+    runtime.infer(sample(batch=64), deadline_ms=predicted * 3)
+    assert runtime.last is not None
+    assert runtime.last.level == 2
+
+
+def test_pinned_when_loaded(path: Path) -> None:
+    with Runtime.load(path, level=2, target_ms=1000) as runtime:
+        runtime.infer(sample())
+        assert runtime.last is not None
+        assert runtime.last.level == 2
+        assert "fixed" in runtime.last.reason
+        runtime.infer(sample(), level=0)
+        assert runtime.last.level == 0
+
+
+def test_accuracy_floor(path: Path) -> None:
+    with Runtime.load(path, min_accuracy=0.75, target_ms=1e-6) as runtime:
+        assert runtime.allowed_levels == (0, 1)
+        runtime.infer(sample())
+        assert runtime.last is not None
+        assert runtime.last.level == 1
+        runtime.infer(sample(), deadline_ms=1e-6)
+        assert runtime.last.level == 1
+        runtime.set_min_accuracy(0.85)
+        runtime.infer(sample())
+        assert runtime.last.level == 0
+
+
+def test_target_can_change(runtime: Runtime) -> None:
+    default_ms = runtime.target_ms
+    runtime.target_ms = 1e-6
+    runtime.infer(sample())
+    assert runtime.last is not None
+    assert (runtime.last.level, runtime.last.target_ms) == (2, 1e-6)
+    runtime.target_ms = None
+    assert runtime.target_ms == default_ms
+    with pytest.raises(InputError, match="target_ms=-1"):
+        runtime.target_ms = -1
+
+
+def native_threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Return whether the condition comes true; threads take a moment to vanish."""
+    deadline_s = time.monotonic() + 5
+    while not condition() and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_closing(path: Path) -> None:
+    before = native_threads()
+    runtime = Runtime.load(path, threads=4)
+    assert not runtime.closed
+    assert native_threads() > before
+    runtime.close()
+    runtime.close()
+    assert runtime.closed
+    assert eventually(lambda: native_threads() <= before)
+    with pytest.raises(ClosedError, match="was closed"):
+        runtime.infer(sample())
+    assert (runtime.name, runtime.threads) == ("small", 4)
+    assert runtime.levels[0].predicted_ms
+    assert runtime.stats().inferences == 0
+    with Runtime.load(path) as other:
+        pass
+    assert other.closed
+
+
+def test_a_forgotten_runtime_stops_its_thread(path: Path) -> None:
+    threads = threading.active_count()
+    runtime = Runtime.load(path)
+    assert threading.active_count() > threads
+    del runtime
+    gc.collect()
+    assert eventually(lambda: threading.active_count() == threads)
+
+
+def test_many_threads(runtime: Runtime) -> None:
+    x = sample(batch=8)
+    expected = {level: runtime.infer(x, level=level) for level in (0, 1, 2)}
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        for level in np.random.default_rng(seed).integers(0, 3, 50):
+            outputs, record = runtime.run(x, level=int(level))
+            if record.level != level or (outputs["head_out"] != expected[int(level)]).any():
+                wrong.append(int(level))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    stats = runtime.stats()
+    assert stats.inferences == 3 + 6 * 50
+    assert stats.samples == 8 * stats.inferences
+
+
+def test_closing_while_others_infer(path: Path) -> None:
+    runtime = Runtime.load(path)
+    x = sample(batch=64)
+    ends: list[type[Exception]] = []
+
+    def work() -> None:
+        try:
+            while True:
+                runtime.infer(x)
+        except ClosedError as error:
+            ends.append(type(error))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)
+    runtime.close()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert ends == [ClosedError] * 4
+
+
+def wide_ladder(path: Path) -> Path:
+    """Write a network whose levels differ a lot in time, too."""
+    builder = ModelBuilder((64, 24, 24), (0.0, 0.3, 0.6, 0.8, 0.95))
+    builder.conv("c", "x", (64, 64, 3, 3), padding=(1, 1, 1, 1))
+    builder.conv("d", "c", (64, 64, 3, 3), padding=(1, 1, 1, 1))
+    return builder.finish(["d"]).write(path)
+
+
+def infer_at(machine: FakeMachine, runtime: Runtime, khz: int) -> int:
+    """Set the clock, let the last sample grow old, and return the level of the next answer."""
+    machine.set_khz(khz)
+    time.sleep(0.15)
+    runtime.infer(np.ones((1, 64, 24, 24), np.float32))
+    assert runtime.last is not None
+    assert runtime.last.cpu_khz == khz
+    return runtime.last.level
+
+
+def test_the_ratio_follows_the_clock(machine: FakeMachine, tmp_path: Path) -> None:
+    with Runtime.load(wide_ladder(tmp_path / "m.aio"), threads=1) as runtime:
+        assert runtime.clock.driver == "cpufreq"
+        assert infer_at(machine, runtime, FULL_KHZ) == 0
+        last = 0
+        for khz in (1_200_000, 900_000, 600_000, 300_000):
+            level = infer_at(machine, runtime, khz)
+            predicted = [info.predicted_ms or 0.0 for info in runtime.levels]
+            assert level == densest_within(predicted, runtime.target_ms)[0]
+            assert level >= last
+            last = level
+        assert last >= 2
+        assert infer_at(machine, runtime, FULL_KHZ) == 0
+        decisions = runtime.stats().decisions
+        assert decisions[0].level == decisions[-1].level == 0
+        assert "300 -> 1500 MHz" in decisions[-1].reason
+
+
+def test_predictions_scale_with_the_clock(machine: FakeMachine, path: Path) -> None:
+    with Runtime.load(path, threads=1) as runtime:
+        full = [level.predicted_ms or 0.0 for level in runtime.levels]
+        machine.set_khz(FULL_KHZ // 2)
+        time.sleep(0.15)
+        runtime.infer(sample())
+        assert [level.predicted_ms for level in runtime.levels] == pytest.approx(
+            [2 * ms for ms in full]
+        )
+
+
+def test_a_clock_that_vanishes(machine: FakeMachine, path: Path) -> None:
+    with Runtime.load(path, threads=1) as runtime:
+        machine.remove_policy(0)
+        time.sleep(0.15)
+        assert runtime.infer(sample()).shape == (1, 10)
+        assert runtime.last is not None
+        assert runtime.last.cpu_khz is None
+        assert all(level.predicted_ms for level in runtime.levels)
+
+
+FORK = """
+import os, sys, warnings
+import numpy as np
+from aio.runtime import ForkError, Runtime
+warnings.simplefilter("ignore")
+runtime = Runtime.load(sys.argv[1], threads=2)
+x = np.zeros((1, 3, 11, 9), np.float32)
+runtime.infer(x)
+pid = os.fork()
+if pid == 0:
+    try:
+        runtime.infer(x)
+    except ForkError:
+        os._exit(7)
+    os._exit(1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), runtime.infer(x).shape)
+"""
+
+
+def test_a_forked_child_is_told(path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", FORK, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.stdout == "7 (1, 10)\n", result.stderr
