@@ -30,8 +30,11 @@ uint64_t count_forks() {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads, int spin_us)
-    : spin_us_(spin_us), forks_(count_forks()), bed_(std::make_unique<Bed>()) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+    : shares_(static_cast<size_t>(std::max(threads, 1))),
+      spin_us_(spin_us),
+      forks_(count_forks()),
+      bed_(std::make_unique<Bed>()) {
+  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -61,7 +64,13 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain, Body body, const voi
   context_ = context;
   count_ = count;
   grain_ = std::max<int64_t>(grain, 1);
-  next_.store(0, std::memory_order_relaxed);
+  const int64_t chunks = (count + grain_ - 1) / grain_;
+  const int64_t threads = static_cast<int64_t>(shares_.size());
+  for (int64_t i = 0; i < threads; ++i) {
+    Share& share = shares_[static_cast<size_t>(i)];
+    share.next.store(chunks * i / threads, std::memory_order_relaxed);
+    share.end = chunks * (i + 1) / threads;
+  }
   open_.store(true);
   generation_.fetch_add(1);
   if (sleepers_.load() > 0) {
@@ -71,7 +80,7 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain, Body body, const voi
     }
     bed_->wake.notify_all();
   }
-  run_chunks();
+  run_chunks(0);
   // A worker joins before it looks at open_; so after this store either it sees the job closed, or
   // it is counted here. Both accesses are sequentially consistent.
   open_.store(false);
@@ -90,11 +99,15 @@ void ThreadPool::wait_for_workers() {
   }
 }
 
-void ThreadPool::run_chunks() {
-  while (true) {
-    const int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
-    if (begin >= count_) return;
-    body_(context_, begin, std::min(begin + grain_, count_));
+void ThreadPool::run_chunks(int thread) {
+  const size_t threads = shares_.size();
+  for (size_t i = 0; i < threads; ++i) {
+    Share& share = shares_[(static_cast<size_t>(thread) + i) % threads];
+    while (true) {
+      const int64_t chunk = share.next.fetch_add(1, std::memory_order_relaxed);
+      if (chunk >= share.end) break;
+      body_(context_, chunk * grain_, std::min((chunk + 1) * grain_, count_));
+    }
   }
 }
 
@@ -112,12 +125,12 @@ bool ThreadPool::wait_for_job(uint64_t seen) {
   return !stop_.load();
 }
 
-void ThreadPool::work() {
+void ThreadPool::work(int thread) {
   uint64_t seen = 0;
   while (wait_for_job(seen)) {
     seen = generation_.load();
     joined_.fetch_add(1);
-    if (open_.load()) run_chunks();
+    if (open_.load()) run_chunks(thread);
     joined_.fetch_sub(1);
   }
 }

@@ -31,13 +31,15 @@ class ThreadPool {
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   // Calls `body` over [0, count) in chunks of `grain`, on this thread and on the workers awake, and
-  // returns when all is done. One caller at a time.
+  // returns when all is done. One caller at a time. Each thread begins with its own share of
+  // consecutive chunks, the same one in every loop, so that it finds in its cache what it wrote
+  // before; then it helps with the shares of others.
   void parallel_for(int64_t count, int64_t grain, Body body, const void* context);
 
  private:
-  void work();
+  void work(int thread);
   bool wait_for_job(uint64_t seen);
-  void run_chunks();
+  void run_chunks(int thread);
   void wait_for_workers();
 
   // The job. Written only while no worker has joined.
@@ -45,7 +47,11 @@ class ThreadPool {
   const void* context_ = nullptr;
   int64_t count_ = 0;
   int64_t grain_ = 1;
-  std::atomic<int64_t> next_{0};
+  struct alignas(64) Share {  // of the chunks; a cache line each
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+  std::vector<Share> shares_;  // by thread, the caller first
 
   std::atomic<uint64_t> generation_{0};  // counts jobs; a change wakes spinning workers
   std::atomic<bool> open_{false};        // workers may join the job

@@ -10,15 +10,15 @@ namespace aio {
 namespace {
 
 std::unique_ptr<Step> make_step(const Graph& graph, const Plan& plan, const PlannedStep& planned,
-                                Isa isa) {
+                                int threads, Isa isa) {
   switch (graph.nodes()[static_cast<size_t>(planned.node)].op) {
     case Op::kConv2d:
-      return make_conv_step(graph, plan, planned, isa);
+      return make_conv_step(graph, plan, planned, threads, isa);
     case Op::kLinear:
       return make_linear_step(graph, plan, planned, isa);
     case Op::kMaxPool2d:
     case Op::kAvgPool2d:
-      return make_pool_step(graph, plan, planned);
+      return make_pool_step(graph, plan, planned, isa);
     case Op::kAdd:
     case Op::kActivation:
     case Op::kInput:
@@ -78,8 +78,11 @@ Executor::Executor(const Graph& graph, Plan plan, int threads, Isa isa)
       arena_(static_cast<size_t>(plan_.arena_size)),
       pool_(threads) {
   for (const PlannedStep& planned : plan_.steps) {
-    steps_.push_back(make_step(graph, plan_, planned, isa));
+    steps_.push_back(make_step(graph, plan_, planned, threads, isa));
   }
+  int64_t scratch = 0;
+  for (const auto& step : steps_) scratch = std::max(scratch, step->scratch_floats());
+  scratch_ = AlignedBuffer<float>(static_cast<size_t>(scratch));
   for (const int output : outputs_) {
     output_shapes_.push_back(graph.nodes()[static_cast<size_t>(output)].shape);
   }
@@ -124,13 +127,13 @@ void Executor::run(const float* input, int64_t batch, float* const* outputs) {
 }
 
 void Executor::run_steps(const int* levels) {
-  const RunContext context{arena_.data(), &pool_};
+  const RunContext context{arena_.data(), scratch_.data(), &pool_};
   for (size_t i = 0; i < steps_.size(); ++i) steps_[i]->run(context, levels[i]);
 }
 
 void Executor::run_steps_timed(const int* levels) {
   using Clock = std::chrono::steady_clock;
-  const RunContext context{arena_.data(), &pool_};
+  const RunContext context{arena_.data(), scratch_.data(), &pool_};
   auto before = Clock::now();
   for (size_t i = 0; i < steps_.size(); ++i) {
     steps_[i]->run(context, levels[i]);

@@ -47,7 +47,8 @@ class Executor {
   int threads() const { return pool_.threads(); }
   int levels() const { return static_cast<int>(uniform_.size()); }
   size_t weight_bytes() const;
-  size_t arena_bytes() const { return arena_.bytes(); }
+  // Activations and what steps need while they run.
+  size_t arena_bytes() const { return arena_.bytes() + scratch_.bytes(); }
 
  private:
   Executor(const Graph& graph, Plan plan, int threads, Isa isa);
@@ -64,6 +65,7 @@ class Executor {
   Shape input_shape_;
   std::vector<Shape> output_shapes_;
   AlignedBuffer<float> arena_;
+  AlignedBuffer<float> scratch_;  // shared by the steps, one after the other
   std::vector<std::unique_ptr<Step>> steps_;
   ThreadPool pool_;
 

@@ -8,15 +8,6 @@
 namespace aio {
 namespace {
 
-WeightView view_of(const LayerWeights& weights, int levels) {
-  return {weights.weight.data(),
-          weights.score.empty() ? nullptr : weights.score.data(),
-          weights.threshold.empty() ? nullptr : weights.threshold.data(),
-          levels,
-          weights.out_channels,
-          weights.in_channels * weights.kernel_h * weights.kernel_w};
-}
-
 // levels x channels to levels x blocks x 16.
 AlignedBuffer<float> pad_to_blocks(const std::vector<float>& vectors, float absent, int levels,
                                    int channels, int blocks) {
@@ -36,9 +27,18 @@ AlignedBuffer<float> pad_to_blocks(const std::vector<float>& vectors, float abse
 
 }  // namespace
 
+WeightView weight_view(const LayerWeights& weights, int levels) {
+  return {weights.weight.data(),
+          weights.score.empty() ? nullptr : weights.score.data(),
+          weights.threshold.empty() ? nullptr : weights.threshold.data(),
+          levels,
+          weights.out_channels,
+          weights.in_channels * weights.kernel_h * weights.kernel_w};
+}
+
 PackedLayer::PackedLayer(const LayerWeights& weights, int levels,
                          const std::vector<int32_t>& element_offsets)
-    : packed_(pack_nested(view_of(weights, levels), element_offsets)),
+    : packed_(pack_nested(weight_view(weights, levels), element_offsets)),
       scale_(pad_to_blocks(weights.scale, 1.0f, levels, weights.out_channels, packed_.blocks)),
       bias_(pad_to_blocks(weights.bias, 0.0f, levels, weights.out_channels, packed_.blocks)),
       out_channels_(weights.out_channels),

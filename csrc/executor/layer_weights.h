@@ -15,6 +15,9 @@
 
 namespace aio {
 
+// How the packer sees a layer; refers to `weights`.
+WeightView weight_view(const LayerWeights& weights, int levels);
+
 class PackedLayer {
  public:
   PackedLayer(const LayerWeights& weights, int levels, const std::vector<int32_t>& element_offsets);

@@ -10,11 +10,12 @@ constexpr int64_t kMinParallelElements = 64 * 1024;
 
 class PoolStep final : public Step {
  public:
-  PoolStep(const Graph& graph, const Plan& plan, const PlannedStep& planned)
+  PoolStep(const Graph& graph, const Plan& plan, const PlannedStep& planned, Isa isa)
       : levels_(graph.levels()),
         node_(graph.nodes()[static_cast<size_t>(planned.node)]),
         in_(plan.buffer(planned.inputs[0])),
-        out_(plan.buffer(planned.output)) {
+        out_(plan.buffer(planned.output)),
+        kernels_(select_pool(isa)) {
     const Window2d& w = node_.window;
     pool_.in_height = in_.height;
     pool_.in_width = in_.width;
@@ -37,7 +38,7 @@ class PoolStep final : public Step {
 
   void run(const RunContext& context, int /*level*/) const override {
     zero_halo(out_, context.arena);
-    Job job{node_.op == Op::kMaxPool2d ? max_pool2d : avg_pool2d, pool_};
+    Job job{node_.op == Op::kMaxPool2d ? kernels_->max : kernels_->avg, pool_};
     job.pool.in = context.arena + in_.origin();
     job.pool.out = context.arena + out_.origin();
     const int64_t elements = node_.shape.size() * node_.window.kernel_h * node_.window.kernel_w;
@@ -54,7 +55,7 @@ class PoolStep final : public Step {
     LayerInfo info;
     info.name = node_.name;
     info.op = op_name(node_.op);
-    info.kernel = std::string(info.op) + "_f32";
+    info.kernel = kernels_->name;
     info.output_shape = node_.shape;
     info.macs.assign(static_cast<size_t>(levels_), 0);
     info.nonzero_weights.assign(static_cast<size_t>(levels_), 0);
@@ -63,7 +64,7 @@ class PoolStep final : public Step {
 
  private:
   struct Job {
-    void (*fn)(const Pool2d&, int, int);
+    PoolFn fn;
     Pool2d pool;
   };
 
@@ -71,14 +72,15 @@ class PoolStep final : public Step {
   Node node_;
   BufferLayout in_;
   BufferLayout out_;
+  const PoolKernels* kernels_;
   Pool2d pool_{};
 };
 
 }  // namespace
 
 std::unique_ptr<Step> make_pool_step(const Graph& graph, const Plan& plan,
-                                     const PlannedStep& planned) {
-  return std::make_unique<PoolStep>(graph, plan, planned);
+                                     const PlannedStep& planned, Isa isa) {
+  return std::make_unique<PoolStep>(graph, plan, planned, isa);
 }
 
 }  // namespace aio

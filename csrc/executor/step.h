@@ -31,6 +31,7 @@ struct LayerInfo {
 
 struct RunContext {
   float* arena;
+  float* scratch;  // as large as the step's scratch_floats(); holds anything
   ThreadPool* pool;
 };
 
@@ -42,17 +43,18 @@ class Step {
   virtual void run(const RunContext& context, int level) const = 0;
   virtual LayerInfo info() const = 0;
   virtual size_t weight_bytes() const { return 0; }
+  virtual int64_t scratch_floats() const { return 0; }
 };
 
 // Zeroes the border of a buffer, so that convolutions may read over the image's edge.
 void zero_halo(const BufferLayout& buffer, float* arena);
 
 std::unique_ptr<Step> make_conv_step(const Graph& graph, const Plan& plan,
-                                     const PlannedStep& planned, Isa isa);
+                                     const PlannedStep& planned, int threads, Isa isa);
 std::unique_ptr<Step> make_linear_step(const Graph& graph, const Plan& plan,
                                        const PlannedStep& planned, Isa isa);
 std::unique_ptr<Step> make_pool_step(const Graph& graph, const Plan& plan,
-                                     const PlannedStep& planned);
+                                     const PlannedStep& planned, Isa isa);
 std::unique_ptr<Step> make_elementwise_step(const Graph& graph, const Plan& plan,
                                             const PlannedStep& planned);
 

@@ -6,7 +6,7 @@ Shapes lie below, at and above every tile; bands may be empty; density goes from
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from reference import UNIT, gamma
+from winograd import correlate, error_bound
 
 from aio.runtime import _native
 
@@ -65,6 +66,24 @@ def cases(draw: st.DrawFn) -> Case:
     return case._replace(height=case.height + missing[0], width=case.width + missing[1])
 
 
+@st.composite
+def winograd_cases(draw: st.DrawFn) -> Case:
+    """Return layers that are worth a Winograd transform at their denser levels."""
+    densities = draw(st.tuples(*[st.floats(0.3, 1)] * LEVELS))
+    return Case(
+        in_channels=draw(st.sampled_from([16, 17, 40, 127, 128, 130, 257])),
+        out_channels=draw(st.integers(33, 70)),
+        height=draw(st.integers(9, 33)),
+        width=draw(st.integers(9, 33)),
+        kernel=(3, 3),
+        stride=(1, 1),
+        padding=draw(st.tuples(*[st.integers(0, 3)] * 4)),
+        dilation=(1, 1),
+        densities=tuple(sorted(densities, reverse=True)),
+        seed=draw(st.integers(0, 1000)),
+    )
+
+
 class Layer:
     """Random weights, scores and epilogue of a case."""
 
@@ -110,13 +129,24 @@ class Layer:
         exact = scale * self._correlate(self.x.astype(np.float64), weight) + bias
         reach = np.abs(scale) * self._correlate(np.abs(self.x).astype(np.float64), np.abs(weight))
         terms = 2 * self.weight[0].size + 3
-        return exact, gamma(terms) * (reach + np.abs(bias)) + UNIT * np.abs(exact) + 1e-30
+        bound = gamma(terms) * (reach + np.abs(bias)) + UNIT * np.abs(exact) + 1e-30
+        if self.may_use_winograd:
+            bound += np.abs(scale) * error_bound(self._padded(self.x), weight)
+        return exact, bound
 
-    def _correlate(
-        self, x: NDArray[np.float64], weight: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        (top, left, bottom, right), (dy, dx) = self.case.padding, self.case.dilation
-        padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    @property
+    def may_use_winograd(self) -> bool:
+        case = self.case
+        return (case.kernel, case.stride, case.dilation) == ((3, 3), (1, 1), (1, 1))
+
+    def _padded(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        top, left, bottom, right = self.case.padding
+        sides = ((0, 0), (0, 0), (top, bottom), (left, right))
+        return np.pad(x.astype(np.float64), sides)
+
+    def _correlate(self, x: NDArray[Any], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        dy, dx = self.case.dilation
+        padded = self._padded(x)
         windows = np.lib.stride_tricks.sliding_window_view(padded, self.case.reach, axis=(2, 3))
         sy, sx = self.case.stride
         taps = windows[:, :, ::sy, ::sx, ::dy, ::dx]
@@ -126,15 +156,17 @@ class Layer:
 
 DENSE_1X1 = Case(64, 64, 7, 7, (1, 1), (1, 1), (0, 0, 0, 0), (1, 1), (1.0, 0.5, 0.05, 0.0), 1)
 WIDE = Case(3, 17, 4, 29, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1), (1.0, 1.0, 0.3, 0.3), 2)
+WINOGRAD = Case(130, 40, 33, 34, (3, 3), (1, 1), (0, 2, 1, 3), (1, 1), (1.0, 0.9, 0.8, 0.0), 4)
 STRIDED = Case(130, 16, 9, 15, (3, 3), (2, 2), (1, 1, 0, 1), (1, 1), (0.9, 0.5, 0.1, 0.05), 3)
 
 
 @pytest.mark.parametrize("isa", ISAS)
 @settings(max_examples=60, deadline=None)
-@given(case=cases())
+@given(case=cases() | winograd_cases())
 @example(case=DENSE_1X1)
 @example(case=WIDE)
 @example(case=STRIDED)
+@example(case=WINOGRAD)
 def test_every_level_is_within_rounding_error(isa: str, case: Case) -> None:
     layer = Layer(case)
     executor = layer.executor(isa)
@@ -148,7 +180,8 @@ def test_every_level_is_within_rounding_error(isa: str, case: Case) -> None:
 
 @pytest.mark.skipif(len(VECTOR_ISAS) < 2, reason="needs two vector ISAs")
 @settings(max_examples=60, deadline=None)
-@given(case=cases(), threads=st.integers(1, 3))
+@given(case=cases() | winograd_cases(), threads=st.integers(1, 3))
+@example(case=WINOGRAD, threads=2)
 def test_vector_isas_agree_bit_for_bit(case: Case, threads: int) -> None:
     layer = Layer(case)
     executors = [layer.executor(isa, threads) for isa in VECTOR_ISAS]
@@ -157,6 +190,35 @@ def test_vector_isas_agree_bit_for_bit(case: Case, threads: int) -> None:
             executor.set_level(level)
         first, *others = [executor.run(layer.x)[0] for executor in executors]
         assert all(np.array_equal(first, other) for other in others)
+
+
+def test_dense_levels_use_winograd() -> None:
+    (info,) = Layer(WINOGRAD).executor("scalar").layers()
+    assert info["kernel"] == "sparse_conv_f32_1x4x16_scalar or winograd_f32_4x4_scalar"
+    sparse = WINOGRAD._replace(densities=(0.1, 0.1, 0.1, 0.1))
+    (info,) = Layer(sparse).executor("scalar").layers()
+    assert info["kernel"] == "sparse_conv_f32_1x4x16_scalar"
+
+
+def test_the_bound_is_of_the_same_convolution() -> None:
+    layer = Layer(WINOGRAD)
+    weight = layer.weight.astype(np.float64)
+    tiled = correlate(layer._padded(layer.x), weight, absolute=False)
+    np.testing.assert_allclose(tiled, layer._correlate(layer.x, weight), atol=1e-9)
+
+
+def test_one_huge_pixel_changes_only_its_neighbours() -> None:
+    # Winograd's error is relative to the largest pixel of a patch, no further.
+    layer = Layer(WINOGRAD)
+    layer.x[0, :, 20, 20] = 1e6
+    executor = layer.executor(ISAS[0])
+    before = Layer(WINOGRAD)
+    exact, bound = before.expected(0)
+    (y,) = executor.run(layer.x)
+    far = np.abs(y - exact) <= bound
+    assert far[0, :, :14].all()
+    assert far[0, :, :, :14].all()
+    assert far[1].all()
 
 
 @pytest.mark.parametrize("isa", ISAS)

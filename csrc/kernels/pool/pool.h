@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pooling over NHWC. One portable implementation, the same on every machine. Windows are clipped at
-// the image's border, so the halo is never read.
+// Pooling over NHWC. Windows are clipped at the image's border, so the halo is never read. All
+// instruction sets agree to the bit.
 #ifndef AIO_CSRC_KERNELS_POOL_POOL_H_
 #define AIO_CSRC_KERNELS_POOL_POOL_H_
 
 #include <cstddef>
+
+#include "csrc/base/isa.h"
 
 namespace aio {
 
@@ -31,13 +33,24 @@ struct Pool2d {
   bool count_include_pad;  // average only
 };
 
-// Makes the output rows [row_begin, row_end). A NaN in the window makes the maximum NaN, as in
-// torch.
-void max_pool2d(const Pool2d& pool, int row_begin, int row_end);
+// Makes the output rows [row_begin, row_end).
+using PoolFn = void (*)(const Pool2d& pool, int row_begin, int row_end);
 
-// Divides by the window's size within the padded image, or within the image without
-// count_include_pad.
-void avg_pool2d(const Pool2d& pool, int row_begin, int row_end);
+struct PoolKernels {
+  const char* name;  // pool2d_f32_<isa>
+  Isa isa;
+  PoolFn max;  // a NaN in the window makes the maximum NaN, as in torch
+  PoolFn avg;  // divides by the window's size within the padded image, or within the image without
+               // count_include_pad
+};
+
+const PoolKernels* select_pool(Isa isa);
+
+#define AIO_POOL(isa, suffix)                                                   \
+  void max_pool2d_f32_##suffix(const Pool2d& pool, int row_begin, int row_end); \
+  void avg_pool2d_f32_##suffix(const Pool2d& pool, int row_begin, int row_end);
+#include "csrc/kernels/pool/pool.inc"
+#undef AIO_POOL
 
 }  // namespace aio
 

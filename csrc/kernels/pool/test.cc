@@ -70,25 +70,35 @@ float sum(const std::vector<float>& values) {
   return total;
 }
 
-}  // namespace
-
-int main() {
-  std::mt19937 generator = aio::make_generator();
-  Fixture f(&generator);
-  aio::max_pool2d(f.pool, 0, 3);
+void check_kernels(const aio::PoolKernels& kernels, std::mt19937* generator) {
+  Fixture f(generator);
+  kernels.max(f.pool, 0, 3);
   check_all(f,
             [](const std::vector<float>& v, int) { return *std::max_element(v.begin(), v.end()); });
-  aio::avg_pool2d(f.pool, 0, 3);
+  kernels.avg(f.pool, 0, 3);
   check_all(f,
             [](const std::vector<float>& v, int) { return sum(v) / static_cast<float>(v.size()); });
   f.pool.count_include_pad = true;
-  aio::avg_pool2d(f.pool, 0, 3);
+  kernels.avg(f.pool, 0, 3);
   check_all(f, [](const std::vector<float>& v, int padded) {
     return sum(v) / static_cast<float>(padded);
   });
 
+  // As the first and as the last element of its window.
   f.in[0] = NAN;
-  aio::max_pool2d(f.pool, 0, 3);
+  f.in[static_cast<size_t>((4 * 4 + 3) * 16 + 1)] = NAN;
+  kernels.max(f.pool, 0, 3);
+  const size_t last = static_cast<size_t>((2 * 2 + 1) * 16);
   AIO_CHECK(std::isnan(f.out[0]) && !std::isnan(f.out[1]));
+  AIO_CHECK(std::isnan(f.out[last + 1]) && !std::isnan(f.out[last]));
+}
+
+}  // namespace
+
+int main() {
+  std::mt19937 generator = aio::make_generator();
+  for (const aio::Isa isa : aio::list_isas(aio::detect_isa())) {
+    check_kernels(*aio::select_pool(isa), &generator);
+  }
   return aio::finish_checks();
 }

@@ -41,6 +41,22 @@ size_t PackedWeights::bytes() const {
          prefixes.size() * sizeof(int32_t);
 }
 
+std::vector<uint16_t> kept_places(const WeightView& view) {
+  const int blocks = (view.out_channels + kBlockHeight - 1) / kBlockHeight;
+  const size_t elements = static_cast<size_t>(view.elements);
+  std::vector<uint16_t> places(static_cast<size_t>(blocks) * elements, 0xFFFF);
+  const std::vector<int32_t> no_offsets(elements, 0);
+  std::vector<Element> kept;
+  for (int b = 0; b < blocks; ++b) {
+    order_block(view, b, no_offsets, &kept);
+    for (size_t i = 0; i < kept.size(); ++i) {
+      places[static_cast<size_t>(b) * elements + static_cast<size_t>(kept[i].index)] =
+          static_cast<uint16_t>(i);
+    }
+  }
+  return places;
+}
+
 PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& element_offsets) {
   PackedWeights packed;
   packed.levels = view.levels;

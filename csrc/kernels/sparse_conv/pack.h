@@ -47,6 +47,10 @@ struct PackedWeights {
 // input pointer.
 PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& element_offsets);
 
+// Where an element is among its block's kept elements in packed order, blocks x elements; 0xFFFF
+// where no level keeps it. Requires fewer than 65,535 elements.
+std::vector<uint16_t> kept_places(const WeightView& view);
+
 }  // namespace aio
 
 #endif  // AIO_CSRC_KERNELS_SPARSE_CONV_PACK_H_

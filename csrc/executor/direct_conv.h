@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A convolution by the nested block-sparse kernels: its output is covered with tiles, and each tile
+// is computed block by block from the kept elements alone.
+#ifndef AIO_CSRC_EXECUTOR_DIRECT_CONV_H_
+#define AIO_CSRC_EXECUTOR_DIRECT_CONV_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "csrc/base/isa.h"
+#include "csrc/executor/conv_operands.h"
+#include "csrc/executor/step.h"
+#include "csrc/kernels/sparse_conv/sparse_conv.h"
+
+namespace aio {
+
+class DirectConv {
+ public:
+  // `operands` must outlive this.
+  DirectConv(const ConvOperands& operands, int levels, Isa isa);
+
+  void run(const RunContext& context, int level) const;
+  // Multiply-adds of whole vectors of 16.
+  double cost(int level) const;
+  const char* kernel_name() const { return kernel_->name; }
+
+ private:
+  // Where the tile's data starts in each buffer, in floats from the arena.
+  struct PlacedTile {
+    SparseConvFn fn;
+    int rows;
+    int cols;
+    int64_t in;
+    int64_t residual;
+    int64_t out;
+  };
+  struct Range {
+    int64_t begin;
+    int64_t end;
+  };
+  struct Job {
+    const DirectConv* conv;
+    float* arena;
+    int level;
+    bool by_tiles;  // a chunk is some tiles, all blocks; else the reverse
+    int64_t chunks;
+  };
+
+  void tile_output(Isa isa);
+  void add_tiles(Isa isa, int row, int rows, int col, int cols);
+  int64_t choose_part(int level) const;
+  void run_chunk(const Job& job, int64_t chunk) const;
+  void run_range(const Job& job, Range tiles, Range blocks) const;
+  void run_part(const Job& job, Range tiles, Range blocks) const;
+  void prefetch_tile(const float* arena, const PlacedTile& placed) const;
+  SparseConvTile common_tile() const;
+  void set_block(int level, int block, SparseConvTile* tile) const;
+  void set_place(float* arena, const PlacedTile& placed, int block, SparseConvTile* tile) const;
+  void prefetch_next(int level, int block, Range tiles, int64_t index, SparseConvTile* tile) const;
+
+  const ConvOperands& operands_;
+  const SparseConvKernel* kernel_ = nullptr;
+  std::vector<PlacedTile> tiles_;
+  std::vector<int64_t> part_;  // by level: tiles that all blocks pass before the next tiles
+};
+
+}  // namespace aio
+
+#endif  // AIO_CSRC_EXECUTOR_DIRECT_CONV_H_
