@@ -338,10 +338,10 @@ def test_closing_while_others_infer(path: Path) -> None:
 
 
 def wide_ladder(path: Path) -> Path:
-    """Write a network whose levels differ a lot in time, too."""
+    """Write a network whose levels differ a lot in time, too: 5x5 has no Winograd transform."""
     builder = ModelBuilder((64, 24, 24), (0.0, 0.3, 0.6, 0.8, 0.95))
-    builder.conv("c", "x", (64, 64, 3, 3), padding=(1, 1, 1, 1))
-    builder.conv("d", "c", (64, 64, 3, 3), padding=(1, 1, 1, 1))
+    builder.conv("c", "x", (64, 64, 5, 5), padding=(2, 2, 2, 2))
+    builder.conv("d", "c", (64, 64, 5, 5), padding=(2, 2, 2, 2))
     return builder.finish(["d"]).write(path)
 
 
