@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <optional>
+#include <memory>
 
 #include "csrc/executor/direct_conv.h"
 #include "csrc/executor/step.h"
@@ -78,21 +78,22 @@ class ConvStep final : public Step {
 
  private:
   void consider_winograd(int levels, int threads, Isa isa) {
-    winograd_.emplace(operands_, kept_places(weight_view(node_.weights, levels)), threads, isa);
+    winograd_ = std::make_unique<WinogradConv>(
+        operands_, kept_places(weight_view(node_.weights, levels)), threads, isa);
     bool used = false;
     for (int level = 0; level < levels; ++level) {
       const bool wins = winograd_->cost() < kMargin * direct_.cost(level);
       winograd_levels_[static_cast<size_t>(level)] = wins;
       used = used || wins;
     }
-    if (!used) winograd_.reset();
+    if (!used) winograd_ = nullptr;
   }
 
   Node node_;
   PackedLayer layer_;
   ConvOperands operands_;
   DirectConv direct_;
-  std::optional<WinogradConv> winograd_;
+  std::unique_ptr<WinogradConv> winograd_;  // if any level uses it
   std::vector<bool> winograd_levels_;
 };
 

@@ -13,7 +13,6 @@
 
 namespace {
 
-using aio::kWinogradPatch;
 using aio::kWinogradPoints;
 using aio::kWinogradTaps;
 using aio::kWinogradTile;
