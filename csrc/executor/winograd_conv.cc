@@ -10,6 +10,9 @@ namespace {
 // The transformed patches of a strip should stay in the L2 cache while all blocks pass; each strip
 // transforms the weights once more.
 constexpr int kMaxStripTiles = 56;
+// Each thread takes strips of its own if they can be this large; else it takes some of the blocks
+// of one strip, so that no weights are transformed twice.
+constexpr int kMinStripTiles = 24;
 // Input channels whose transformed weights are made at once: 288 KiB for a block.
 constexpr int kMaxChannels = 128;
 
@@ -56,7 +59,10 @@ WinogradConv::WinogradConv(const ConvOperands& operands, std::vector<uint16_t> p
       tile_rows_(divide_up(operands.out.height, kWinogradTile)),
       tile_cols_(divide_up(operands.out.width, kWinogradTile)) {
   const int tiles = tile_rows_ * tile_cols_;
-  strip_tiles_ = divide_up(tiles, divide_up(tiles, kMaxStripTiles));
+  by_strips_ = threads == 1 || tiles >= threads * kMinStripTiles;
+  const int most =
+      by_strips_ ? divide_up(tiles, threads * divide_up(tiles, threads * kMaxStripTiles)) : tiles;
+  strip_tiles_ = std::min(tiles, most);
   group_tiles(isa);
   for (int channel = 0; channel < operands.in_channels; ++channel) {
     offsets_.push_back(channel / kBlockHeight * padded_strip_tiles_ * kBlockHeight +
@@ -86,7 +92,7 @@ void WinogradConv::group_tiles(Isa isa) {
 double WinogradConv::cost() const {
   constexpr double kCacheBytes = 1024 * 1024;
   const double tiles = tile_rows_ * tile_cols_;
-  const double strips = divide_up(tile_rows_ * tile_cols_, strip_tiles_);
+  const double strips = divide_up(tile_rows_ * tile_cols_, kMaxStripTiles);
   const double blocks = operands_.layer->packed().blocks;
   const double kernels = operands_.in_channels * blocks;
   const double weight_bytes = kernels * kWinogradTaps * kBlockHeight * 4;
@@ -95,22 +101,54 @@ double WinogradConv::cost() const {
          tiles * channel_groups_ * 260 + tiles * blocks * 220;
 }
 
-// The transformed patches, then for each chunk of blocks its weights and sums.
-int64_t WinogradConv::scratch_floats() const {
+int64_t WinogradConv::work_floats() const {
   const int64_t weights = weight_point(std::min(operands_.in_channels, kMaxChannels));
-  return kWinogradPoints * (patch_point_ + threads_ * (weights + sum_point_));
+  return kWinogradPoints * (weights + sum_point_);
+}
+
+// The transformed patches, for each thread its own or for all the same; then for each thread its
+// weights and sums.
+int64_t WinogradConv::scratch_floats() const {
+  return (by_strips_ ? threads_ : 1) * patch_floats() + threads_ * work_floats();
 }
 
 void WinogradConv::run(const RunContext& context, int level) const {
+  Job job{this, context.arena, level, 0, 0, context.scratch, nullptr, 0};
+  if (by_strips_) {
+    job.work = context.scratch + threads_ * patch_floats();
+    context.pool->parallel_for(
+        threads_, 1,
+        [](const void* data, int64_t first, int64_t last) {
+          const Job* work = static_cast<const Job*>(data);
+          for (int64_t part = first; part < last; ++part) work->conv->run_strips(*work, part);
+        },
+        &job);
+    return;
+  }
+  job.work = context.scratch + patch_floats();
+  job.strip_tiles = tile_rows_ * tile_cols_;
+  run_blocks_in_parallel(context, job);
+}
+
+// A thread's own strips; nothing is exchanged with other threads.
+void WinogradConv::run_strips(const Job& common, int64_t part) const {
   const int tiles = tile_rows_ * tile_cols_;
-  for (int begin = 0; begin < tiles; begin += strip_tiles_) {
-    run_strip(context, level, begin, std::min(strip_tiles_, tiles - begin));
+  const int64_t strips = divide_up(tiles, strip_tiles_);
+  Job job = common;
+  job.patches += part * patch_floats();
+  job.work += part * work_floats();
+  job.blocks_per_work = operands_.layer->packed().blocks;
+  for (int64_t i = strips * part / threads_; i < strips * (part + 1) / threads_; ++i) {
+    job.strip_begin = static_cast<int>(i) * strip_tiles_;
+    job.strip_tiles = std::min(strip_tiles_, tiles - job.strip_begin);
+    transform_patches(job, 0, int64_t{job.strip_tiles} * channel_groups_);
+    run_blocks(job, 0, job.blocks_per_work);
   }
 }
 
-void WinogradConv::run_strip(const RunContext& context, int level, int begin, int tiles) const {
-  Job job{this, context.arena, context.scratch, level, begin, tiles, 0};
-  const int64_t patches = int64_t{tiles} * channel_groups_;
+// One strip of all tiles, whose transformed patches all threads share.
+void WinogradConv::run_blocks_in_parallel(const RunContext& context, Job job) const {
+  const int64_t patches = int64_t{job.strip_tiles} * channel_groups_;
   context.pool->parallel_for(
       patches, (patches + threads_ - 1) / threads_,
       [](const void* data, int64_t first, int64_t last) {
@@ -119,9 +157,9 @@ void WinogradConv::run_strip(const RunContext& context, int level, int begin, in
       },
       &job);
   const int64_t blocks = operands_.layer->packed().blocks;
-  job.grain = (blocks + threads_ - 1) / threads_;
+  job.blocks_per_work = (blocks + threads_ - 1) / threads_;
   context.pool->parallel_for(
-      blocks, job.grain,
+      blocks, job.blocks_per_work,
       [](const void* data, int64_t first, int64_t last) {
         const Job* work = static_cast<const Job*>(data);
         work->conv->run_blocks(*work, first, last);
@@ -145,19 +183,16 @@ void WinogradConv::transform_patches(const Job& job, int64_t begin, int64_t end)
     // What the pixels of the image need; further away there may be no halo.
     patch.rows = std::min(kWinogradPatch, operands_.out.height - row + 2);
     patch.cols = std::min(kWinogradPatch, operands_.out.width - col + 2);
-    patch.out = job.scratch + (group * padded_strip_tiles_ + tile) * kBlockHeight;
+    patch.out = job.patches + (group * padded_strip_tiles_ + tile) * kBlockHeight;
     patch.out_point = patch_point_;
     transforms_->input(patch);
   }
 }
 
 void WinogradConv::run_blocks(const Job& job, int64_t begin, int64_t end) const {
-  const int64_t weight_floats =
-      kWinogradPoints * weight_point(std::min(operands_.in_channels, kMaxChannels));
-  const int64_t chunk = begin / job.grain;
-  float* weights = job.scratch + kWinogradPoints * patch_point_ +
-                   chunk * (weight_floats + kWinogradPoints * sum_point_);
-  float* sums = weights + weight_floats;
+  float* weights = job.work + begin / job.blocks_per_work * work_floats();
+  float* sums =
+      weights + kWinogradPoints * weight_point(std::min(operands_.in_channels, kMaxChannels));
   for (int64_t block = begin; block < end; ++block) {
     for (int channel = 0; channel < operands_.in_channels; channel += kMaxChannels) {
       multiply(job, static_cast<int>(block), channel,
@@ -189,7 +224,7 @@ void WinogradConv::multiply(const Job& job, int block, int channel, int channels
     tile.values = weights + p * weight_point(channels);
     for (const Group& group : groups_) {
       const int64_t at = int64_t{group.begin} * kBlockHeight;
-      tile.in = job.scratch + p * patch_point_ + at;
+      tile.in = job.patches + p * patch_point_ + at;
       tile.in_row = int64_t{group.kernel->cols} * kBlockHeight;
       tile.out = sums + p * sum_point_ + at;
       tile.out_row = tile.in_row;

@@ -43,15 +43,19 @@ class WinogradConv {
   struct Job {
     const WinogradConv* conv;
     float* arena;
-    float* scratch;
     int level;
     int strip_begin;  // tile
     int strip_tiles;
-    int64_t grain;
+    float* patches;           // transformed
+    float* work;              // weights and sums, once for every
+    int64_t blocks_per_work;  // blocks
   };
 
   void group_tiles(Isa isa);
-  void run_strip(const RunContext& context, int level, int begin, int tiles) const;
+  int64_t patch_floats() const { return kWinogradPoints * patch_point_; }
+  int64_t work_floats() const;
+  void run_strips(const Job& common, int64_t part) const;
+  void run_blocks_in_parallel(const RunContext& context, Job job) const;
   void transform_patches(const Job& job, int64_t begin, int64_t end) const;
   void run_blocks(const Job& job, int64_t begin, int64_t end) const;
   void multiply(const Job& job, int block, int channel, int channels, float* weights,
@@ -66,6 +70,7 @@ class WinogradConv {
   int channel_groups_;  // of 16 input channels
   int tile_rows_;
   int tile_cols_;
+  bool by_strips_;          // threads share strips out, else the blocks of the only one
   int strip_tiles_;         // tiles transformed at once
   int padded_strip_tiles_;  // what the groups cover
   int64_t patch_point_;     // floats between the points of the transformed patches
