@@ -4,6 +4,7 @@
 // change from other threads while it runs.
 #include "csrc/executor/executor.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <memory>
@@ -119,6 +120,55 @@ void test_levels_change_while_running() {
   AIO_CHECK(ok);
 }
 
+// Every way to change the levels, from a thread each, while two threads run and one reads timings.
+// The thread sanitizer watches; and each answer must be that of one request, never of a mixture.
+void test_everything_changes_while_running() {
+  const auto executor = make_network(3);
+  const std::vector<float> x(3 * 24 * 20, 0.5f);
+  std::vector<std::vector<int>> requests;
+  for (int level = 0; level < kLevels; ++level) {
+    requests.emplace_back(executor->layers().size(), level);
+    requests.emplace_back(executor->layers().size(), level);
+    requests.back().front() = (level + 1) % kLevels;
+  }
+  std::vector<std::vector<float>> expected;
+  for (const auto& levels : requests) {
+    AIO_CHECK(executor->set_layer_levels(levels).is_ok());
+    expected.push_back(run(executor.get(), x));
+  }
+  std::atomic<bool> stop{false};
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> changers;
+  const auto repeat = [&](auto change) {
+    changers.emplace_back([&stop, change] {
+      for (size_t i = 0; !stop; ++i) {
+        change(i);
+        std::this_thread::yield();
+      }
+    });
+  };
+  repeat([&](size_t i) { wrong += !executor->set_level(static_cast<int>(i) % kLevels).is_ok(); });
+  repeat([&](size_t i) {
+    wrong += !executor->set_layer_levels(requests[i % requests.size()]).is_ok();
+  });
+  repeat([&](size_t i) { executor->set_profiling(i % 2 == 0); });
+  repeat([&](size_t) { wrong += executor->layer_ns().size() != requests[0].size(); });
+  std::vector<std::thread> runners;
+  runners.reserve(2);
+  for (int thread = 0; thread < 2; ++thread) {
+    runners.emplace_back([&] {
+      for (int i = 0; i < 100; ++i) {
+        const std::vector<float> y = run(executor.get(), x);
+        wrong += std::find(expected.begin(), expected.end(), y) == expected.end();
+      }
+    });
+  }
+  for (std::thread& runner : runners) runner.join();
+  stop = true;
+  for (std::thread& changer : changers) changer.join();
+  AIO_CHECK(wrong == 0);
+}
+
 void test_threads_do_not_change_the_result() {
   const auto one = make_network(1);
   const auto four = make_network(4);
@@ -140,6 +190,7 @@ void test_bad_levels_are_refused() {
 int main() {
   test_run_allocates_nothing();
   test_levels_change_while_running();
+  test_everything_changes_while_running();
   test_threads_do_not_change_the_result();
   test_bad_levels_are_refused();
   return aio::finish_checks();
