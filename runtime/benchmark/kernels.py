@@ -2,8 +2,7 @@
 """Sparse convolutions against the multiply-add peak of the same core, measured in the same rounds.
 
 The layers are those of ResNets; one layer is one graph, one density is one level. Only useful work
-counts: two operations per kept weight and output pixel. A level that Winograd computes takes fewer
-and may exceed the peak.
+counts: two operations per kept weight and output pixel.
 """
 
 from collections.abc import Callable, Sequence
