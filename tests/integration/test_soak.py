@@ -14,8 +14,9 @@ from pathlib import Path
 
 SOAK = Path(__file__).parents[1] / "support" / "soak.py"
 INFERENCES = int(os.environ.get("AIO_SOAK_INFERENCES", "2000"))
-# A leaked answer (an array of 20 floats, above 160 bytes) per inference is 15 MiB in the long run; the
-# short one finds leaks above 2 KiB per inference. 100,000 inferences without a leak grew by 0.14 MiB.
+# A leaked answer (an array of 20 floats, above 160 bytes) per inference is 15 MiB in the long run;
+# the short one finds leaks above 2 KiB per inference. Without a leak, 100,000 inferences grew by
+# 0.14 MiB.
 GROWTH_MIB = 4.0
 
 
