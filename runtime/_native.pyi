@@ -74,8 +74,12 @@ class Graph:
         bias: NDArray[np.float32] | None = None,
     ) -> int: ...
     def add(self, name: str, a: int, b: int) -> int: ...
-    def activation(self, name: str, input: int, kind: str) -> int:
-        """Add an element-wise activation: "relu", "relu6" or "hardswish"."""
+    def activation(self, name: str, input: int, kind: str, *, negative_slope: float = 0.01) -> int:
+        """Add an element-wise activation, as torch defines it.
+
+        `kind` is "relu", "relu6", "leaky_relu" (the only one with a slope), "silu", "hardswish",
+        "hardsigmoid", "sigmoid", "tanh", "gelu" (with erf) or "gelu_tanh".
+        """
 
     def max_pool2d(
         self,

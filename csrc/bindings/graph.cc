@@ -61,12 +61,27 @@ Window2d make_window(const Pair& kernel, const Pair& stride, const Padding& padd
           padding[1], padding[2], padding[3], dilation[0], dilation[1]};
 }
 
+constexpr std::pair<const char*, Activation> kActivations[] = {
+    {"relu", Activation::kRelu},
+    {"relu6", Activation::kRelu6},
+    {"leaky_relu", Activation::kLeakyRelu},
+    {"silu", Activation::kSilu},
+    {"hardswish", Activation::kHardswish},
+    {"hardsigmoid", Activation::kHardsigmoid},
+    {"sigmoid", Activation::kSigmoid},
+    {"tanh", Activation::kTanh},
+    {"gelu", Activation::kGelu},
+    {"gelu_tanh", Activation::kGeluTanh},
+};
+
 Activation parse_activation(const std::string& name, const std::string& kind) {
-  if (kind == "relu") return Activation::kRelu;
-  if (kind == "relu6") return Activation::kRelu6;
-  if (kind == "hardswish") return Activation::kHardswish;
+  std::string valid;
+  for (const auto& [known, activation] : kActivations) {
+    if (kind == known) return activation;
+    valid += (valid.empty() ? "" : ", ") + std::string(known);
+  }
   throw py::value_error("node '" + name + "': activation '" + kind +
-                        "' is unknown; valid: relu, relu6, hardswish");
+                        "' is unknown; valid: " + valid);
 }
 
 const Shape& shape_of(const Graph& graph, int value) {
@@ -166,12 +181,15 @@ void bind_graph(py::module_& module) {
       py::arg("name"), py::arg("a"), py::arg("b"));
   graph.def(
       "activation",
-      [](Graph& self, const std::string& name, int input, const std::string& kind) {
+      [](Graph& self, const std::string& name, int input, const std::string& kind,
+         float negative_slope) {
         int id = -1;
-        raise_if_error(self.add_activation(name, input, parse_activation(name, kind), &id));
+        raise_if_error(
+            self.add_activation(name, input, parse_activation(name, kind), &id, negative_slope));
         return id;
       },
-      py::arg("name"), py::arg("input"), py::arg("kind"));
+      py::arg("name"), py::arg("input"), py::arg("kind"), py::kw_only(),
+      py::arg("negative_slope") = 0.01f);
   graph.def(
       "flatten",
       [](Graph& self, const std::string& name, int input) {

@@ -10,14 +10,16 @@ constexpr int64_t kMinParallelValues = 64 * 1024;
 
 class ElementwiseStep final : public Step {
  public:
-  ElementwiseStep(const Graph& graph, const Plan& plan, const PlannedStep& planned)
+  ElementwiseStep(const Graph& graph, const Plan& plan, const PlannedStep& planned, Isa isa)
       : levels_(graph.levels()),
         node_(graph.nodes()[static_cast<size_t>(planned.node)]),
         a_(plan.buffer(planned.inputs[0])),
         b_(planned.inputs.size() > 1 ? plan.buffer(planned.inputs[1]) : BufferLayout()),
         out_(plan.buffer(planned.output)),
         has_b_(planned.inputs.size() > 1),
-        activation_(planned.activation) {}
+        activation_(planned.activation),
+        negative_slope_(node_.negative_slope),
+        kernel_(select_elementwise(isa)) {}
 
   void run(const RunContext& context, int /*level*/) const override {
     zero_halo(out_, context.arena);
@@ -35,7 +37,7 @@ class ElementwiseStep final : public Step {
     LayerInfo info;
     info.name = node_.name;
     info.op = op_name(node_.op);
-    info.kernel = "add_activate_f32";
+    info.kernel = kernel_->name;
     info.output_shape = node_.shape;
     info.macs.assign(static_cast<size_t>(levels_), 0);
     info.nonzero_weights.assign(static_cast<size_t>(levels_), 0);
@@ -49,10 +51,14 @@ class ElementwiseStep final : public Step {
   };
 
   void run_row(float* arena, int64_t y) const {
-    const float* a = arena + a_.origin() + y * a_.row();
-    const float* b = has_b_ ? arena + b_.origin() + y * b_.row() : nullptr;
-    float* out = arena + out_.origin() + y * out_.row();
-    add_activate(a, b, out, out_.width * out_.col(), activation_);
+    Elementwise work;
+    work.a = arena + a_.origin() + y * a_.row();
+    work.b = has_b_ ? arena + b_.origin() + y * b_.row() : nullptr;
+    work.out = arena + out_.origin() + y * out_.row();
+    work.count = out_.width * out_.col();
+    work.activation = activation_;
+    work.negative_slope = negative_slope_;
+    kernel_->fn(work);
   }
 
   int levels_;
@@ -62,13 +68,15 @@ class ElementwiseStep final : public Step {
   BufferLayout out_;
   bool has_b_;
   Activation activation_;
+  float negative_slope_;
+  const ElementwiseKernel* kernel_;
 };
 
 }  // namespace
 
 std::unique_ptr<Step> make_elementwise_step(const Graph& graph, const Plan& plan,
-                                            const PlannedStep& planned) {
-  return std::make_unique<ElementwiseStep>(graph, plan, planned);
+                                            const PlannedStep& planned, Isa isa) {
+  return std::make_unique<ElementwiseStep>(graph, plan, planned, isa);
 }
 
 }  // namespace aio

@@ -25,7 +25,7 @@ std::unique_ptr<Step> make_step(const Graph& graph, const Plan& plan, const Plan
     case Op::kFlatten:
       break;
   }
-  return make_elementwise_step(graph, plan, planned);
+  return make_elementwise_step(graph, plan, planned, isa);
 }
 
 Status check_level(int level, int levels) {

@@ -2,6 +2,7 @@
 #include "csrc/executor/graph.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "csrc/kernels/sparse_conv/sparse_conv.h"
@@ -199,13 +200,18 @@ Status Graph::add_add(const std::string& name, int a, int b, int* id) {
   return append(std::move(node), id);
 }
 
-Status Graph::add_activation(const std::string& name, int input, Activation activation, int* id) {
+Status Graph::add_activation(const std::string& name, int input, Activation activation, int* id,
+                             float negative_slope) {
   AIO_RETURN_IF_ERROR(check_value(name, input));
+  if (!std::isfinite(negative_slope)) {
+    return refuse(name, "negative_slope " + std::to_string(negative_slope) + " is not finite");
+  }
   Node node;
   node.op = Op::kActivation;
   node.name = name;
   node.inputs = {input};
   node.activation = activation;
+  node.negative_slope = negative_slope;
   node.shape = nodes_[static_cast<size_t>(input)].shape;
   return append(std::move(node), id);
 }

@@ -66,6 +66,7 @@ struct Node {
   Shape shape;
   Window2d window;
   Activation activation = Activation::kNone;
+  float negative_slope = 0.0f;  // of leaky ReLU
   bool count_include_pad = true;
   LayerWeights weights;
 };
@@ -80,7 +81,8 @@ class Graph {
                     const Window2d& window, int* id);
   Status add_linear(const std::string& name, int input, LayerWeights weights, int* id);
   Status add_add(const std::string& name, int a, int b, int* id);
-  Status add_activation(const std::string& name, int input, Activation activation, int* id);
+  Status add_activation(const std::string& name, int input, Activation activation, int* id,
+                        float negative_slope = 0.0f);
   Status add_pool(const std::string& name, Op op, int input, const Window2d& window,
                   bool count_include_pad, int* id);
   Status add_flatten(const std::string& name, int input, int* id);

@@ -72,7 +72,9 @@ class Fuser {
     made_by_[at(value)] = step;
   }
 
+  // Leaky ReLU has a slope, for which layers have no place.
   bool fuse_activation(int id) {
+    if (nodes_[at(id)].activation == Activation::kLeakyRelu) return false;
     const int step = open_step(stored(nodes_[at(id)].inputs[0]));
     if (step < 0 || !(is_layer(step) || nodes_[at(plan_->steps[at(step)].node)].op == Op::kAdd)) {
       return false;

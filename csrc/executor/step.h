@@ -56,7 +56,7 @@ std::unique_ptr<Step> make_linear_step(const Graph& graph, const Plan& plan,
 std::unique_ptr<Step> make_pool_step(const Graph& graph, const Plan& plan,
                                      const PlannedStep& planned, Isa isa);
 std::unique_ptr<Step> make_elementwise_step(const Graph& graph, const Plan& plan,
-                                            const PlannedStep& planned);
+                                            const PlannedStep& planned, Isa isa);
 
 }  // namespace aio
 

@@ -6,7 +6,19 @@
 
 namespace aio {
 
-enum class Activation { kNone, kRelu, kRelu6, kHardswish };
+enum class Activation {
+  kNone,
+  kRelu,
+  kRelu6,
+  kHardswish,
+  kHardsigmoid,
+  kLeakyRelu,  // takes a slope, so only kernels with a place for it apply it
+  kSilu,
+  kSigmoid,
+  kTanh,
+  kGelu,
+  kGeluTanh,
+};
 
 // hardswish(x) = x * relu6(x + 3) / 6; every ISA multiplies by this constant, so they agree to the
 // bit.

@@ -49,7 +49,11 @@ RISING = np.array([0, 1], np.float32)
             lambda g, x: g.linear("c", g.flatten("f", x), np.ones((4, 9), np.float32)),
             "9 input features, its input has 192",
         ),
-        (lambda g, x: g.activation("c", x, "tanh"), "valid: relu, relu6, hardswish"),
+        (lambda g, x: g.activation("c", x, "swish"), "'swish' is unknown; valid: relu, relu6"),
+        (
+            lambda g, x: g.activation("c", x, "leaky_relu", negative_slope=float("inf")),
+            "negative_slope inf is not finite",
+        ),
         (lambda g, x: g.add("c", x, g.flatten("f", x)), "adds 3x8x8"),
         (lambda g, x: g.max_pool2d("c", x, (2, 2), (2, 2), (2, 0, 0, 0)), "vertical padding 2"),
         (lambda g, x: g.global_avg_pool2d("c", g.flatten("f", x)), "its input is flat"),

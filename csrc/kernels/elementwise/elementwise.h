@@ -1,19 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Addition and activations that could not be fused into a convolution. One portable implementation:
-// these are bound by memory, and compilers turn the loops over 16 channels into vectors. The same
-// on every machine.
+// Addition and activations that could not be fused into a layer. The vector ISAs are bit-equal.
 #ifndef AIO_CSRC_KERNELS_ELEMENTWISE_ELEMENTWISE_H_
 #define AIO_CSRC_KERNELS_ELEMENTWISE_ELEMENTWISE_H_
 
 #include <cstdint>
 
+#include "csrc/base/isa.h"
 #include "csrc/kernels/activation.h"
 
 namespace aio {
 
-// out = act(a [+ b]) over `count` floats; b may be null. out may be a or b.
-void add_activate(const float* a, const float* b, float* out, int64_t count, Activation activation);
+struct Elementwise {
+  const float* a;
+  const float* b;  // null: only the activation
+  float* out;      // may be a or b
+  int64_t count;   // a multiple of 16
+  Activation activation;
+  float negative_slope;  // of leaky ReLU
+};
+
+// out = act(a [+ b]). The errors of the smooth activations are stated in vec16/smooth.inc.
+using ElementwiseFn = void (*)(const Elementwise& work);
+
+struct ElementwiseKernel {
+  const char* name;  // elementwise_f32_<isa>
+  Isa isa;
+  ElementwiseFn fn;
+};
+
+const ElementwiseKernel* select_elementwise(Isa isa);
+
+#define AIO_ELEMENTWISE(isa, suffix) void elementwise_f32_##suffix(const Elementwise& work);
+#include "csrc/kernels/elementwise/elementwise.inc"
+#undef AIO_ELEMENTWISE
 
 }  // namespace aio
 

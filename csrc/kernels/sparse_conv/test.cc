@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "csrc/base/check.h"
+#include "csrc/kernels/activation_reference.h"
 #include "csrc/kernels/sparse_conv/pack.h"
 #include "csrc/kernels/sparse_conv/reference.h"
 #include "csrc/kernels/sparse_conv/sparse_conv.h"
@@ -17,6 +18,7 @@ namespace {
 
 using aio::Activation;
 using aio::SparseConvKernel;
+using aio::reference::activate;
 
 struct Case {
   int rows;
@@ -28,20 +30,6 @@ struct Case {
   Activation activation;
   bool residual;
 };
-
-double activate(double x, Activation activation) {
-  switch (activation) {
-    case Activation::kNone:
-      return x;
-    case Activation::kRelu:
-      return std::max(x, 0.0);
-    case Activation::kRelu6:
-      return std::min(std::max(x, 0.0), 6.0);
-    case Activation::kHardswish:
-      return x * std::min(std::max(x + 3.0, 0.0), 6.0) / 6.0;
-  }
-  return x;
-}
 
 std::vector<float> random_floats(std::mt19937* generator, size_t count) {
   std::normal_distribution<float> normal;
