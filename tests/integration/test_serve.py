@@ -19,7 +19,14 @@ import pytest
 import tritonclient.http as triton  # type: ignore[import-untyped]
 from fake_machine import FakeMachine, PolicySpec
 from model_parts import ModelBuilder
-from serve_process import ServeProcess, environment, serve_command, serve_process, wait_for
+from serve_process import (
+    PATIENCE_S,
+    ServeProcess,
+    environment,
+    serve_command,
+    serve_process,
+    wait_for,
+)
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from aio.runtime import Runtime
@@ -37,18 +44,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("serve")
 
 
-@pytest.fixture(scope="module")
-def model(folder: Path) -> Path:
-    """Return a model large enough that its latency is compute, which scales with the clock."""
+def write_blobs(path: Path, kernel: int) -> Path:
     b = ModelBuilder(SHAPE, RATIOS, (0.99, 0.98, 0.97, 0.96, 0.95, 0.9))
+    pad = kernel // 2
     b.conv("stem", "x", (64, 1, 3, 3), padding=(1, 1, 1, 1), sparse=False)
     b.node("stem_act", "relu", ["stem"])
-    b.conv("body", "stem_act", (64, 64, 3, 3), padding=(1, 1, 1, 1))
+    b.conv("body", "stem_act", (64, 64, kernel, kernel), padding=(pad, pad, pad, pad))
     b.node("body_act", "relu", ["body"])
     b.node("global", "global_avg_pool2d", ["body_act"])
     b.node("flat", "flatten", ["global"])
     b.linear("head", "flat", (10, 64))
-    return b.finish(["head"], LABELS, name="blobs").write(folder / "blobs.aio")
+    return b.finish(["head"], LABELS, name="blobs").write(path)
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Path:
+    """Return a model large enough that its latency is compute, which scales with the clock."""
+    return write_blobs(folder / "blobs.aio", kernel=3)
+
+
+@pytest.fixture(scope="module")
+def slow_model(folder: Path) -> Path:
+    """Return a model whose largest batch still computes when a signal comes late."""
+    return write_blobs(folder / "slow.aio", kernel=7)
 
 
 @pytest.fixture(scope="module")
@@ -239,9 +257,9 @@ def request_in_flight(server: ServeProcess) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_after_the_request_in_flight(
-    environ: dict[str, str], model: Path, number: signal.Signals
+    environ: dict[str, str], slow_model: Path, number: signal.Signals
 ) -> None:
-    with serve_process(environ, model, "--level", "0", "--threads", "1") as server:
+    with serve_process(environ, slow_model, "--level", "0", "--threads", "1") as server:
         with request_in_flight(server) as found:
             server.process.send_signal(number)
             assert server.wait() == 0
@@ -250,7 +268,9 @@ def test_a_signal_ends_the_server_after_the_request_in_flight(
             server.request("GET", "/v2")
 
 
-def test_a_second_interrupt_ends_the_server_at_once(environ: dict[str, str], model: Path) -> None:
+def test_a_second_interrupt_ends_the_server_at_once(
+    environ: dict[str, str], slow_model: Path
+) -> None:
     def refused() -> bool:
         try:
             socket.create_connection(("127.0.0.1", process.port)).close()
@@ -260,7 +280,7 @@ def test_a_second_interrupt_ends_the_server_at_once(environ: dict[str, str], mod
             pass  # The listener closed while this connection waited in its backlog.
         return False
 
-    with serve_process(environ, model, "--level", "0", "--threads", "1") as process:
+    with serve_process(environ, slow_model, "--level", "0", "--threads", "1") as process:
         with request_in_flight(process) as found:
             process.process.send_signal(signal.SIGINT)
             wait_for(refused, "the first interrupt to be handled")
@@ -368,7 +388,7 @@ def test_hostile_bytes_and_then_a_good_request(server: ServeProcess) -> None:
     ]
     for attack in attacks:
         for half_close in (False, True):
-            raw = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+            raw = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S)
             with raw, contextlib.suppress(ConnectionError):
                 raw.sendall(attack)
                 if half_close:
@@ -384,7 +404,7 @@ def test_many_clients_that_send_slowly_do_not_stop_others(server: ServeProcess) 
     head = b"POST /v2/models/blobs/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
     with contextlib.ExitStack() as stack:
         for _ in range(100):
-            raw = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+            raw = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S)
             stack.enter_context(raw).sendall(head)
         status, _ = server.request("POST", "/v2/models/blobs/infer", json_request(X))
         assert status == 200
