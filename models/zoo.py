@@ -5,12 +5,22 @@ from aio.models.digits_resnet import DigitsResNet
 from aio.models.errors import ModelError
 from aio.models.resnet import ResNet
 
-__all__ = ["digits_resnet", "resnet18"]
+__all__ = ["digits_resnet", "resnet18", "resnet34", "resnet50"]
 
 
 def resnet18(num_classes: int = 1000) -> ResNet:
     """Return a ResNet-18 with random weights."""
     return ResNet((2, 2, 2, 2), _check_classes(num_classes))
+
+
+def resnet34(num_classes: int = 1000) -> ResNet:
+    """Return a ResNet-34 with random weights."""
+    return ResNet((3, 4, 6, 3), _check_classes(num_classes))
+
+
+def resnet50(num_classes: int = 1000) -> ResNet:
+    """Return a ResNet-50 with random weights."""
+    return ResNet((3, 4, 6, 3), _check_classes(num_classes), bottleneck=True)
 
 
 def digits_resnet(num_classes: int = 10) -> DigitsResNet:
