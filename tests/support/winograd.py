@@ -54,7 +54,8 @@ def correlate(x: Array, weight: Array, *, absolute: bool) -> Array:
     d = b @ patches[:, :, ::TILE, ::TILE] @ b.T
     y = a @ np.einsum("nchwij,ocij->nohwij", d, g @ weight @ g.T, optimize=True) @ a.T
     image = y.transpose(0, 1, 2, 4, 3, 5).reshape(len(x), len(weight), rows * TILE, cols * TILE)
-    return image[:, :, :height, :width]
+    result: Array = image[:, :, :height, :width]
+    return result
 
 
 def error_bound(x: Array, weight: Array) -> Array:
