@@ -39,6 +39,7 @@ std::vector<float> run(aio::Isa isa, const std::vector<float>& a, const std::vec
 // Dense where activations bend, and log-uniform over all magnitudes.
 std::vector<float> sweep(std::mt19937* generator) {
   std::vector<float> x;
+  x.reserve(240000);
   std::uniform_real_distribution<float> linear(-20.0f, 20.0f);
   std::uniform_real_distribution<float> exponent(-37.0f, 37.0f);
   for (int i = 0; i < 200000; ++i) x.push_back(linear(*generator));
