@@ -2,7 +2,8 @@
 """Sparse convolutions against the multiply-add peak of the same core, measured in the same rounds.
 
 The layers are those of ResNets; one layer is one graph, one density is one level. Only useful work
-counts: two operations per kept weight and output pixel.
+counts: two operations per kept weight and output pixel. A level that Winograd computes takes fewer
+and may exceed the peak.
 """
 
 from collections.abc import Callable, Sequence

@@ -134,7 +134,8 @@ def _bench_kernels(args: argparse.Namespace) -> tuple[dict[str, object], str]:
     text = (
         f"{cpu_model()}, {result.isa}, one thread, medians of {result.rounds} interleaved rounds\n"
         f"FMA peak in the same rounds: {peak.median:.1f} GFLOP/s (+- {peak.mad:.1f})\n"
-        f"useful GFLOP/s and percent of the peak, by density\n\n{table(*_kernel_rows(result))}"
+        "useful GFLOP/s, as the direct algorithm counts them, and percent of the peak, by density\n"
+        f"(Winograd needs a quarter of the operations)\n\n{table(*_kernel_rows(result))}"
     )
     return {"cpu": cpu_model(), **asdict(result)}, text
 
