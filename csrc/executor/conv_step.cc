@@ -8,8 +8,8 @@
 namespace aio {
 namespace {
 
-// Where the costs are about equal the direct algorithm wins: it needs one parallel loop instead of
-// two for each strip, and rounds less.
+// Where the costs are about equal the direct algorithm wins: it shares out among threads more
+// evenly and rounds less.
 constexpr double kMargin = 0.9;
 
 std::vector<int32_t> element_offsets(const LayerWeights& weights, const Window2d& window,
@@ -60,12 +60,8 @@ class ConvStep final : public Step {
   }
 
   LayerInfo info() const override {
-    LayerInfo info;
-    info.name = node_.name;
-    info.op = op_name(node_.op);
-    info.kernel = direct_.kernel_name();
+    LayerInfo info = describe_node(node_, direct_.kernel_name(), layer_.packed().levels);
     if (winograd_) info.kernel += std::string(" or ") + winograd_->kernel_name();
-    info.output_shape = node_.shape;
     layer_.describe(int64_t{operands_.out.height} * operands_.out.width, &info);
     return info;
   }
@@ -78,15 +74,14 @@ class ConvStep final : public Step {
 
  private:
   void consider_winograd(int levels, int threads, Isa isa) {
+    const double cost = WinogradConv::cost(operands_);
+    for (int level = 0; level < levels; ++level) {
+      winograd_levels_[static_cast<size_t>(level)] = cost < kMargin * direct_.cost(level);
+    }
+    // The densest level costs the direct algorithm most.
+    if (!winograd_levels_[0]) return;
     winograd_ = std::make_unique<WinogradConv>(
         operands_, kept_places(weight_view(node_.weights, levels)), threads, isa);
-    bool used = false;
-    for (int level = 0; level < levels; ++level) {
-      const bool wins = winograd_->cost() < kMargin * direct_.cost(level);
-      winograd_levels_[static_cast<size_t>(level)] = wins;
-      used = used || wins;
-    }
-    if (!used) winograd_ = nullptr;
   }
 
   Node node_;

@@ -57,7 +57,7 @@ class DirectConv {
   SparseConvTile common_tile() const;
   void set_block(int level, int block, SparseConvTile* tile) const;
   void set_place(float* arena, const PlacedTile& placed, int block, SparseConvTile* tile) const;
-  void prefetch_next(int level, int block, Range tiles, int64_t index, SparseConvTile* tile) const;
+  int64_t plan_prefetch(int level, int block, int64_t tiles, SparseConvTile* tile) const;
 
   const ConvOperands& operands_;
   const SparseConvKernel* kernel_ = nullptr;

@@ -18,7 +18,6 @@ class ElementwiseStep final : public Step {
         out_(plan.buffer(planned.output)),
         has_b_(planned.inputs.size() > 1),
         activation_(planned.activation),
-        negative_slope_(node_.negative_slope),
         kernel_(select_elementwise(isa)) {}
 
   void run(const RunContext& context, int /*level*/) const override {
@@ -33,16 +32,7 @@ class ElementwiseStep final : public Step {
         &job);
   }
 
-  LayerInfo info() const override {
-    LayerInfo info;
-    info.name = node_.name;
-    info.op = op_name(node_.op);
-    info.kernel = kernel_->name;
-    info.output_shape = node_.shape;
-    info.macs.assign(static_cast<size_t>(levels_), 0);
-    info.nonzero_weights.assign(static_cast<size_t>(levels_), 0);
-    return info;
-  }
+  LayerInfo info() const override { return describe_node(node_, kernel_->name, levels_); }
 
  private:
   struct Job {
@@ -57,7 +47,7 @@ class ElementwiseStep final : public Step {
     work.out = arena + out_.origin() + y * out_.row();
     work.count = out_.width * out_.col();
     work.activation = activation_;
-    work.negative_slope = negative_slope_;
+    work.negative_slope = node_.negative_slope;
     kernel_->fn(work);
   }
 
@@ -68,7 +58,6 @@ class ElementwiseStep final : public Step {
   BufferLayout out_;
   bool has_b_;
   Activation activation_;
-  float negative_slope_;
   const ElementwiseKernel* kernel_;
 };
 

@@ -42,6 +42,17 @@ int find_input(const Graph& graph) {
 
 }  // namespace
 
+LayerInfo describe_node(const Node& node, const std::string& kernel, int levels) {
+  LayerInfo info;
+  info.name = node.name;
+  info.op = op_name(node.op);
+  info.kernel = kernel;
+  info.output_shape = node.shape;
+  info.macs.assign(static_cast<size_t>(levels), 0);
+  info.nonzero_weights.assign(static_cast<size_t>(levels), 0);
+  return info;
+}
+
 void zero_halo(const BufferLayout& buffer, float* arena) {
   float* begin = arena + buffer.arena_offset;
   float* image = arena + buffer.origin();

@@ -59,8 +59,8 @@ void PackedLayer::describe(int64_t pixels, LayerInfo* info) const {
       const int channels = std::min(kBlockHeight, out_channels_ - block * kBlockHeight);
       weights += int64_t{packed_.nnz(level, block)} * channels;
     }
-    info->nonzero_weights.push_back(weights);
-    info->macs.push_back(weights * pixels);
+    info->nonzero_weights[static_cast<size_t>(level)] = weights;
+    info->macs[static_cast<size_t>(level)] = weights * pixels;
   }
 }
 

@@ -36,7 +36,7 @@ class PackedLayer {
   int64_t total_nnz(int level) const { return total_nnz_[static_cast<size_t>(level)]; }
   size_t bytes() const { return packed_.bytes() + scale_.bytes() + bias_.bytes(); }
 
-  // Fills in the counts; `pixels` is how often each weight is used per sample.
+  // Fills in the counts of describe_node(); `pixels` is how often each weight is used per sample.
   void describe(int64_t pixels, LayerInfo* info) const;
 
  private:

@@ -57,11 +57,7 @@ class LinearStep final : public Step {
   }
 
   LayerInfo info() const override {
-    LayerInfo info;
-    info.name = node_.name;
-    info.op = op_name(node_.op);
-    info.kernel = kernel_->name;
-    info.output_shape = node_.shape;
+    LayerInfo info = describe_node(node_, kernel_->name, layer_.packed().levels);
     layer_.describe(1, &info);
     return info;
   }

@@ -51,16 +51,7 @@ class PoolStep final : public Step {
         &job);
   }
 
-  LayerInfo info() const override {
-    LayerInfo info;
-    info.name = node_.name;
-    info.op = op_name(node_.op);
-    info.kernel = kernels_->name;
-    info.output_shape = node_.shape;
-    info.macs.assign(static_cast<size_t>(levels_), 0);
-    info.nonzero_weights.assign(static_cast<size_t>(levels_), 0);
-    return info;
-  }
+  LayerInfo info() const override { return describe_node(node_, kernels_->name, levels_); }
 
  private:
   struct Job {

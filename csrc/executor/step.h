@@ -46,6 +46,9 @@ class Step {
   virtual int64_t scratch_floats() const { return 0; }
 };
 
+// A step's description with all counts 0, as for a node without weights.
+LayerInfo describe_node(const Node& node, const std::string& kernel, int levels);
+
 // Zeroes the border of a buffer, so that convolutions may read over the image's edge.
 void zero_halo(const BufferLayout& buffer, float* arena);
 

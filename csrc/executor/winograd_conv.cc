@@ -27,6 +27,8 @@ constexpr int64_t weight_point(int channels) { return int64_t{channels} * kBlock
 
 int divide_up(int value, int divisor) { return (value + divisor - 1) / divisor; }
 
+int tiles_along(int side) { return divide_up(side, kWinogradTile); }
+
 // The smallest kernel that covers at least `pixels`, or the largest one there is.
 const SparseConvKernel* kernel_for(Isa isa, int pixels) {
   size_t count = 0;
@@ -56,8 +58,8 @@ WinogradConv::WinogradConv(const ConvOperands& operands, std::vector<uint16_t> p
       places_(std::move(places)),
       threads_(threads),
       channel_groups_(divide_up(operands.in_channels, kBlockHeight)),
-      tile_rows_(divide_up(operands.out.height, kWinogradTile)),
-      tile_cols_(divide_up(operands.out.width, kWinogradTile)) {
+      tile_rows_(tiles_along(operands.out.height)),
+      tile_cols_(tiles_along(operands.out.width)) {
   const int tiles = tile_rows_ * tile_cols_;
   by_strips_ = threads == 1 || tiles >= threads * kMinStripTiles;
   const int most =
@@ -89,16 +91,17 @@ void WinogradConv::group_tiles(Isa isa) {
 // Measured on one core with AVX-512, in multiply-adds of one vector: the products run at 0.95 of
 // the peak, a patch of 16 channels takes 260, a tile of 16 output channels 220. The kernels of one
 // input channel for a block take 130 where the layer's weights are in the L2 cache, else 310.
-double WinogradConv::cost() const {
+double WinogradConv::cost(const ConvOperands& operands) {
   constexpr double kCacheBytes = 1024 * 1024;
-  const double tiles = tile_rows_ * tile_cols_;
-  const double strips = divide_up(tile_rows_ * tile_cols_, kMaxStripTiles);
-  const double blocks = operands_.layer->packed().blocks;
-  const double kernels = operands_.in_channels * blocks;
+  const int tiles = tiles_along(operands.out.height) * tiles_along(operands.out.width);
+  const double strips = divide_up(tiles, kMaxStripTiles);
+  const double groups = divide_up(operands.in_channels, kBlockHeight);
+  const double blocks = operands.layer->packed().blocks;
+  const double kernels = operands.in_channels * blocks;
   const double weight_bytes = kernels * kWinogradTaps * kBlockHeight * 4;
   return kWinogradPoints * tiles * kernels / 0.95 +
-         strips * kernels * (weight_bytes > kCacheBytes ? 310 : 130) +
-         tiles * channel_groups_ * 260 + tiles * blocks * 220;
+         strips * kernels * (weight_bytes > kCacheBytes ? 310 : 130) + tiles * groups * 260 +
+         tiles * blocks * 220;
 }
 
 int64_t WinogradConv::work_floats() const {

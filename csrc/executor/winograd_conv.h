@@ -24,12 +24,14 @@ class WinogradConv {
   // Whether the algorithm can compute the layer at all.
   static bool supports(const Window2d& window, int in_channels);
 
+  // The time it takes at any level, in multiply-adds of whole vectors of 16 as DirectConv::cost()
+  // counts them.
+  static double cost(const ConvOperands& operands);
+
   // `operands` must outlive this; `places` are those of kept_places().
   WinogradConv(const ConvOperands& operands, std::vector<uint16_t> places, int threads, Isa isa);
 
   void run(const RunContext& context, int level) const;
-  // The time it takes, in multiply-adds of whole vectors of 16 as DirectConv::cost() counts them.
-  double cost() const;
   int64_t scratch_floats() const;
   size_t weight_bytes() const { return places_.size() * sizeof(uint16_t); }
   const char* kernel_name() const { return transforms_->name; }

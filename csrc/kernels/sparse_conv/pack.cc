@@ -44,7 +44,7 @@ size_t PackedWeights::bytes() const {
 std::vector<uint16_t> kept_places(const WeightView& view) {
   const int blocks = (view.out_channels + kBlockHeight - 1) / kBlockHeight;
   const size_t elements = static_cast<size_t>(view.elements);
-  std::vector<uint16_t> places(static_cast<size_t>(blocks) * elements, 0xFFFF);
+  std::vector<uint16_t> places(static_cast<size_t>(blocks) * elements, kNotKept);
   const std::vector<int32_t> no_offsets(elements, 0);
   std::vector<Element> kept;
   for (int b = 0; b < blocks; ++b) {

@@ -47,8 +47,11 @@ struct PackedWeights {
 // input pointer.
 PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& element_offsets);
 
-// Where an element is among its block's kept elements in packed order, blocks x elements; 0xFFFF
-// where no level keeps it. Requires fewer than 65,535 elements.
+// The place of an element that no level keeps.
+constexpr uint16_t kNotKept = 0xFFFF;
+
+// Where an element is among its block's kept elements in packed order, blocks x elements, or
+// kNotKept. Requires fewer elements than kNotKept.
 std::vector<uint16_t> kept_places(const WeightView& view);
 
 }  // namespace aio

@@ -15,6 +15,7 @@
 
 #include "csrc/base/isa.h"
 #include "csrc/kernels/activation.h"
+#include "csrc/kernels/sparse_conv/pack.h"
 
 namespace aio {
 
@@ -22,9 +23,6 @@ constexpr int kWinogradTile = 4;     // output pixels per side of a tile
 constexpr int kWinogradPatch = 6;    // input pixels per side of a tile
 constexpr int kWinogradPoints = 36;  // products per tile and channel
 constexpr int kWinogradTaps = 9;
-
-// A place of WinogradWeights for a weight that no level keeps.
-constexpr uint16_t kNotKept = 0xFFFF;
 
 // V = B^T d B: the patch of one tile for 16 channels. Strides count floats.
 struct WinogradInput {
