@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every sensor of this package says and does: samples, capabilities, the driver protocol.
+"""What every sensor of this package says and does: samples, capabilities, the driver protocols.
 
 A driver talks to one source of one quantity and decides nothing; which driver answers is decided
 in registry.py, what follows from a clock in policy.py. Frequencies are kHz, as cpufreq gives
@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 CPU_CLOCK = "cpu_clock"
+GPU_CLOCK = "gpu_clock"
+CPU_QUOTA = "cpu_quota"
+THERMAL = "thermal"
+POWER_SOURCE = "power_source"
+ENERGY = "energy"
 
 
 class Status(enum.Enum):
@@ -71,6 +76,139 @@ class ClockSample:
     def age_s(self, now_ns: int) -> float:
         """Return how old the sample is at `now_ns` of the monotonic clock."""
         return (now_ns - self.time_ns) / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSample:
+    """One GPU. `load` is 0 to 1; `throttle_reasons` are the driver's words, empty when it runs free.
+
+    `throttle_reasons` is None where the source can't tell.
+    """
+
+    device: str
+    driver: str
+    cur_freq_khz: int | None
+    max_freq_khz: int | None
+    load: float | None = None
+    power_mw: int | None = None
+    temperature_mc: int | None = None
+    throttle_reasons: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaSample:
+    """The CPU bandwidth limit of the control groups; `quota_cpus` is None without a limit.
+
+    `throttled_us` is how long the groups were stopped so far, a counter; None where not counted.
+    """
+
+    quota_cpus: float | None
+    period_us: int | None
+    throttled_us: int | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSample:
+    """One thermal zone; the temperature is in thousandths of a degree Celsius."""
+
+    name: str
+    kind: str
+    temperature_mc: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CoolingSample:
+    """One cooling device that limits a processor; `cur_state` above 0 means throttled."""
+
+    name: str
+    kind: str
+    cur_state: int | None
+    max_state: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ThermalSample:
+    """All thermal zones that answer, and the cooling devices that limit processors."""
+
+    zones: tuple[ZoneSample, ...]
+    cooling: tuple[CoolingSample, ...]
+
+    @property
+    def throttled(self) -> bool | None:
+        """Return whether heat limits a processor now; None if no cooling device answers."""
+        states = [device.cur_state for device in self.cooling if device.cur_state is not None]
+        return any(state > 0 for state in states) if states else None
+
+
+class PowerSource(enum.Enum):
+    """Where the device gets its energy from."""
+
+    AC = "ac"
+    BATTERY = "battery"
+
+
+@dataclass(frozen=True, slots=True)
+class PowerSample:
+    """The power source in use; `battery` is the charge from 0 to 1."""
+
+    source: PowerSource | None
+    battery: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RailSample:
+    """One measured supply: its power now, or the energy it has delivered so far (a counter)."""
+
+    name: str
+    power_mw: float | None
+    energy_uj: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnergySample:
+    """The rails that a source measures; `total` names the one that stands for the device."""
+
+    rails: tuple[RailSample, ...]
+    total: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSample:
+    """Everything the sensors say about the device at one moment; None where no driver answers.
+
+    `clock` is always there, its `error` says when it has no value. The slower quantities may be
+    some seconds older than `time_ns`.
+    """
+
+    time_ns: int
+    clock: ClockSample
+    gpus: tuple[GpuSample, ...] = ()
+    quota: QuotaSample | None = None
+    thermal: ThermalSample | None = None
+    power: PowerSample | None = None
+    energy: EnergySample | None = None
+
+
+class SensorSource(Protocol):
+    """Where samples of the whole device come from: this process's sensors, or a daemon's.
+
+    Not thread-safe: one caller at a time, see Sampler.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the source's name in reports."""
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """Return what every driver of every quantity said when it was tried."""
+
+    def read(self) -> DeviceSample:
+        """Return a sample; quantities that can't be read are None, a clock has an `error`."""
+
+    def close(self) -> None:
+        """Free descriptors. Reading afterwards gives a sample whose clock has an error."""
 
 
 class ClockDriver(Protocol):
