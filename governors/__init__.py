@@ -6,25 +6,47 @@ predicted latencies into a level with a reason. See docs/governors.md. Frequenci
 package only reads the machine; it imports neither aio.runtime nor aio.models.
 """
 
-from aio.governors.base import Capability, ClockDriver, ClockSample, PolicySample, Status
+from aio.governors.base import (
+    Capability,
+    ClockSample,
+    DeviceSample,
+    EnergySample,
+    GpuSample,
+    PolicySample,
+    PowerSample,
+    PowerSource,
+    QuotaSample,
+    SensorSource,
+    Status,
+    ThermalSample,
+)
 from aio.governors.policy import Decision, FixedPolicy, LevelPolicy, RatioPolicy, densest_within
-from aio.governors.registry import open_cpu_clock
-from aio.governors.sampler import ClockSampler
+from aio.governors.registry import open_sensors
+from aio.governors.sampler import Sampler
+from aio.governors.sensors import DeviceSensors
 from aio.governors.threads import ThreadBudget, default_threads
 
 __all__ = [
     "Capability",
-    "ClockDriver",
     "ClockSample",
-    "ClockSampler",
     "Decision",
+    "DeviceSample",
+    "DeviceSensors",
+    "EnergySample",
     "FixedPolicy",
+    "GpuSample",
     "LevelPolicy",
     "PolicySample",
+    "PowerSample",
+    "PowerSource",
+    "QuotaSample",
     "RatioPolicy",
+    "Sampler",
+    "SensorSource",
     "Status",
+    "ThermalSample",
     "ThreadBudget",
     "default_threads",
     "densest_within",
-    "open_cpu_clock",
+    "open_sensors",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 CPU_CLOCK = "cpu_clock"
 GPU_CLOCK = "gpu_clock"
@@ -30,12 +30,28 @@ class Status(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """The answer of one driver for one quantity, with the reason in words."""
+    """The answer of one driver for one quantity, with the reason in words.
+
+    `time_ns` is when the driver last gave a value, None if it never did.
+    """
 
     driver: str
     quantity: str
     status: Status
     reason: str
+    time_ns: int | None = None
+
+    def age_s(self, now_ns: int) -> float | None:
+        """Return how old the driver's newest value is at `now_ns` of the monotonic clock."""
+        return None if self.time_ns is None else (now_ns - self.time_ns) / 1e9
+
+
+class SensorError(RuntimeError):
+    """A driver has no value at the moment; the message says why."""
+
+
+# What reading hardware may run into. Other exceptions are defects, which must not be hidden.
+READ_ERRORS = (ArithmeticError, LookupError, OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +96,9 @@ class ClockSample:
 
 @dataclass(frozen=True, slots=True)
 class GpuSample:
-    """One GPU. `load` is 0 to 1; `throttle_reasons` are the driver's words, empty when it runs free.
+    """One GPU; `load` is 0 to 1.
 
-    `throttle_reasons` is None where the source can't tell.
+    `throttle_reasons` are the driver's words, empty when the clock is free, None if it can't tell.
     """
 
     device: str
@@ -178,7 +194,7 @@ class DeviceSample:
     """Everything the sensors say about the device at one moment; None where no driver answers.
 
     `clock` is always there, its `error` says when it has no value. The slower quantities may be
-    some seconds older than `time_ns`.
+    some seconds older than `time_ns`, which is the time of the clock.
     """
 
     time_ns: int
@@ -189,30 +205,16 @@ class DeviceSample:
     power: PowerSample | None = None
     energy: EnergySample | None = None
 
-
-class SensorSource(Protocol):
-    """Where samples of the whole device come from: this process's sensors, or a daemon's.
-
-    Not thread-safe: one caller at a time, see Sampler.
-    """
-
-    @property
-    def name(self) -> str:
-        """Return the source's name in reports."""
-
-    @property
-    def capabilities(self) -> tuple[Capability, ...]:
-        """Return what every driver of every quantity said when it was tried."""
-
-    def read(self) -> DeviceSample:
-        """Return a sample; quantities that can't be read are None, a clock has an `error`."""
-
-    def close(self) -> None:
-        """Free descriptors. Reading afterwards gives a sample whose clock has an error."""
+    def age_s(self, now_ns: int) -> float:
+        """Return how old the sample is at `now_ns` of the monotonic clock."""
+        return (now_ns - self.time_ns) / 1e9
 
 
-class ClockDriver(Protocol):
-    """A source of the CPU clock. Not thread-safe: one caller at a time, see ClockSampler."""
+SampleT_co = TypeVar("SampleT_co", covariant=True)
+
+
+class Driver(Protocol[SampleT_co]):
+    """One source of one quantity. Not thread-safe: one caller at a time, see Sampler."""
 
     @property
     def name(self) -> str:
@@ -221,8 +223,34 @@ class ClockDriver(Protocol):
     def probe(self) -> Capability:
         """Say whether this source can answer on this machine, and why not if it can't."""
 
-    def read(self) -> ClockSample:
-        """Return a sample; one with `error` set if there is no value at the moment."""
+    def read(self) -> SampleT_co:
+        """Return a sample.
+
+        Raises:
+            SensorError: there is no value at the moment. A clock driver never raises it; it
+                returns a ClockSample with `error` set, because that is what policies work with.
+        """
 
     def close(self) -> None:
-        """Free descriptors. Reading afterwards gives a sample with an error."""
+        """Free descriptors. Reading afterwards gives no value."""
+
+
+class SensorSource(Protocol):
+    """Where samples of the whole device come from: this process's sensors, or a daemon's.
+
+    Only `capabilities` may be asked by any thread; otherwise one caller at a time, see Sampler.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the source's name in reports."""
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """Return what every driver of every quantity said when it was tried, or says by now."""
+
+    def read(self) -> DeviceSample:
+        """Return a sample; quantities that can't be read are None, a clock has an `error`."""
+
+    def close(self) -> None:
+        """Free descriptors. Reading afterwards gives a sample whose clock has an error."""

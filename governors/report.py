@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio.governors.drivers.cpufreq import survey
-from aio.governors.registry import open_cpu_clock
+from aio.governors.registry import open_sensors
 from aio.governors.sysfs import Sysfs
 from aio.governors.threads import default_threads
 
@@ -29,13 +29,13 @@ def machine_report(
         ValueError: AIO_SYSFS_ROOT names something that is not a folder.
     """
     sysfs = Sysfs(root)
-    driver, capabilities = open_cpu_clock(measure_khz, sysfs.root)
-    sample = driver.read()
-    driver.close()
+    sensors = open_sensors(measure_khz, sysfs.root)
+    sample = sensors.read().clock
+    sensors.close()
     return {
         "root": str(sysfs.root),
-        "driver": driver.name,
-        "capabilities": capability_dicts(capabilities),
+        "driver": sample.driver,
+        "capabilities": capability_dicts(sensors.capabilities),
         "sample": sample_dict(sample),
         "policies": policy_dicts(survey(sysfs)),
         "threads": asdict(default_threads(sysfs.root)),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sample a driver in the background: often while requests flow, seldom when idle.
+"""Sample a device in the background: often while requests flow, seldom when idle.
 
-Readers take the newest sample without a lock. Nothing here raises into the application: a driver
+Readers take the newest sample without a lock. Nothing here raises into the application: a source
 that fails gives samples with an error and is asked again. After a fork the child starts its own
 thread at the first use.
 """
@@ -13,25 +13,24 @@ import os
 import threading
 import time
 import weakref
+from collections import deque
 from types import TracebackType
 from typing import final
 
-from aio.governors.base import ClockDriver, ClockSample
+from aio.governors.base import READ_ERRORS, Capability, ClockSample, DeviceSample, SensorSource
 
 IDLE_AFTER_S = 1.0
-MAX_LOAD = 0.02  # part of a core sampling may use; an expensive driver is asked less often
+MAX_LOAD = 0.02  # part of a core sampling may use; an expensive source is asked less often
+COST_READINGS = 64  # enough for every slow quantity to be among them at its true share
 LOCK_WAIT_S = 0.005  # a request waits this long for a reading in progress, then uses the last one
-
-# What a driver may run into. Other exceptions are defects, which must not be hidden.
-_DRIVER_ERRORS = (ArithmeticError, LookupError, OSError, RuntimeError, ValueError)
 
 
 @final
-class ClockSampler:
-    """Keeps the newest sample of a driver. It does not close the driver.
+class Sampler:
+    """Keeps the newest sample of a source. It does not close the source.
 
     Args:
-        driver: what to read; only this object may read it while sampling runs.
+        source: what to read; only this object may read it while sampling runs.
         period_s: time between samples while requests flow.
         idle_period_s: time between samples otherwise.
         idle_after_s: without `touch` for this long, requests no longer flow.
@@ -39,7 +38,7 @@ class ClockSampler:
 
     def __init__(
         self,
-        driver: ClockDriver,
+        source: SensorSource,
         period_s: float = 0.02,
         idle_period_s: float = 0.25,
         idle_after_s: float = IDLE_AFTER_S,
@@ -49,21 +48,20 @@ class ClockSampler:
                 f"period_s={period_s} and idle_period_s={idle_period_s}: "
                 "both must be positive and the idle one not the shorter"
             )
-        self._driver = driver
+        self._source = source
         self._period_s = period_s
         self._idle_period_s = idle_period_s
         self._idle_after_s = idle_after_s
         self._cost_s: float | None = None
+        self._costs_s: deque[float] = deque(maxlen=COST_READINGS)
         self._touched_s = time.monotonic()
         self._running = False
         self._idle = False
-        self._latest = ClockSample(
-            time.monotonic_ns(), None, None, driver.name, (), "sampling has not started"
-        )
+        self._latest = _without_clock(source.name, "sampling has not started")
         self._thread: threading.Thread | None = None
         self._renew_locks()
 
-    def __enter__(self) -> ClockSampler:
+    def __enter__(self) -> Sampler:
         self.start()
         return self
 
@@ -77,8 +75,13 @@ class ClockSampler:
 
     @property
     def cost_us(self) -> float | None:
-        """Return the CPU time of a reading, smoothed over the last ones; None before the first."""
+        """Return the CPU time of a reading, the mean of the last ones; None before the first."""
         return None if self._cost_s is None else self._cost_s * 1e6
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """Return what the source's drivers can tell by now; safe in any thread."""
+        return self._source.capabilities
 
     def start(self) -> None:
         """Take a first sample and start the thread. Does nothing if it runs."""
@@ -98,13 +101,13 @@ class ClockSampler:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=1.0)
 
-    def latest(self) -> ClockSample:
+    def latest(self) -> DeviceSample:
         """Return the newest sample, at once. Its age is up to the idle period."""
         if self._orphaned:
             self._revive()
         return self._latest
 
-    def fresh(self, max_age_s: float) -> ClockSample:
+    def fresh(self, max_age_s: float) -> DeviceSample:
         """Return a sample not older than `max_age_s`, reading inline if there is none.
 
         If another thread is in the middle of a reading for long, the newest sample is returned
@@ -152,7 +155,7 @@ class ClockSampler:
         thread = threading.Thread(
             target=_sample_until_stopped,
             args=(weakref.ref(self), self._wake),
-            name=f"aio-clock-{self._driver.name}",
+            name=f"aio-sensors-{self._source.name}",
             daemon=True,
         )
         self._thread = thread
@@ -190,21 +193,25 @@ class ClockSampler:
         return max(0.0, begin_s + period_s - time.monotonic())
 
     def _read(self) -> None:
-        """Read the driver; the caller holds the read lock."""
+        """Read the source; the caller holds the read lock."""
         # CPU time, not wall time: being preempted is no cost of the sensor.
         begin_ns = time.thread_time_ns()
         try:
-            sample = self._driver.read()
-        except _DRIVER_ERRORS as error:
-            reason = f"{self._driver.name} failed: {type(error).__name__}: {error}"
-            sample = ClockSample(time.monotonic_ns(), None, None, self._driver.name, (), reason)
-        cost_s = (time.thread_time_ns() - begin_ns) / 1e9
-        last_s = cost_s if self._cost_s is None else self._cost_s
-        self._cost_s = last_s + (cost_s - last_s) / 8
+            sample = self._source.read()
+        except READ_ERRORS as error:
+            reason = f"{self._source.name} failed: {type(error).__name__}: {error}"
+            sample = _without_clock(self._source.name, reason)
+        self._costs_s.append((time.thread_time_ns() - begin_ns) / 1e9)
+        self._cost_s = sum(self._costs_s) / len(self._costs_s)
         self._latest = sample
 
 
-_started: weakref.WeakSet[ClockSampler] = weakref.WeakSet()
+def _without_clock(name: str, reason: str) -> DeviceSample:
+    now_ns = time.monotonic_ns()
+    return DeviceSample(now_ns, ClockSample(now_ns, None, None, name, (), reason))
+
+
+_started: weakref.WeakSet[Sampler] = weakref.WeakSet()
 
 
 @functools.cache
@@ -218,7 +225,7 @@ def _after_fork_in_child() -> None:
         sampler._forget_thread()
 
 
-def _sample_until_stopped(ref: weakref.ref[ClockSampler], wake: threading.Event) -> None:
+def _sample_until_stopped(ref: weakref.ref[Sampler], wake: threading.Event) -> None:
     """Run a sampler's thread without keeping the sampler alive."""
     while True:
         sampler = ref()

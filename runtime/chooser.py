@@ -8,7 +8,7 @@ always gives the same level, up to the policy's hysteresis.
 import math
 from typing import NamedTuple
 
-from aio.governors import ClockSample, ClockSampler, Decision, RatioPolicy, densest_within
+from aio.governors import ClockSample, Decision, RatioPolicy, Sampler, densest_within
 from aio.runtime.latency_model import LatencyModel
 
 # While requests flow samples come every 20 ms; after a pause the last one may be a quarter of a
@@ -45,7 +45,7 @@ class LevelChooser:
 
     def __init__(
         self,
-        sampler: ClockSampler,
+        sampler: Sampler,
         model: LatencyModel | None,
         policy: RatioPolicy,
         allowed: tuple[int, ...],
@@ -55,7 +55,7 @@ class LevelChooser:
         self._model = model
         self._policy = policy
         self.allowed = allowed
-        self._default_ms = _default_target(model, sampler.latest())
+        self._default_ms = _default_target(model, sampler.latest().clock)
         self.target_ms = self._default_ms if target_ms is None else target_ms
         self._khz: int | None = None
         self._predicted = None if model is None else model.predict(None)
@@ -70,7 +70,7 @@ class LevelChooser:
     @property
     def clock(self) -> ClockSample:
         """Return the newest sample of the CPU clock."""
-        return self._sampler.latest()
+        return self._sampler.latest().clock
 
     def predict(self) -> tuple[float, ...] | None:
         """Return the latency of every level at the clock of now, None without a calibration."""
@@ -117,9 +117,9 @@ class LevelChooser:
     def _sense(self, now_ns: int) -> ClockSample:
         sampler = self._sampler
         sampler.touch()
-        clock = sampler.latest()
+        clock = sampler.latest().clock
         if now_ns - clock.time_ns > _MAX_CLOCK_AGE_NS:
-            clock = sampler.fresh(MAX_CLOCK_AGE_S)
+            clock = sampler.fresh(MAX_CLOCK_AGE_S).clock
         if clock.cpu_khz != self._khz and self._model is not None:
             self._khz = clock.cpu_khz
             self._predicted = self._model.predict(clock.cpu_khz)

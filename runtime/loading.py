@@ -13,14 +13,14 @@ import numpy as np
 
 from aio.governors import (
     Capability,
-    ClockDriver,
     ClockSample,
-    ClockSampler,
     FixedPolicy,
     LevelPolicy,
     RatioPolicy,
+    Sampler,
+    SensorSource,
     default_threads,
-    open_cpu_clock,
+    open_sensors,
 )
 from aio.runtime import _native, calibration, calibration_cache
 from aio.runtime.chooser import LevelChooser
@@ -60,11 +60,16 @@ class Engine:
     outputs: tuple[TensorInfo, ...]
     levels: tuple[LevelInfo, ...]
     chooser: LevelChooser
-    sensors: tuple[Capability, ...]
+    source: SensorSource
     isa: str
     threads: int
     threads_reason: str
     release: Callable[[], None]
+
+    @property
+    def sensors(self) -> tuple[Capability, ...]:
+        """Return what the sensors of every quantity can tell by now."""
+        return self.source.capabilities
 
 
 def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]:
@@ -83,15 +88,15 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
     executor = build_executor(model, threads=threads, isa=options.isa)
     _log_kernels(model, executor)
     with ExitStack() as undo:
-        driver, sensors = _open_clock(threads)
-        undo.callback(driver.close)
-        latency_model = _latency_model(model, executor, driver, options)
+        source = _open_sensors(threads)
+        undo.callback(source.close)
+        latency_model = _latency_model(model, executor, source, options)
         if latency_model is None and target_ms is not None:
             raise InputError(
                 f"target_ms={target_ms}: a target needs a calibration, and calibrate=False "
                 "found none in the cache"
             )
-        sampler = ClockSampler(driver)
+        sampler = Sampler(source)
         sampler.start()
         undo.callback(sampler.stop)
         chooser = LevelChooser(sampler, latency_model, policy, allowed, target_ms)
@@ -105,7 +110,7 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
         ),
         levels=_level_infos(model),
         chooser=chooser,
-        sensors=tuple(sensors),
+        source=source,
         isa=executor.isa,
         threads=executor.threads,
         threads_reason=reason,
@@ -148,33 +153,33 @@ def _threads(options: Options) -> tuple[int, str]:
     return threads, f"{threads} threads: given by the caller"
 
 
-def _open_clock(threads: int) -> tuple[ClockDriver, list[Capability]]:
+def _open_sensors(threads: int) -> SensorSource:
     try:
-        return open_cpu_clock(_native.measure_cpu_khz, threads=threads)
+        return open_sensors(_native.measure_cpu_khz, threads=threads)
     except ValueError as error:  # AIO_SYSFS_ROOT
         raise InputError(str(error)) from error
 
 
 def _latency_model(
-    model: ModelFile, executor: _native.Executor, driver: ClockDriver, options: Options
+    model: ModelFile, executor: _native.Executor, source: SensorSource, options: Options
 ) -> LatencyModel | None:
     """Return the calibration of this model here: from the cache, else measured and cached."""
     folder = options.cache_dir or calibration_cache.default_cache_dir()
-    key = _cache_key(model, executor, driver.read())
+    key = _cache_key(model, executor, source.read().clock)
     if folder is not None and (cached := calibration_cache.load(folder, key)) is not None:
         _logger.info("calibration of %s: from %s", model.path, folder)
         return cached
     if not options.calibrate:
         return None
     begin_s = time.monotonic()
-    measured = _measure(model, executor, driver)
+    measured = _measure(model, executor, source)
     _logger.info("calibration of %s: %.2f s", model.path, time.monotonic() - begin_s)
     if folder is not None:
         calibration_cache.store(folder, key, measured)
     return measured
 
 
-def _measure(model: ModelFile, executor: _native.Executor, driver: ClockDriver) -> LatencyModel:
+def _measure(model: ModelFile, executor: _native.Executor, source: SensorSource) -> LatencyModel:
     shape = (1, *model.manifest.input.shape)
     sample = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
 
@@ -182,7 +187,7 @@ def _measure(model: ModelFile, executor: _native.Executor, driver: ClockDriver) 
         executor.set_level(level)
         executor.run(sample)
 
-    measured = calibration.calibrate(run_level, executor.levels, driver.read)
+    measured = calibration.calibrate(run_level, executor.levels, lambda: source.read().clock)
     executor.set_level(0)
     return measured
 

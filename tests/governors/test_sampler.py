@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sampler's thread: freshness, idling, failing drivers, forks, and threads that end."""
+"""The sampler's thread: freshness, idling, failing sources, forks, and threads that end."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from contextlib import contextmanager
 import pytest
 from fake_machine import ORIN_NANO, FakeMachine
 
-from aio.governors import Capability, ClockSample, ClockSampler, Status
+from aio.governors import Capability, ClockSample, DeviceSample, Sampler, Status, open_sensors
 from aio.governors import sampler as module
-from aio.governors.drivers.cpufreq import CpufreqDriver
-from aio.governors.sysfs import Sysfs
 
 LONG_S = 20.0  # far beyond any delay of a loaded machine; a test that waits this long fails
 
 
-class StepDriver:
+class StepSource:
     """Counts readings and gives the count as the clock; can fail or hang."""
 
     name = "step"
@@ -35,10 +33,11 @@ class StepDriver:
         self.hanging = threading.Event()
         self.changed = threading.Condition()
 
-    def probe(self) -> Capability:
-        return Capability(self.name, "cpu_clock", Status.VALUE, "")
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        return (Capability(self.name, "cpu_clock", Status.VALUE, str(self.reads)),)
 
-    def read(self) -> ClockSample:
+    def read(self) -> DeviceSample:
         if not self.gate.is_set():
             self.hanging.set()
             self.gate.wait(LONG_S)
@@ -47,10 +46,11 @@ class StepDriver:
             self.changed.notify_all()
         if self.error is not None:
             raise self.error
-        return ClockSample(time.monotonic_ns(), self.reads, None, self.name)
+        now_ns = time.monotonic_ns()
+        return DeviceSample(now_ns, ClockSample(now_ns, self.reads, None, self.name))
 
     def close(self) -> None:
-        raise AssertionError("the sampler does not own the driver")
+        raise AssertionError("the sampler does not own the source")
 
     def wait_for(self, reads: int, timeout_s: float = LONG_S) -> bool:
         with self.changed:
@@ -68,109 +68,112 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 @contextmanager
 def running(
-    driver: StepDriver,
+    source: StepSource,
     period_s: float = 0.005,
     idle_period_s: float = 0.01,
     idle_after_s: float = 1.0,
-) -> Iterator[ClockSampler]:
-    with ClockSampler(driver, period_s, idle_period_s, idle_after_s) as sampler:
+) -> Iterator[Sampler]:
+    with Sampler(source, period_s, idle_period_s, idle_after_s) as sampler:
         yield sampler
 
 
 def sampler_threads() -> int:
-    return sum(thread.name.startswith("aio-clock-") for thread in threading.enumerate())
+    return sum(thread.name.startswith("aio-sensors-") for thread in threading.enumerate())
 
 
 def test_first_sample_is_there_when_start_returns() -> None:
-    driver = StepDriver()
-    sampler = ClockSampler(driver, 30.0, 30.0)
+    source = StepSource()
+    sampler = Sampler(source, 30.0, 30.0)
     before = sampler.latest()
-    assert (before.cpu_khz, before.error) == (None, "sampling has not started")
+    assert (before.clock.cpu_khz, before.clock.error) == (None, "sampling has not started")
     assert sampler.cost_us is None
     with sampler:
-        assert sampler.latest().cpu_khz is not None
+        assert sampler.latest().clock.cpu_khz is not None
         assert sampler.cost_us is not None
         assert sampler.cost_us >= 0.0
 
 
 def test_it_keeps_sampling_until_stopped() -> None:
-    driver = StepDriver()
-    with running(driver) as sampler:
-        assert driver.wait_for(5)
+    source = StepSource()
+    with running(source) as sampler:
+        assert source.wait_for(5)
         sampler.start()  # again: no second thread
         assert sampler_threads() == 1
     assert sampler_threads() == 0
-    reads = driver.reads
-    assert not driver.wait_for(reads + 1, 0.1)
+    reads = source.reads
+    assert not source.wait_for(reads + 1, 0.1)
     sampler.stop()
     with sampler:
-        assert driver.wait_for(reads + 3)
+        assert source.wait_for(reads + 3)
 
 
-def test_a_written_clock_is_seen_within_two_periods(orin: FakeMachine) -> None:
-    driver = CpufreqDriver(Sysfs(orin.root), cpus=lambda: ORIN_NANO.cpus)
+def test_a_written_clock_is_seen_within_two_periods(
+    orin: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(ORIN_NANO.cpus))
+    source = open_sensors(None, orin.root)
     seen_khz: list[int | None] = []
-    plain_read = driver.read
+    plain_read = source.read
 
-    def recording_read() -> ClockSample:
+    def recording_read() -> DeviceSample:
         sample = plain_read()
-        seen_khz.append(sample.cpu_khz)
+        seen_khz.append(sample.clock.cpu_khz)
         return sample
 
-    driver.read = recording_read  # type: ignore[method-assign]
-    with ClockSampler(driver, 0.02, 0.02) as sampler:
+    source.read = recording_read  # type: ignore[method-assign]
+    with Sampler(source, 0.02, 0.02) as sampler:
         for khz in (806_400, 1_190_400, 115_200):
             orin.replace(orin.policy(0) / "scaling_cur_freq", f"{khz}\n")
             samples_before = len(seen_khz)
             wait_until(sampler, khz)
             # Counted in samples, not in time: one may have been under way during the write.
             assert khz in seen_khz[samples_before : samples_before + 2]
-    driver.close()
+    source.close()
 
 
-def wait_until(sampler: ClockSampler, khz: int) -> None:
-    assert eventually(lambda: sampler.latest().cpu_khz == khz)
+def wait_until(sampler: Sampler, khz: int) -> None:
+    assert eventually(lambda: sampler.latest().clock.cpu_khz == khz)
 
 
 def test_idle_sampling_is_rare_and_a_touch_wakes_it() -> None:
-    driver = StepDriver()
-    with running(driver, 0.005, 3600.0, idle_after_s=0.05) as sampler:
+    source = StepSource()
+    with running(source, 0.005, 3600.0, idle_after_s=0.05) as sampler:
         assert eventually(lambda: sampler._idle)
-        reads = driver.reads
-        assert not driver.wait_for(reads + 1, 0.1)
+        reads = source.reads
+        assert not source.wait_for(reads + 1, 0.1)
         sampler.touch()
-        assert driver.wait_for(reads + 3)
+        assert source.wait_for(reads + 3)
 
 
 def test_touches_keep_it_awake() -> None:
-    driver = StepDriver()
-    with running(driver, 0.005, 3600.0, idle_after_s=LONG_S) as sampler:
+    source = StepSource()
+    with running(source, 0.005, 3600.0, idle_after_s=LONG_S) as sampler:
         for reads in (3, 6, 9):
             sampler.touch()
-            assert driver.wait_for(reads)
+            assert source.wait_for(reads)
 
 
 def test_fresh_reads_inline_only_when_stale() -> None:
-    driver = StepDriver()
-    with running(driver, 3600.0, 3600.0) as sampler:
-        assert driver.wait_for(2)  # the thread's own first sample
-        assert eventually(lambda: sampler.latest().cpu_khz == 2)
-        assert sampler.fresh(3600.0).cpu_khz == 2
-        assert sampler.fresh(0.0).cpu_khz == 3
-        assert sampler.latest().cpu_khz == 3
+    source = StepSource()
+    with running(source, 3600.0, 3600.0) as sampler:
+        assert source.wait_for(2)  # the thread's own first sample
+        assert eventually(lambda: sampler.latest().clock.cpu_khz == 2)
+        assert sampler.fresh(3600.0).clock.cpu_khz == 2
+        assert sampler.fresh(0.0).clock.cpu_khz == 3
+        assert sampler.latest().clock.cpu_khz == 3
 
 
 def test_fresh_works_without_a_thread() -> None:
-    driver = StepDriver()
-    sampler = ClockSampler(driver)
-    assert sampler.fresh(0.01).cpu_khz == 1
+    source = StepSource()
+    sampler = Sampler(source)
+    assert sampler.fresh(0.01).clock.cpu_khz == 1
 
 
 def test_fresh_takes_the_sample_another_thread_just_took() -> None:
-    driver = StepDriver()
-    sampler = ClockSampler(driver)
-    results: list[ClockSample] = []
-    driver.gate.clear()
+    source = StepSource()
+    sampler = Sampler(source)
+    results: list[DeviceSample] = []
+    source.gate.clear()
 
     def ask() -> None:
         results.append(sampler.fresh(LONG_S))
@@ -178,56 +181,56 @@ def test_fresh_takes_the_sample_another_thread_just_took() -> None:
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
-    driver.gate.set()
+    source.gate.set()
     for thread in threads:
         thread.join()
-    assert driver.reads == 1
-    assert 1 in {sample.cpu_khz for sample in results}
+    assert source.reads == 1
+    assert 1 in {sample.clock.cpu_khz for sample in results}
 
 
 def test_a_hanging_sensor_delays_nobody() -> None:
-    driver = StepDriver()
-    with running(driver) as sampler:
-        driver.gate.clear()
-        assert eventually(driver.hanging.is_set)
+    source = StepSource()
+    with running(source) as sampler:
+        source.gate.clear()
+        assert eventually(source.hanging.is_set)
         begin_s = time.monotonic()
         sample = sampler.fresh(0.0)
         sampler.touch()
         assert time.monotonic() - begin_s < LONG_S / 2
-        assert sample.cpu_khz is not None
-        driver.gate.set()
+        assert sample.clock.cpu_khz is not None
+        source.gate.set()
 
 
 def test_start_does_not_hang_behind_a_sensor_that_does() -> None:
-    driver = StepDriver()
-    sampler = ClockSampler(driver, 0.005, 0.005)
+    source = StepSource()
+    sampler = Sampler(source, 0.005, 0.005)
     with sampler._read_lock:
         sampler.start()
-        assert driver.reads == 0
-    assert driver.wait_for(1)
+        assert source.reads == 0
+    assert source.wait_for(1)
     sampler.stop()
 
 
 @pytest.mark.parametrize(
     "error", [OSError("gone"), ValueError("bad"), RuntimeError("oops"), ZeroDivisionError("0")]
 )
-def test_a_failing_driver_gives_error_samples_and_is_asked_again(error: Exception) -> None:
-    driver = StepDriver()
-    with running(driver) as sampler:
-        driver.error = error
-        assert eventually(lambda: sampler.latest().error is not None)
+def test_a_failing_source_gives_error_samples_and_is_asked_again(error: Exception) -> None:
+    source = StepSource()
+    with running(source) as sampler:
+        source.error = error
+        assert eventually(lambda: sampler.latest().clock.error is not None)
         sample = sampler.fresh(0.0)
-        assert sample.cpu_khz is None
-        assert sample.error == f"step failed: {type(error).__name__}: {error}"
-        driver.error = None
-        assert eventually(lambda: sampler.latest().error is None)
+        assert sample.clock.cpu_khz is None
+        assert sample.clock.error == f"step failed: {type(error).__name__}: {error}"
+        source.error = None
+        assert eventually(lambda: sampler.latest().clock.error is None)
 
 
-def test_an_expensive_driver_is_asked_less_often() -> None:
-    sampler = ClockSampler(StepDriver(), 0.02, 0.25)
+def test_an_expensive_source_is_asked_less_often() -> None:
+    sampler = Sampler(StepSource(), 0.02, 0.25)
     sampler._thread = threading.current_thread()
     assert sampler._tick() == pytest.approx(0.02, abs=0.02)
-    sampler._cost_s = 8.0
+    sampler._costs_s.append(16.0)
     wait_s = sampler._tick()
     assert wait_s is not None
     assert wait_s > 100.0
@@ -238,30 +241,30 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    driver = StepDriver()
-    with ClockSampler(driver) as sampler:
-        assert sampler.latest().cpu_khz == 1
-        assert sampler.fresh(0.0).cpu_khz == 2
+    source = StepSource()
+    with Sampler(source) as sampler:
+        assert sampler.latest().clock.cpu_khz == 1
+        assert sampler.fresh(0.0).clock.cpu_khz == 2
 
 
 def test_stop_from_the_sampling_thread_itself() -> None:
-    driver = StepDriver()
-    sampler = ClockSampler(driver, 0.005, 0.005)
-    plain_read = driver.read
+    source = StepSource()
+    sampler = Sampler(source, 0.005, 0.005)
+    plain_read = source.read
 
-    def read_and_stop() -> ClockSample:
+    def read_and_stop() -> DeviceSample:
         if threading.current_thread() is sampler._thread:
             sampler.stop()
         return plain_read()
 
-    driver.read = read_and_stop  # type: ignore[method-assign]
+    source.read = read_and_stop  # type: ignore[method-assign]
     sampler.start()
     assert eventually(lambda: sampler_threads() == 0)
 
 
 def test_a_forgotten_sampler_ends_its_thread() -> None:
-    driver = StepDriver()
-    sampler = ClockSampler(driver, 0.005, 0.005)
+    source = StepSource()
+    sampler = Sampler(source, 0.005, 0.005)
     sampler.start()
     ref = weakref.ref(sampler)
     del sampler
@@ -273,7 +276,7 @@ def test_a_forgotten_sampler_ends_its_thread() -> None:
 @pytest.mark.parametrize(("period_s", "idle_period_s"), [(0.0, 1.0), (-1.0, 1.0), (0.5, 0.1)])
 def test_periods_are_checked(period_s: float, idle_period_s: float) -> None:
     with pytest.raises(ValueError, match=f"period_s={period_s} and idle_period_s={idle_period_s}"):
-        ClockSampler(StepDriver(), period_s, idle_period_s)
+        Sampler(StepSource(), period_s, idle_period_s)
 
 
 def in_child(check: Callable[[], bool]) -> int:
@@ -291,10 +294,10 @@ def in_child(check: Callable[[], bool]) -> int:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("use", ["touch", "latest", "fresh"])
 def test_it_goes_on_in_a_forked_child(use: str) -> None:
-    driver = StepDriver()
-    with running(driver, 3600.0, 3600.0) as sampler:
-        # The thread sleeps now, so no lock of the driver is held while forking.
-        assert eventually(lambda: sampler.latest().cpu_khz == 2)
+    source = StepSource()
+    with running(source, 3600.0, 3600.0) as sampler:
+        # The thread sleeps now, so no lock of the source is held while forking.
+        assert eventually(lambda: sampler.latest().clock.cpu_khz == 2)
 
         def check() -> bool:
             if use == "touch":
@@ -303,30 +306,30 @@ def test_it_goes_on_in_a_forked_child(use: str) -> None:
                 sampler.latest()
             else:
                 sampler.fresh(0.0)
-            return sampler_threads() == 1 and driver.wait_for(4)
+            return sampler_threads() == 1 and source.wait_for(4)
 
         assert in_child(check) == 0
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_fork_in_the_middle_of_a_reading() -> None:
-    driver = StepDriver()
-    with running(driver) as sampler:
-        driver.gate.clear()
-        assert eventually(driver.hanging.is_set)
+    source = StepSource()
+    with running(source) as sampler:
+        source.gate.clear()
+        assert eventually(source.hanging.is_set)
 
         def check() -> bool:
-            driver.gate.set()
-            return sampler.fresh(0.0).cpu_khz == driver.reads
+            source.gate.set()
+            return sampler.fresh(0.0).clock.cpu_khz == source.reads
 
         code = in_child(check)
-        driver.gate.set()
+        source.gate.set()
         assert code == 0
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_stopped_sampler_stays_stopped_in_a_child() -> None:
-    sampler = ClockSampler(StepDriver())
+    sampler = Sampler(StepSource())
     sampler.start()
     sampler.stop()
 
@@ -339,20 +342,20 @@ def test_a_stopped_sampler_stays_stopped_in_a_child() -> None:
 
 @pytest.mark.parametrize("use", ["touch", "latest", "fresh"])
 def test_what_a_fork_does_to_the_child_done_in_this_process(use: str) -> None:
-    driver = StepDriver()
-    with running(driver) as sampler:
+    source = StepSource()
+    with running(source) as sampler:
         old_thread = sampler._thread
         assert old_thread is not None
         module._after_fork_in_child()
         old_thread.join(LONG_S)  # it finds that it is no longer the sampler's thread
         assert not old_thread.is_alive()
-        reads = driver.reads
+        reads = source.reads
         sampler.fresh(0.0) if use == "fresh" else getattr(sampler, use)()
-        assert driver.wait_for(reads + 3)
+        assert source.wait_for(reads + 3)
 
 
 def test_reviving_happens_once() -> None:
-    with running(StepDriver()) as sampler:
+    with running(StepSource()) as sampler:
         thread = sampler._thread
         sampler._revive()
         assert sampler._thread is thread
@@ -362,7 +365,7 @@ def test_platform_without_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "register_at_fork")
     module._watch_forks.cache_clear()
     try:
-        with running(StepDriver()) as sampler:
-            assert sampler.latest().cpu_khz is not None
+        with running(StepSource()) as sampler:
+            assert sampler.latest().clock.cpu_khz is not None
     finally:
         module._watch_forks.cache_clear()

@@ -9,7 +9,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from aio.governors import Capability, ClockSample, ClockSampler, FixedPolicy, LevelPolicy, Status
+from aio.governors import (
+    Capability,
+    ClockSample,
+    DeviceSample,
+    FixedPolicy,
+    LevelPolicy,
+    Sampler,
+    Status,
+)
 from aio.runtime.chooser import DEFAULT_SLACK, LevelChooser
 from aio.runtime.latency_model import LatencyModel
 
@@ -20,7 +28,7 @@ ALL = (0, 1, 2, 3)
 
 
 class Clock:
-    """A driver whose clock is an attribute."""
+    """A source whose clock is an attribute."""
 
     name = "fake"
 
@@ -28,13 +36,16 @@ class Clock:
         self.khz = khz
         self.reads = 0
 
-    def probe(self) -> Capability:
-        return Capability(self.name, "cpu_clock", Status.VALUE, "fake")
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        return (Capability(self.name, "cpu_clock", Status.VALUE, "fake"),)
 
-    def read(self) -> ClockSample:
+    def read(self) -> DeviceSample:
         self.reads += 1
         error = "gone" if self.khz is None else None
-        return ClockSample(time.monotonic_ns(), self.khz, MAX_KHZ, self.name, (), error)
+        now_ns = time.monotonic_ns()
+        clock = ClockSample(now_ns, self.khz, MAX_KHZ, self.name, (), error)
+        return DeviceSample(now_ns, clock)
 
     def close(self) -> None:
         """Nothing to free."""
@@ -46,18 +57,18 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def sampler(clock: Clock) -> Iterator[ClockSampler]:
+def sampler(clock: Clock) -> Iterator[Sampler]:
     # Never a sample in the background: the test says when.
-    with ClockSampler(clock, period_s=1000.0, idle_period_s=1000.0) as running:
+    with Sampler(clock, period_s=1000.0, idle_period_s=1000.0) as running:
         yield running
 
 
-def resample(sampler: ClockSampler) -> None:
+def resample(sampler: Sampler) -> None:
     time.sleep(0.002)
     sampler.fresh(0.001)
 
 
-def test_level_follows_the_clock(sampler: ClockSampler, clock: Clock) -> None:
+def test_level_follows_the_clock(sampler: Sampler, clock: Clock) -> None:
     chooser = LevelChooser(sampler, MODEL, LevelPolicy(dwell_s=0.0), ALL, 11.0)
     for khz, level, predicted_ms in (
         (MAX_KHZ, 0, 10.0),
@@ -76,7 +87,7 @@ def test_level_follows_the_clock(sampler: ClockSampler, clock: Clock) -> None:
     assert [decision.level for decision in chooser.history()] == [0, 1, 2, 3, 0]
 
 
-def test_the_policy_is_asked_once_per_sample(sampler: ClockSampler, clock: Clock) -> None:
+def test_the_policy_is_asked_once_per_sample(sampler: Sampler, clock: Clock) -> None:
     chooser = LevelChooser(sampler, MODEL, LevelPolicy(), ALL, 11.0)
     first = chooser.for_target(time.monotonic_ns())
     assert chooser.for_target(time.monotonic_ns()) is first
@@ -88,7 +99,7 @@ def test_the_policy_is_asked_once_per_sample(sampler: ClockSampler, clock: Clock
     assert chooser.for_target(time.monotonic_ns()).level == 3
 
 
-def test_an_old_sample_is_read_anew(sampler: ClockSampler, clock: Clock) -> None:
+def test_an_old_sample_is_read_anew(sampler: Sampler, clock: Clock) -> None:
     chooser = LevelChooser(sampler, MODEL, LevelPolicy(), ALL, 11.0)
     reads = clock.reads
     chooser.for_target(time.monotonic_ns())
@@ -99,9 +110,7 @@ def test_an_old_sample_is_read_anew(sampler: ClockSampler, clock: Clock) -> None
     assert clock.reads == reads + 1
 
 
-def test_default_target_keeps_the_latency_of_full_clock(
-    sampler: ClockSampler, clock: Clock
-) -> None:
+def test_default_target_keeps_the_latency_of_full_clock(sampler: Sampler, clock: Clock) -> None:
     clock.khz = 500_000
     resample(sampler)
     chooser = LevelChooser(sampler, MODEL, LevelPolicy(), (1, 2), None)
@@ -109,7 +118,7 @@ def test_default_target_keeps_the_latency_of_full_clock(
     assert chooser.for_target(time.monotonic_ns()).level == 2
 
 
-def test_budget_of_one_call_leaves_the_policy_alone(sampler: ClockSampler) -> None:
+def test_budget_of_one_call_leaves_the_policy_alone(sampler: Sampler) -> None:
     chooser = LevelChooser(sampler, MODEL, LevelPolicy(), ALL, 11.0)
     now_ns = time.monotonic_ns()
     assert chooser.for_target(now_ns).level == 0
@@ -123,25 +132,25 @@ def test_budget_of_one_call_leaves_the_policy_alone(sampler: ClockSampler) -> No
     assert len(chooser.history()) == 1
 
 
-def test_budget_respects_the_accuracy_floor(sampler: ClockSampler) -> None:
+def test_budget_respects_the_accuracy_floor(sampler: Sampler) -> None:
     chooser = LevelChooser(sampler, MODEL, LevelPolicy(), (0, 1), 11.0)
     assert chooser.for_budget(2.5, time.monotonic_ns()).level == 1
 
 
-def test_pinned_levels_are_what_was_asked_for(sampler: ClockSampler) -> None:
+def test_pinned_levels_are_what_was_asked_for(sampler: Sampler) -> None:
     chooser = LevelChooser(sampler, MODEL, LevelPolicy(), (0,), 11.0)
     choice = chooser.pinned(3, time.monotonic_ns())
     assert (choice.level, choice.predicted_ms) == (3, 1.0)
     assert choice.reason == "level given by the caller"
 
 
-def test_fixed_policy(sampler: ClockSampler) -> None:
+def test_fixed_policy(sampler: Sampler) -> None:
     chooser = LevelChooser(sampler, MODEL, FixedPolicy(2), (2,), None)
     assert chooser.for_target(time.monotonic_ns()).level == 2
     assert chooser.target_ms == pytest.approx(11.0)
 
 
-def test_unknown_clock_means_the_calibrated_latency(sampler: ClockSampler, clock: Clock) -> None:
+def test_unknown_clock_means_the_calibrated_latency(sampler: Sampler, clock: Clock) -> None:
     chooser = LevelChooser(sampler, MODEL, LevelPolicy(), ALL, 6.0)
     clock.khz = None
     resample(sampler)
@@ -150,7 +159,7 @@ def test_unknown_clock_means_the_calibrated_latency(sampler: ClockSampler, clock
     assert "unknown" in choice.reason
 
 
-def test_without_a_calibration_the_densest_level_is_used(sampler: ClockSampler) -> None:
+def test_without_a_calibration_the_densest_level_is_used(sampler: Sampler) -> None:
     chooser = LevelChooser(sampler, None, LevelPolicy(), (1, 2), None)
     now_ns = time.monotonic_ns()
     for choice in (chooser.for_target(now_ns), chooser.for_budget(0.1, now_ns)):
