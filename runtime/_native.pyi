@@ -121,6 +121,31 @@ class Executor:
     def set_layer_levels(self, levels: Sequence[int]) -> None:
         """Use a level per layer, in the order of `layers()`; scale and bias follow it too."""
 
+    def set_pace(self, cost_ns: NDArray[np.float64], allowed: Sequence[int]) -> None:
+        """Set what paced runs hold the time against.
+
+        `cost_ns` is levels x layers, the expected time at the clock of now; `allowed` are the
+        levels a re-plan may use.
+        """
+
+    def run_paced(
+        self,
+        x: NDArray[np.float32],
+        *,
+        budget_ns: float,
+        slowdown: float = 1.0,
+        replan: bool = True,
+    ) -> tuple[list[NDArray[np.float32]], float, float, int]:
+        """Like `run`, moving layers still to run to other levels when the budget asks for it.
+
+        Returns the outputs, the ns elapsed, the ns that `set_pace` says of the levels used, and
+        how often levels changed. `slowdown` is by how much longer everything takes than the costs
+        say. Raises ValueError before `set_pace`.
+        """
+
+    def paced_levels(self) -> list[int]:
+        """Return the level of every layer in the last sample of the last paced run."""
+
     def set_profiling(self, enabled: bool) -> None:
         """Record the time of every layer from the next run on."""
 
@@ -141,3 +166,32 @@ class Executor:
     @property
     def arena_bytes(self) -> int:
         """Bytes of the activation arena."""
+
+class Pace:
+    """The pace of an executor that is simulated: the caller runs the layers and tells the time.
+
+    The same code as in `Executor.run_paced`. `cost_ns` is levels x layers.
+    """
+
+    def __init__(self, cost_ns: NDArray[np.float64], allowed: Sequence[int]) -> None: ...
+    def begin(
+        self,
+        planned: Sequence[int],
+        *,
+        budget_ns: float,
+        slowdown: float = 1.0,
+        replan: bool = True,
+    ) -> None:
+        """Start an inference with a level per layer."""
+
+    def next(self, elapsed_ns: float) -> int:
+        """Return the level to run the next layer at; `elapsed_ns` is since the begin."""
+
+    @property
+    def expected_ns(self) -> float:
+        """What the costs say of the layers so far, at the levels they ran at."""
+
+    @property
+    def replans(self) -> int: ...
+    @property
+    def levels(self) -> list[int]: ...

@@ -4,7 +4,11 @@
 #ifndef AIO_CSRC_BINDINGS_BINDINGS_H_
 #define AIO_CSRC_BINDINGS_BINDINGS_H_
 
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+
+#include <string>
+#include <vector>
 
 #include "csrc/base/isa.h"
 #include "csrc/base/status.h"
@@ -15,6 +19,19 @@ namespace aio {
 void bind_machine(pybind11::module_& module);
 void bind_graph(pybind11::module_& module);
 void bind_executor(pybind11::module_& module);
+void bind_pace(pybind11::module_& module);
+
+using DoubleArray =
+    pybind11::array_t<double, pybind11::array::c_style | pybind11::array::forcecast>;
+
+// The values of an array of levels x layers, row by row.
+inline std::vector<double> matrix_values(const DoubleArray& array) {
+  if (array.ndim() != 2) {
+    throw pybind11::value_error("expected an array of levels x layers, got " +
+                                std::to_string(array.ndim()) + " axes");
+  }
+  return {array.data(), array.data() + array.size()};
+}
 
 inline void raise_if_error(const Status& status) {
   if (!status.is_ok()) throw pybind11::value_error(status.message());

@@ -41,10 +41,15 @@ void check_input(const Shape& expected, const FloatArray& x) {
                         ", " + std::to_string(expected.width) + ")");
 }
 
-py::list run(Executor& executor, const FloatArray& x) {
+// Arrays for the outputs of a batch, and where their data begins.
+struct Outputs {
+  py::list arrays;
+  std::vector<float*> data;
+};
+
+Outputs make_outputs(const Executor& executor, const FloatArray& x) {
   check_input(executor.input_shape(), x);
-  py::list results;
-  std::vector<float*> outputs;
+  Outputs outputs;
   for (const Shape& shape : executor.output_shapes()) {
     std::vector<py::ssize_t> dims = {x.shape(0)};
     if (shape.flat) {
@@ -53,15 +58,46 @@ py::list run(Executor& executor, const FloatArray& x) {
       dims.insert(dims.end(), {shape.channels, shape.height, shape.width});
     }
     py::array_t<float> result(dims);
-    outputs.push_back(result.mutable_data());
-    results.append(std::move(result));
+    outputs.data.push_back(result.mutable_data());
+    outputs.arrays.append(std::move(result));
   }
+  return outputs;
+}
+
+py::list run(Executor& executor, const FloatArray& x) {
+  const Outputs outputs = make_outputs(executor, x);
   const float* input = x.data();
   const int64_t batch = x.shape(0);
   py::gil_scoped_release release;
-  executor.run(input, batch, outputs.data());
+  executor.run(input, batch, outputs.data.data());
   py::gil_scoped_acquire acquire;
-  return results;
+  return outputs.arrays;
+}
+
+py::tuple run_paced(Executor& executor, const FloatArray& x, double budget_ns, double slowdown,
+                    bool replan) {
+  const Outputs outputs = make_outputs(executor, x);
+  const float* input = x.data();
+  const int64_t batch = x.shape(0);
+  PaceReport report;
+  std::optional<Status> status;
+  {
+    py::gil_scoped_release release;
+    status = executor.run_paced(input, batch, outputs.data.data(), {budget_ns, slowdown, replan},
+                                &report);
+  }
+  raise_if_error(*status);
+  return py::make_tuple(outputs.arrays, report.elapsed_ns, report.expected_ns, report.replans);
+}
+
+void set_pace(Executor& executor, const DoubleArray& cost_ns, std::vector<int> allowed) {
+  std::vector<double> costs = matrix_values(cost_ns);
+  std::optional<Status> status;
+  {
+    py::gil_scoped_release release;  // waits for a run in progress
+    status = executor.set_pace(std::move(costs), std::move(allowed));
+  }
+  raise_if_error(*status);
 }
 
 py::list layers(const Executor& executor) {
@@ -103,6 +139,10 @@ void bind_executor(py::module_& module) {
             raise_if_error(*status);
           },
           py::arg("levels"))
+      .def("set_pace", set_pace, py::arg("cost_ns"), py::arg("allowed"))
+      .def("run_paced", run_paced, py::arg("x"), py::kw_only(), py::arg("budget_ns"),
+           py::arg("slowdown") = 1.0, py::arg("replan") = true)
+      .def("paced_levels", &Executor::paced_levels, no_gil)
       .def("set_profiling", &Executor::set_profiling, py::arg("enabled"))
       .def("layer_ns", &Executor::layer_ns, no_gil)
       .def("layers", layers)

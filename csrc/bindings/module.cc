@@ -6,4 +6,5 @@ PYBIND11_MODULE(_native, module) {
   aio::bind_machine(module);
   aio::bind_graph(module);
   aio::bind_executor(module);
+  aio::bind_pace(module);
 }

@@ -9,6 +9,12 @@
 namespace aio {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
+double nanoseconds(Clock::duration duration) {
+  return std::chrono::duration<double, std::nano>(duration).count();
+}
+
 std::unique_ptr<Step> make_step(const Graph& graph, const Plan& plan, const PlannedStep& planned,
                                 int threads, Isa isa) {
   switch (graph.nodes()[static_cast<size_t>(planned.node)].op) {
@@ -131,9 +137,54 @@ void Executor::run(const float* input, int64_t batch, float* const* outputs) {
   for (int64_t n = 0; n < batch; ++n) {
     load_input(input + n * input_shape_.size());
     timed ? run_steps_timed(levels) : run_steps(levels);
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      store_output(i, outputs[i] + n * output_shapes_[i].size());
-    }
+    store_outputs(n, outputs);
+  }
+}
+
+Status Executor::set_pace(std::vector<double> cost_ns, std::vector<int> allowed) {
+  PaceTable table;
+  AIO_RETURN_IF_ERROR(PaceTable::create(levels(), static_cast<int>(steps_.size()),
+                                        std::move(cost_ns), std::move(allowed), &table));
+  std::lock_guard<std::mutex> lock(mutex_);
+  pace_table_ = std::move(table);
+  pace_ = Pace(&pace_table_);
+  return Status::ok();
+}
+
+Status Executor::run_paced(const float* input, int64_t batch, float* const* outputs,
+                           const PaceRequest& request, PaceReport* report) {
+  AIO_RETURN_IF_ERROR(check_request(request));
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (pace_table_.levels() == 0) return Status::error("a paced run needs set_pace first");
+  const int* levels = level_of_step_.load(std::memory_order_acquire);
+  const auto begin = Clock::now();
+  *report = PaceReport();
+  for (int64_t n = 0; n < batch; ++n) {
+    const auto sample_begin = n == 0 ? begin : Clock::now();
+    PaceRequest sample = request;
+    sample.budget_ns = std::max(0.0, request.budget_ns - nanoseconds(sample_begin - begin)) /
+                       static_cast<double>(batch - n);
+    pace_.begin(levels, sample);
+    load_input(input + n * input_shape_.size());
+    run_steps_paced(sample_begin);
+    store_outputs(n, outputs);
+    report->expected_ns += pace_.expected_ns();
+    report->replans += pace_.replans();
+  }
+  report->elapsed_ns = nanoseconds(Clock::now() - begin);
+  return Status::ok();
+}
+
+std::vector<int> Executor::paced_levels() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return pace_.levels();
+}
+
+void Executor::run_steps_paced(std::chrono::steady_clock::time_point begin) {
+  const RunContext context{arena_.data(), scratch_.data(), &pool_};
+  for (int i = 0; i < static_cast<int>(steps_.size()); ++i) {
+    if (pace_.due()) pace_.check(i, nanoseconds(Clock::now() - begin));
+    steps_[static_cast<size_t>(i)]->run(context, pace_.next(i));
   }
 }
 
@@ -143,7 +194,6 @@ void Executor::run_steps(const int* levels) {
 }
 
 void Executor::run_steps_timed(const int* levels) {
-  using Clock = std::chrono::steady_clock;
   const RunContext context{arena_.data(), scratch_.data(), &pool_};
   auto before = Clock::now();
   for (size_t i = 0; i < steps_.size(); ++i) {
@@ -169,6 +219,12 @@ void Executor::load_input(const float* sample) {
       float* pixel = row + x * buffer.col();
       std::fill(pixel + input_shape_.channels, pixel + buffer.col(), 0.0f);
     }
+  }
+}
+
+void Executor::store_outputs(int64_t sample, float* const* outputs) const {
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    store_output(i, outputs[i] + sample * output_shapes_[i].size());
   }
 }
 

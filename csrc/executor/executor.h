@@ -6,6 +6,7 @@
 #define AIO_CSRC_EXECUTOR_EXECUTOR_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -16,10 +17,19 @@
 #include "csrc/base/status.h"
 #include "csrc/base/thread_pool.h"
 #include "csrc/executor/graph.h"
+#include "csrc/executor/pace.h"
 #include "csrc/executor/planner.h"
 #include "csrc/executor/step.h"
 
 namespace aio {
+
+// How a paced run went, all samples together. `expected_ns` is what the table says of the levels
+// that were used, without the slowdown.
+struct PaceReport {
+  double elapsed_ns = 0.0;
+  double expected_ns = 0.0;
+  int replans = 0;
+};
 
 class Executor {
  public:
@@ -30,6 +40,17 @@ class Executor {
   // Runs `batch` samples. `input` is NCHW; outputs[i] receives batch x output_shapes()[i], in NCHW
   // order too. Calls from several threads are serialised.
   void run(const float* input, int64_t batch, float* const* outputs);
+
+  // Sets what paced runs hold the time against: the cost of every layer at every level and the
+  // levels a re-plan may use.
+  Status set_pace(std::vector<double> cost_ns, std::vector<int> allowed);
+
+  // Like `run`, and keeps `request`, whose budget is for all samples together: a sample has an
+  // equal part of the time that is left. Refused before set_pace.
+  Status run_paced(const float* input, int64_t batch, float* const* outputs,
+                   const PaceRequest& request, PaceReport* report);
+  // The level each layer ran at in the last sample of the last paced run.
+  std::vector<int> paced_levels();
 
   // From the next run on, every layer uses `level`. O(1), from any thread.
   Status set_level(int level);
@@ -56,6 +77,8 @@ class Executor {
   void load_input(const float* sample);
   void run_steps(const int* levels);
   void run_steps_timed(const int* levels);
+  void run_steps_paced(std::chrono::steady_clock::time_point begin);
+  void store_outputs(int64_t sample, float* const* outputs) const;
   void store_output(size_t index, float* sample) const;
 
   Plan plan_;
@@ -73,9 +96,12 @@ class Executor {
   std::vector<int> mixed_;                 // what set_layer_levels asked for
   std::atomic<const int*> level_of_step_;
 
+  PaceTable pace_table_;  // without levels before set_pace
+  Pace pace_{&pace_table_};
+
   std::atomic<bool> profiling_{false};
   std::vector<int64_t> layer_ns_;
-  std::mutex mutex_;  // one run at a time; guards mixed_ and layer_ns_
+  std::mutex mutex_;  // one run at a time; guards mixed_, layer_ns_ and the pace
 };
 
 }  // namespace aio

@@ -83,8 +83,18 @@ std::vector<float> run(aio::Executor* executor, const std::vector<float>& x) {
   return y;
 }
 
+// Every layer the same cost, halved from level to level.
+std::vector<double> halving_costs(const aio::Executor& executor) {
+  std::vector<double> costs;
+  for (int level = 0; level < kLevels; ++level) {
+    costs.insert(costs.end(), executor.layers().size(), 1e6 / (1 << level));
+  }
+  return costs;
+}
+
 void test_run_allocates_nothing() {
   const auto executor = make_network(2);
+  AIO_CHECK(executor->set_pace(halving_costs(*executor), {0, 1, 2}).is_ok());
   const std::vector<float> x(3 * 24 * 20, 0.5f);
   std::vector<float> y(10);
   float* outputs[] = {y.data()};
@@ -93,6 +103,8 @@ void test_run_allocates_nothing() {
   for (int i = 0; i < 100; ++i) {
     (void)executor->set_level(i % kLevels);
     executor->run(x.data(), 1, outputs);
+    aio::PaceReport report;
+    (void)executor->run_paced(x.data(), 1, outputs, {1e3 * i}, &report);
   }
   AIO_CHECK(allocations == before);
 }
@@ -176,6 +188,33 @@ void test_threads_do_not_change_the_result() {
   AIO_CHECK(run(one.get(), x) == run(four.get(), x));
 }
 
+// A paced run answers what its levels answer, kept or changed on the way.
+void test_paced_runs_answer_as_their_levels() {
+  const auto executor = make_network(2);
+  const std::vector<float> x(3 * 24 * 20, 0.5f);
+  std::vector<float> y(10);
+  float* outputs[] = {y.data()};
+  aio::PaceReport report;
+  AIO_CHECK(executor->run_paced(x.data(), 1, outputs, {1e6}, &report).message() ==
+            "a paced run needs set_pace first");
+  AIO_CHECK(!executor->set_pace({1.0}, {0}).is_ok());
+  AIO_CHECK(executor->set_pace(halving_costs(*executor), {0, 1, 2}).is_ok());
+  for (const double budget_ns : {0.0, 2.2e6, 1e12}) {
+    AIO_CHECK(executor->set_level(1).is_ok());
+    AIO_CHECK(executor->run_paced(x.data(), 1, outputs, {budget_ns}, &report).is_ok());
+    const std::vector<float> paced = y;
+    AIO_CHECK(report.elapsed_ns > 0.0 && report.expected_ns > 0.0);
+    // The first layer runs before any time can be held against the plan.
+    AIO_CHECK(executor->paced_levels().front() == 1);
+    AIO_CHECK(executor->set_layer_levels(executor->paced_levels()).is_ok());
+    AIO_CHECK(run(executor.get(), x) == paced);
+  }
+  AIO_CHECK(report.replans > 0 && executor->paced_levels().back() == 0);
+  AIO_CHECK(executor->set_level(1).is_ok());
+  AIO_CHECK(executor->run_paced(x.data(), 1, outputs, {0.0, 1.0, false}, &report).is_ok());
+  AIO_CHECK(report.replans == 0 && executor->paced_levels().back() == 1);
+}
+
 void test_bad_levels_are_refused() {
   const auto executor = make_network(1);
   AIO_CHECK(executor->set_level(kLevels).message() ==
@@ -192,6 +231,7 @@ int main() {
   test_levels_change_while_running();
   test_everything_changes_while_running();
   test_threads_do_not_change_the_result();
+  test_paced_runs_answer_as_their_levels();
   test_bad_levels_are_refused();
   return aio::finish_checks();
 }
