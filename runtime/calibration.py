@@ -5,12 +5,14 @@ Interleaving makes every level see the same drift of the machine, and the median
 forgives interruptions. The order is random because some disturbances come at a fixed time after
 the clock was read (a worker that went to sleep meanwhile costs half a millisecond to wake): in a
 fixed order they would always hit the same level. Small models take some tenths of a second, large
-ones a few seconds.
+ones a few seconds. How a level's time is shared among its layers is measured apart, because
+reading the clock between layers takes time too.
 """
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from statistics import median
 
 from aio.governors import ClockSample
 from aio.runtime.latency_model import LatencyModel, Observation, fit
@@ -19,11 +21,13 @@ BUDGET_S = 0.4
 MAX_S = 4.0
 MIN_ROUNDS = 5
 MAX_ROUNDS = 2000
+LAYER_ROUNDS = 7
 _SEED = 0
 
 
 def calibrate(
     run_level: Callable[[int], object],
+    layer_times: Callable[[int], Sequence[float]],
     levels: int,
     read_clock: Callable[[], ClockSample],
     *,
@@ -34,6 +38,7 @@ def calibrate(
 
     Args:
         run_level: makes one inference of one sample at a level.
+        layer_times: does the same and returns the time of every layer, in any unit.
         levels: how many there are.
         read_clock: reads the CPU clock.
         budget_s: time after which no round starts once there are enough for a median.
@@ -51,7 +56,19 @@ def calibrate(
         elapsed_s = time.monotonic() - begin_s
         enough = len(observations) >= MIN_ROUNDS and elapsed_s >= budget_s
         if enough or elapsed_s >= max_s or len(observations) >= MAX_ROUNDS:
-            return fit(observations)
+            return fit(observations, _layer_shares(layer_times, levels))
+
+
+def _layer_shares(layer_times: Callable[[int], Sequence[float]], levels: int) -> list[list[float]]:
+    """Return the part of each layer in its level's time: medians, as one run is often disturbed."""
+    rounds = [[layer_times(level) for level in range(levels)] for _ in range(LAYER_ROUNDS)]
+    shares = []
+    for level in range(levels):
+        times = [median(values) for values in zip(*(r[level] for r in rounds), strict=True)]
+        total = sum(times)
+        # A network without layers takes no time; then there is nothing to share.
+        shares.append([value / total for value in times] if total > 0 else [1.0] * len(times))
+    return shares
 
 
 def _round(

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from aio.runtime.latency_model import LatencyModel
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 MAX_FILE_BYTES = 1 << 20
 MAX_NUMBER = 1e18
+MAX_LAYERS = 100_000
 
 _logger = logging.getLogger(__name__)
 
@@ -117,7 +118,19 @@ def _decode(content: bytes, key: CacheKey) -> LatencyModel:
         reference_ms=_numbers(model.get("reference_ms"), key.levels),
         cycles=None if cycles is None else _numbers(cycles, key.levels),
         fixed_ms=_numbers(model.get("fixed_ms"), key.levels),
+        layer_shares=_table(model.get("layer_shares"), key.levels),
     )
+
+
+def _table(value: object, rows: int) -> tuple[tuple[float, ...], ...]:
+    if not isinstance(value, list) or len(value) != rows:
+        raise ValueError(f"expected {rows} rows")
+    if not isinstance(value[0], list) or not 0 < len(value[0]) <= MAX_LAYERS:
+        raise ValueError("expected a row of numbers")
+    table = tuple(_numbers(row, len(value[0])) for row in value)
+    if not all(sum(row) > 0.0 for row in table):
+        raise ValueError("expected a row of shares, found zeros only")
+    return table
 
 
 def _numbers(value: object, count: int) -> tuple[float, ...]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long each level takes at a clock: T(f) = cycles / f + fixed.
+"""How long each level takes at a clock, T(f) = cycles / f + fixed, and which part each layer has.
 
 Computing takes a number of cycles, so its time scales with the clock; memory and peripherals take
 a fixed time. Frequencies are kHz and times ms, so their product is a plain count of cycles.
@@ -31,11 +31,13 @@ class LatencyModel:
     """Predicts the latency of every level; a sparser level is never predicted slower.
 
     `cycles` is None when no clock was known; then `reference_ms` is the prediction at any clock.
+    `layer_shares` is levels x layers: the part of the level's time that each layer takes.
     """
 
     reference_ms: tuple[float, ...]
     cycles: tuple[float, ...] | None
     fixed_ms: tuple[float, ...]
+    layer_shares: tuple[tuple[float, ...], ...]
 
     def predict(self, cpu_khz: float | None) -> tuple[float, ...]:
         """Return the latency of every level in ms at the clock, the calibrated one if unknown."""
@@ -49,8 +51,14 @@ class LatencyModel:
         return tuple(predicted)
 
 
-def fit(observations: Sequence[Observation]) -> LatencyModel:
+def fit(
+    observations: Sequence[Observation], layer_shares: Sequence[Sequence[float]]
+) -> LatencyModel:
     """Return the model that explains the observations best.
+
+    Args:
+        observations: rounds over all levels.
+        layer_shares: levels x layers, the part of the level's time that each layer takes.
 
     Raises:
         ValueError: there is no observation.
@@ -58,16 +66,20 @@ def fit(observations: Sequence[Observation]) -> LatencyModel:
     if not observations:
         raise ValueError("a latency model needs at least one observation")
     reference_ms = _typical(observations)
+    shares = tuple(tuple(row) for row in layer_shares)
     clusters = _clusters(observations)
     if not clusters:
-        return LatencyModel(reference_ms, None, (0.0,) * len(reference_ms))
+        return LatencyModel(reference_ms, None, (0.0,) * len(reference_ms), shares)
     points = [
         _Point(median(_khz(o) for o in cluster), _typical(cluster), len(cluster))
         for cluster in clusters
     ]
     pairs = [_fit_level(points, level) for level in range(len(reference_ms))]
     return LatencyModel(
-        reference_ms, tuple(cycles for cycles, _ in pairs), tuple(fixed for _, fixed in pairs)
+        reference_ms,
+        tuple(cycles for cycles, _ in pairs),
+        tuple(fixed for _, fixed in pairs),
+        shares,
     )
 
 

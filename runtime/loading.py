@@ -12,18 +12,19 @@ from typing import SupportsFloat, SupportsIndex
 import numpy as np
 
 from aio.governors import (
+    AdaptivePolicy,
     Capability,
     ClockSample,
     FixedPolicy,
-    LevelPolicy,
     RatioPolicy,
     Sampler,
     SensorSource,
+    TablePolicy,
     default_threads,
     open_sensors,
 )
 from aio.runtime import _native, calibration, calibration_cache
-from aio.runtime.chooser import LevelChooser
+from aio.runtime.chooser import PlanChooser, Targets
 from aio.runtime.device import cpu_model
 from aio.runtime.errors import InputError
 from aio.runtime.inputs import accurate_levels, as_duration_ms, as_integer, as_level
@@ -33,6 +34,11 @@ from aio.runtime.model_file import Manifest, ModelFile, read_model_file
 from aio.runtime.records import LevelInfo, TensorInfo
 
 MAX_THREADS = 1024
+# What `policy` may name. `level` stands for the fixed one.
+POLICIES: dict[str, Callable[[], RatioPolicy]] = {
+    "adaptive": AdaptivePolicy,
+    "table": TablePolicy,
+}
 _SEED = 0
 
 _logger = logging.getLogger(__name__)
@@ -43,9 +49,12 @@ class Options:
     """The arguments of `Runtime.load`, which documents them."""
 
     target_ms: SupportsFloat | None = None
+    battery_target_ms: SupportsFloat | None = None
     threads: SupportsIndex | None = None
     min_accuracy: SupportsFloat | None = None
     level: SupportsIndex | None = None
+    policy: str = "adaptive"
+    replan: bool = True
     isa: str | None = None
     calibrate: bool = True
     cache_dir: Path | None = None
@@ -59,7 +68,7 @@ class Engine:
     input: TensorInfo
     outputs: tuple[TensorInfo, ...]
     levels: tuple[LevelInfo, ...]
-    chooser: LevelChooser
+    chooser: PlanChooser
     source: SensorSource
     isa: str
     threads: int
@@ -83,7 +92,7 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
     """
     model = read_model_file(path)
     policy, allowed = _policy(model.manifest, options)
-    target_ms = _target(options)
+    targets = _targets(options)
     threads, reason = _threads(options)
     executor = build_executor(model, threads=threads, isa=options.isa)
     _log_kernels(model, executor)
@@ -91,15 +100,18 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
         source = _open_sensors(threads)
         undo.callback(source.close)
         latency_model = _latency_model(model, executor, source, options)
-        if latency_model is None and target_ms is not None:
+        if latency_model is None and targets != (None, None):
             raise InputError(
-                f"target_ms={target_ms}: a target needs a calibration, and calibrate=False "
+                f"target_ms={options.target_ms}: a target needs a calibration, and calibrate=False "
                 "found none in the cache"
             )
         sampler = Sampler(source)
         sampler.start()
         undo.callback(sampler.stop)
-        chooser = LevelChooser(sampler, latency_model, policy, allowed, target_ms)
+        chooser = PlanChooser(sampler, latency_model, policy, allowed, replan=options.replan)
+        target_ms, battery_ms = targets
+        ac_ms = chooser.default_target_ms if target_ms is None else target_ms
+        chooser.targets = Targets(ac_ms, battery_ms)
         release = undo.pop_all().close
     engine = Engine(
         manifest=model.manifest,
@@ -125,8 +137,13 @@ def _policy(manifest: Manifest, options: Options) -> tuple[RatioPolicy, tuple[in
     if options.min_accuracy is not None:
         accuracies = [level.accuracy for level in manifest.levels]
         allowed = accurate_levels(accuracies, options.min_accuracy)
+    if options.policy not in POLICIES:
+        names = ", ".join(POLICIES)
+        raise InputError(
+            f"policy={options.policy!r}: expected one of {names}; level= asks for a fixed one"
+        )
     if options.level is None:
-        return LevelPolicy(), allowed
+        return POLICIES[options.policy](), allowed
     level = as_level(options.level, count)
     if level not in allowed:
         raise InputError(
@@ -136,8 +153,13 @@ def _policy(manifest: Manifest, options: Options) -> tuple[RatioPolicy, tuple[in
     return FixedPolicy(level), (level,)
 
 
-def _target(options: Options) -> float | None:
-    return None if options.target_ms is None else as_duration_ms("target_ms", options.target_ms)
+def _targets(options: Options) -> tuple[float | None, float | None]:
+    """Return the targets asked for, for mains and for battery."""
+    target_ms, battery_ms = options.target_ms, options.battery_target_ms
+    return (
+        None if target_ms is None else as_duration_ms("target_ms", target_ms),
+        None if battery_ms is None else as_duration_ms("battery_target_ms", battery_ms),
+    )
 
 
 def _threads(options: Options) -> tuple[int, str]:
@@ -187,7 +209,15 @@ def _measure(model: ModelFile, executor: _native.Executor, source: SensorSource)
         executor.set_level(level)
         executor.run(sample)
 
-    measured = calibration.calibrate(run_level, executor.levels, lambda: source.read().clock)
+    def layer_times(level: int) -> list[int]:
+        executor.set_profiling(True)
+        run_level(level)
+        executor.set_profiling(False)
+        return executor.layer_ns()
+
+    measured = calibration.calibrate(
+        run_level, layer_times, executor.levels, lambda: source.read().clock
+    )
     executor.set_level(0)
     return measured
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from aio.governors import ClockSample, Decision
+from aio.governors import ClockSample, Decision, DeviceSample, Plan, PredictionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,18 @@ class LevelInfo:
 class InferenceRecord(NamedTuple):
     """How one call of `infer` went.
 
-    `latency_ms` is the whole call as a stopwatch around it sees it; `wait_ms` is the part spent
-    waiting for other calls. `predicted_ms` is for the whole batch, `target_ms` for one sample.
+    `plan` is how it began; `replans` says how often layers still to run were moved to other
+    levels, and `levels` which ones were in use (in the last sample of a batch), densest first.
+    `level` is the sparsest one planned, `ratio` its pruning ratio. `latency_ms` is the whole call
+    as a stopwatch around it sees it; `wait_ms` is the part spent waiting for other calls.
+    `predicted_ms` is for the whole batch, `target_ms` for one sample. `slowdown` is measured over
+    calibrated time as expected beforehand.
     """
 
     time_ns: int
-    level: int
+    plan: Plan
+    levels: tuple[int, ...]
+    replans: int
     ratio: float
     batch: int
     latency_ms: float
@@ -51,13 +57,19 @@ class InferenceRecord(NamedTuple):
     predicted_ms: float | None
     target_ms: float
     deadline_ms: float | None
+    slowdown: float
     reason: str
-    clock: ClockSample
+    sample: DeviceSample
 
     @property
-    def levels(self) -> tuple[int, ...]:
-        """Return every level that layers ran at."""
-        return (self.level,)
+    def level(self) -> int:
+        """Return the sparsest level of the plan."""
+        return self.plan.level
+
+    @property
+    def clock(self) -> ClockSample:
+        """Return the CPU clock that the choice was made for, with where it is from."""
+        return self.sample.clock
 
     @property
     def cpu_khz(self) -> int | None:
@@ -78,6 +90,9 @@ class InferenceRecord(NamedTuple):
         """Return the record as plain data, ready for JSON; infinity becomes None."""
         return {
             "level": self.level,
+            "levels": list(self.levels),
+            "plan": str(self.plan),
+            "replans": self.replans,
             "ratio": self.ratio,
             "batch": self.batch,
             "latency_ms": self.latency_ms,
@@ -86,6 +101,7 @@ class InferenceRecord(NamedTuple):
             "target_ms": _finite(self.target_ms),
             "deadline_ms": _finite(self.deadline_ms),
             "deadline_met": self.deadline_met,
+            "slowdown": self.slowdown,
             "cpu_khz": self.cpu_khz,
             "max_khz": self.max_khz,
             "clock_driver": self.clock.driver,
@@ -124,17 +140,22 @@ class LatencySummary:
 class RuntimeStats:
     """Everything since the model was loaded.
 
-    `latency` is None before the first call. `switches` counts changes of level from one call to
-    the next; `decisions` are the governor's last ones, with their reasons.
+    `latency` and `prediction_error` are None before the first call. `switches` counts changes of
+    plan from one call to the next, `replans` those inside calls. `residual` is by how much longer
+    inferences take now than sensors and calibration explain. `decisions` are the governor's last
+    changes, with their reasons.
     """
 
     inferences: int
     samples: int
     switches: int
+    replans: int
     deadlines: int
     deadlines_missed: int
     levels: tuple[LevelUse, ...]
     latency: LatencySummary | None
+    residual: float
+    prediction_error: PredictionError | None
     decisions: tuple[Decision, ...]
 
     def as_dict(self) -> dict[str, object]:
@@ -154,6 +175,7 @@ class Journal:
         self._busy_ms = [0.0] * levels
         self._samples = 0
         self._switches = 0
+        self._replans = 0
         self._deadlines = 0
         self._missed = 0
         self.last: InferenceRecord | None = None
@@ -163,7 +185,8 @@ class Journal:
         with self._lock:
             last, self.last = self.last, record
             level = record.level
-            self._switches += last is not None and last.level != level
+            self._switches += last is not None and last.plan != record.plan
+            self._replans += record.replans
             self._counts[level] += 1
             self._busy_ms[level] += record.latency_ms - record.wait_ms
             self._samples += record.batch
@@ -172,8 +195,13 @@ class Journal:
                 self._deadlines += 1
                 self._missed += not record.deadline_met
 
-    def stats(self, decisions: tuple[Decision, ...]) -> RuntimeStats:
-        """Return the statistics so far."""
+    def stats(
+        self,
+        decisions: tuple[Decision, ...],
+        residual: float,
+        prediction_error: PredictionError | None,
+    ) -> RuntimeStats:
+        """Return the statistics so far, with what the governor says of itself."""
         with self._lock:
             latencies = sorted(self._latencies)
             uses = tuple(
@@ -186,10 +214,13 @@ class Journal:
                 inferences=sum(self._counts),
                 samples=self._samples,
                 switches=self._switches,
+                replans=self._replans,
                 deadlines=self._deadlines,
                 deadlines_missed=self._missed,
                 levels=uses,
                 latency=summarize(latencies) if latencies else None,
+                residual=residual,
+                prediction_error=prediction_error,
                 decisions=decisions,
             )
 

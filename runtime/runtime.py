@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsFloat, SupportsIndex, fina
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aio.governors import Capability, ClockSample
+from aio.governors import Capability, ClockSample, DeviceSample, Plan
 from aio.runtime.chooser import Choice
 from aio.runtime.errors import ClosedError, ForkError, InputError
 from aio.runtime.inputs import accurate_levels, as_batch, as_duration_ms, as_level
@@ -47,10 +47,13 @@ class Runtime:
     def __init__(self, engine: Engine, executor: "_native.Executor") -> None:
         self._engine = engine
         self._shape = engine.manifest.input.shape
+        self._layers = len(executor.layers())
         self._ratios = tuple(level.ratio for level in engine.levels)
         self._chooser = engine.chooser
         self._executor: _native.Executor | None = executor
-        self._level: int | None = None  # what the executor was last set to
+        # What the executor was last set to.
+        self._plan: Plan | None = None
+        self._paced_by: tuple[NDArray[np.float64] | None, tuple[int, ...]] = (None, ())
         self._lock = threading.Lock()
         self._journal = Journal(len(engine.levels))
         self._pid = os.getpid()
@@ -62,9 +65,12 @@ class Runtime:
         path: str | os.PathLike[str] | None = None,
         *,
         target_ms: SupportsFloat | None = None,
+        battery_target_ms: SupportsFloat | None = None,
         threads: SupportsIndex | None = None,
         min_accuracy: SupportsFloat | None = None,
         level: SupportsIndex | None = None,
+        policy: str = "adaptive",
+        replan: bool = True,
         isa: str | None = None,
         calibrate: bool = True,
         cache_dir: str | os.PathLike[str] | None = None,
@@ -73,12 +79,16 @@ class Runtime:
 
         Args:
             path: the model file; None is the digit classifier that ships with the package.
-            target_ms: latency of one sample to stay below. None: 1.1 times what the densest level
-                takes at full clock, so that the latency stays when the clock falls. Infinity:
-                always the densest level allowed.
+            target_ms: latency of one sample to hold. None: 1.05 times what the densest level takes
+                at full clock, so that the latency stays when the clock falls. Infinity: always
+                the densest level allowed.
+            battery_target_ms: the target while the device runs on battery; None is the same one.
             threads: None follows affinity, cgroup quota and the fastest kind of cores.
             min_accuracy: never choose a level whose recorded accuracy is lower.
             level: always use this level.
+            policy: "adaptive" holds the target by what clocks and measured latencies say, mixing
+                levels across layers; "table" follows the clock alone, by whole levels.
+            replan: let layers still to run change their level when an inference gets late or early.
             isa: instruction set of the kernels; None is the best one, see `native_info`.
             calibrate: measure how long the levels take unless the cache knows. Without a
                 calibration the densest level is used.
@@ -90,9 +100,12 @@ class Runtime:
         """
         options = Options(
             target_ms=target_ms,
+            battery_target_ms=battery_target_ms,
             threads=threads,
             min_accuracy=min_accuracy,
             level=level,
+            policy=policy,
+            replan=replan,
             isa=isa,
             calibrate=calibrate,
             cache_dir=None if cache_dir is None else Path(cache_dir),
@@ -153,27 +166,80 @@ class Runtime:
             wait_ms = (locked_ns - begin_ns) / 1e6
             budget_ms = None if deadline_ms is None else deadline_ms - wait_ms
             choice = self._choose(len(batch), budget_ms, level, locked_ns)
-            if choice.level != self._level:
-                executor.set_level(choice.level)
-                self._level = choice.level
-            outputs = executor.run(batch) if len(batch) else self._empty()
+            outputs, levels, replans = self._execute(executor, batch, choice, locked_ns)
         predicted_ms = choice.predicted_ms
         record = InferenceRecord(
             time_ns=begin_ns,
-            level=choice.level,
-            ratio=self._ratios[choice.level],
+            plan=choice.plan,
+            levels=levels,
+            replans=replans,
+            ratio=self._ratios[choice.plan.level],
             batch=len(batch),
             latency_ms=(time.monotonic_ns() - begin_ns) / 1e6,
             wait_ms=wait_ms,
             predicted_ms=None if predicted_ms is None else predicted_ms * len(batch),
             target_ms=choice.target_ms,
             deadline_ms=deadline_ms,
+            slowdown=choice.slowdown,
             reason=choice.reason,
-            clock=choice.clock,
+            sample=choice.sample,
         )
         if len(batch):
             self._journal.note(record)
         return [output[0] for output in outputs] if single else outputs, record
+
+    def _execute(
+        self,
+        executor: "_native.Executor",
+        batch: NDArray[np.float32],
+        choice: Choice,
+        begin_ns: int,
+    ) -> tuple[list[NDArray[np.float32]], tuple[int, ...], int]:
+        """Run a batch as chosen, and let the chooser learn from it; the caller holds the lock."""
+        plan, costs_ns = choice.plan, choice.costs_ns
+        if not len(batch):
+            return self._empty(), (), 0
+        if plan != self._plan:
+            if plan.mixed:
+                executor.set_layer_levels(plan.levels(self._layers))
+            else:
+                executor.set_level(plan.rest)
+            self._plan = plan
+        levels = tuple(sorted({plan.first, plan.rest}))
+        if costs_ns is None:
+            return executor.run(batch), levels, 0
+        allowed = self._chooser.allowed
+        if (
+            self._paced_by is None
+            or self._paced_by[0] is not costs_ns
+            or self._paced_by[1] != allowed
+        ):
+            executor.set_pace(costs_ns, allowed)
+            self._paced_by = costs_ns, allowed
+        outputs, elapsed_ns, expected_ns, replans = executor.run_paced(
+            batch,
+            budget_ns=max(0.0, choice.budget_ms) * len(batch) * 1e6,
+            slowdown=choice.slowdown,
+            replan=choice.replan,
+        )
+        if replans:
+            levels = tuple(sorted(set(executor.paced_levels())))
+        end_ns = time.monotonic_ns()
+        self._chooser.observe(
+            choice,
+            elapsed_ns=elapsed_ns,
+            expected_ns=expected_ns,
+            overhead_ns=end_ns - begin_ns - elapsed_ns,
+            now_ns=end_ns,
+        )
+        return outputs, levels, replans
+
+    def _set_pace(self, executor: "_native.Executor", costs_ns: NDArray[np.float64]) -> None:
+        allowed = self._chooser.allowed
+        costs, levels = self._paced_by
+        if costs is not costs_ns or levels != allowed:
+            executor.set_pace(costs_ns, allowed)
+            self._paced_by = costs_ns, allowed
 
     def _choose(
         self, batch: int, budget_ms: float | None, level: int | None, now_ns: int
@@ -233,19 +299,37 @@ class Runtime:
 
     def stats(self) -> RuntimeStats:
         """Return counts, latencies and decisions since the model was loaded."""
-        return self._journal.stats(self._chooser.history())
+        chooser = self._chooser
+        return self._journal.stats(chooser.history(), chooser.residual, chooser.prediction_error())
 
     @property
     def target_ms(self) -> float:
-        """Return the latency of one sample to stay below; infinity if there is no target."""
+        """Return the latency of one sample to hold now; infinity if there is no target."""
         return self._chooser.target_ms
 
     @target_ms.setter
     def target_ms(self, target_ms: SupportsFloat | None) -> None:
-        if target_ms is None:
-            self._chooser.target_ms = self._chooser.default_target_ms
-        else:
-            self._chooser.target_ms = as_duration_ms("target_ms", target_ms)
+        wanted_ms = self._chooser.default_target_ms
+        if target_ms is not None:
+            wanted_ms = as_duration_ms("target_ms", target_ms)
+        self._chooser.targets = self._chooser.targets._replace(ac_ms=wanted_ms)
+
+    @property
+    def battery_target_ms(self) -> float | None:
+        """Return the target while the device runs on battery, None if it is the same one."""
+        return self._chooser.targets.battery_ms
+
+    @battery_target_ms.setter
+    def battery_target_ms(self, target_ms: SupportsFloat | None) -> None:
+        wanted_ms = None
+        if target_ms is not None:
+            wanted_ms = as_duration_ms("battery_target_ms", target_ms)
+        self._chooser.targets = self._chooser.targets._replace(battery_ms=wanted_ms)
+
+    @property
+    def policy(self) -> str:
+        """Return the name of the policy that chooses the plans."""
+        return self._chooser.policy.name
 
     @property
     def allowed_levels(self) -> tuple[int, ...]:
@@ -264,11 +348,16 @@ class Runtime:
     @property
     def clock(self) -> ClockSample:
         """Return the newest sample of the CPU clock."""
-        return self._chooser.clock
+        return self._chooser.sample.clock
+
+    @property
+    def device(self) -> DeviceSample:
+        """Return the newest sample of everything the sensors see."""
+        return self._chooser.sample
 
     @property
     def sensors(self) -> tuple[Capability, ...]:
-        """Return what every driver of the CPU clock answered when the model was loaded."""
+        """Return what every driver of every quantity says."""
         return self._engine.sensors
 
     @property

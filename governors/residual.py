@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What no sensor shows, learned from measured over predicted latencies.
+
+A hidden firmware cap, a quota, a neighbour on the core: all of them make an inference take longer
+than the calibration says at the clock of now. The logarithm of that ratio is modelled as a sum:
+
+    log(measured / predicted) = residual + clock[bin] + gap[bin] + level[l] + noise
+
+The *residual* moves fast and is common to everything. The other terms move slowly and refine the
+calibration: a clock whose time is not what a/f + b says, the cold caches and sleeping workers
+after an idle gap, a level measured on a disturbed machine. All follow the same error by least mean
+squares (Widrow and Hoff 1960), each with its own rate. A real step, such as a cap, is told from
+noise by a two-sided cumulative sum (Page 1954) and taken over as a whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+RESIDUAL_RATE = 0.03
+REFINEMENT_RATE = 0.02
+NOISE_RATE = 0.02
+MIN_NOISE = 0.02  # standard deviation of the logarithm; below it a step could not be told apart
+START_NOISE = 0.03
+MAX_NOISE = 0.15
+DRIFT = 0.75  # Page's k and h, in standard deviations
+ALARM = 5.0
+# One inference alone is no step: it counts as at most this part of what sets off the alarm.
+MOST_OF_ALARM = 0.7
+MAX_RUN = 64  # inferences looked at after a step
+BOUND = math.log(30.0)  # of the residual
+MAX_REFINEMENT = math.log(2.0)
+# Where the sensor of the clock is slow, a step is the clock's: when the sensor catches up
+# within this time, the step is taken back.
+CATCH_UP_S = 0.5
+CATCH_UP_TOLERANCE = 0.25
+GAP_EDGES_S = (0.002, 0.02, 0.1, 0.5)  # idle gaps are told apart this finely
+CLOCK_BINS_PER_OCTAVE = 8
+ERRORS_KEPT = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What an inference ran under: the clock, the idle time before it, the sparsest level used."""
+
+    cpu_khz: int | None
+    gap_s: float
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionError:
+    """How far predictions were off over the last `count` inferences, as parts of the prediction."""
+
+    count: int
+    median: float
+    p95: float
+
+
+class Residual:
+    """Learns by how much longer inferences take than calibrated. One caller at a time.
+
+    Args:
+        levels: how many levels the model has.
+    """
+
+    def __init__(self, levels: int) -> None:
+        self._log = 0.0
+        self._noise = START_NOISE
+        self._levels = [0.0] * levels
+        self._gaps = [0.0] * (len(GAP_EDGES_S) + 1)
+        self._clocks: dict[int, float] = {}
+        self._above = _Run()
+        self._below = _Run()
+        self._step: tuple[float, int] | None = None  # the last step and when it was taken over
+        self._errors: deque[float] = deque(maxlen=ERRORS_KEPT)
+
+    @property
+    def residual(self) -> float:
+        """Return the factor common to all inferences of now; 1 says that the sensors suffice."""
+        return math.exp(self._log)
+
+    def slowdown(self, gap_s: float) -> float:
+        """Return measured over calibrated time expected for an inference after an idle gap."""
+        return math.exp(self._log + self._gaps[_gap_bin(gap_s)])
+
+    def refine(self, predicted_ms: Sequence[float], cpu_khz: int | None) -> tuple[float, ...]:
+        """Return the calibrated times of the levels at a clock as refined by measurements."""
+        clock = self._clocks.get(_clock_bin(cpu_khz), 0.0)
+        return tuple(
+            takes_ms * math.exp(clock + level)
+            for takes_ms, level in zip(predicted_ms, self._levels, strict=True)
+        )
+
+    def error(self) -> PredictionError | None:
+        """Return how good the last predictions were, None before the first."""
+        if not self._errors:
+            return None
+        errors = sorted(self._errors)
+        rank = max(0, math.ceil(0.95 * len(errors)) - 1)
+        return PredictionError(len(errors), median(errors), errors[rank])
+
+    def observe(self, ratio: float, conditions: Conditions, now_ns: int) -> bool:
+        """Learn from an inference; return whether a step was taken over.
+
+        Args:
+            ratio: measured time over the time predicted by `refine` for what was run.
+            conditions: what it ran under.
+            now_ns: time of the monotonic clock.
+        """
+        if not 0.0 < ratio < math.inf:
+            return False
+        gap = _gap_bin(conditions.gap_s)
+        error = math.log(ratio) - self._log - self._gaps[gap]
+        self._errors.append(abs(math.expm1(error)))
+        limit = ALARM * self._noise
+        for run, sign in ((self._above, 1.0), (self._below, -1.0)):
+            if run.add(sign * error, self._noise):
+                self._take_over(sign * run.typical(), now_ns)
+                return True
+        if abs(error) < limit:
+            self._learn(error, gap, conditions)
+        return False
+
+    def clock_moved(self, factor: float, now_ns: int) -> None:
+        """Hear that the predictions just changed by `factor` because the clock did.
+
+        A step of about that factor a moment ago was this change, seen before the sensor saw it.
+        """
+        if self._step is None or factor <= 0.0:
+            return
+        step, time_ns = self._step
+        explained = abs(math.log(factor) - step) < CATCH_UP_TOLERANCE
+        if explained and abs(step) > CATCH_UP_TOLERANCE and now_ns - time_ns < CATCH_UP_S * 1e9:
+            self._log -= math.log(factor)
+            self._step = None
+
+    def _learn(self, error: float, gap: int, conditions: Conditions) -> None:
+        self._noise += NOISE_RATE * (abs(error) * math.sqrt(math.pi / 2) - self._noise)
+        self._noise = min(max(self._noise, MIN_NOISE), MAX_NOISE)
+        self._log = _bounded(self._log + RESIDUAL_RATE * error, BOUND)
+        slow = REFINEMENT_RATE * error
+        if gap > 0:  # after no gap at all is what the calibration measured
+            self._gaps[gap] = _bounded(self._gaps[gap] + slow, MAX_REFINEMENT)
+        clock = _clock_bin(conditions.cpu_khz)
+        self._clocks[clock] = _bounded(self._clocks.get(clock, 0.0) + slow, MAX_REFINEMENT)
+        level = self._levels[conditions.level] + slow
+        self._levels[conditions.level] = _bounded(level, MAX_REFINEMENT)
+
+    def _take_over(self, step: float, now_ns: int) -> None:
+        self._log = _bounded(self._log + step, BOUND)
+        self._step = (step, now_ns)
+        self._above = _Run()
+        self._below = _Run()
+
+
+class _Run:
+    """One side of Page's cumulative sum, with the errors since it was last zero."""
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._errors: deque[float] = deque(maxlen=MAX_RUN)
+
+    def add(self, error: float, noise: float) -> bool:
+        """Add an error in this side's direction; return whether that sets off the alarm."""
+        limit = ALARM * noise
+        self._sum += min(error, MOST_OF_ALARM * limit) - DRIFT * noise
+        if self._sum <= 0.0:
+            self._sum = 0.0
+            self._errors.clear()
+            return False
+        self._errors.append(error)
+        return self._sum > limit
+
+    def typical(self) -> float:
+        """Return the size of the step, in this side's direction."""
+        return median(self._errors)
+
+
+def _gap_bin(gap_s: float) -> int:
+    return sum(gap_s >= edge_s for edge_s in GAP_EDGES_S)
+
+
+def _clock_bin(cpu_khz: int | None) -> int:
+    return round(CLOCK_BINS_PER_OCTAVE * math.log2(cpu_khz)) if cpu_khz else -1
+
+
+def _bounded(value: float, bound: float) -> float:
+    return min(max(value, -bound), bound)
