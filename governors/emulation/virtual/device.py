@@ -156,10 +156,10 @@ class VirtualDevice:
             need_ns = round(left * whole_ns)
             stretch_ns = self._stretch(need_ns)
             self._advance(stretch_ns, busy=True)
+            self._catch_up()
             if stretch_ns >= need_ns:
                 return self._now_ns - begin_ns
             left -= stretch_ns / whole_ns
-            self._catch_up()
 
     def sleep(self, duration_ns: int) -> None:
         """Let time pass without work."""
