@@ -50,6 +50,10 @@ class SensorError(RuntimeError):
     """A driver has no value at the moment; the message says why."""
 
 
+class SensorUnsupported(SensorError):
+    """There is no such source on this machine; the message says what is missing."""
+
+
 # What reading hardware may run into. Other exceptions are defects, which must not be hidden.
 READ_ERRORS = (ArithmeticError, LookupError, OSError, RuntimeError, ValueError)
 
@@ -60,7 +64,9 @@ class PolicySample:
 
     `cpus` are the online CPUs it governs, empty when all are offline or the kernel does not say.
     `min_freq_khz` and `max_freq_khz` are the range of the hardware, `scaling_max_freq_khz` the
-    limit in force. `available_khz` is ascending, and empty where the driver has no list.
+    limit in force, `bios_limit_khz` what the firmware says it allows, for example on battery.
+    `available_khz` is ascending, and empty where the driver has no list. `epp` is the energy
+    performance preference, a word or a number from 0 to 255.
     """
 
     name: str
@@ -72,6 +78,9 @@ class PolicySample:
     governor: str | None
     driver: str | None
     available_khz: tuple[int, ...] = ()
+    scaling_min_freq_khz: int | None = None
+    bios_limit_khz: int | None = None
+    epp: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

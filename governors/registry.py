@@ -25,8 +25,17 @@ from aio.governors.base import (
     Status,
     ThermalSample,
 )
+from aio.governors.drivers.cgroup import CgroupDriver
 from aio.governors.drivers.constant import ConstantDriver
 from aio.governors.drivers.cpufreq import CpufreqDriver
+from aio.governors.drivers.devfreq import DevfreqDriver
+from aio.governors.drivers.drm import DrmDriver
+from aio.governors.drivers.ina3221 import Ina3221Driver
+from aio.governors.drivers.nvml import NvmlDriver
+from aio.governors.drivers.perf_cycles import PerfCyclesDriver
+from aio.governors.drivers.power_source import PowerSourceDriver
+from aio.governors.drivers.rapl import RaplDriver
+from aio.governors.drivers.thermal import ThermalDriver
 from aio.governors.drivers.timed_loop import TimedLoopDriver
 from aio.governors.sensors import Channel, DeviceSensors
 from aio.governors.sysfs import Sysfs
@@ -61,17 +70,39 @@ def _timed_loop(sources: Sources) -> Driver[ClockSample] | str:
     return TimedLoopDriver(sources.measure_khz)
 
 
+def _nvml(sources: Sources) -> Driver[tuple[GpuSample, ...]] | str:
+    if sources.sysfs.root != Path("/"):
+        return f"not asked: it tells of this machine, not of {sources.sysfs.root}"
+    return NvmlDriver()
+
+
 # Best first.
 CPU_CLOCK_DRIVERS: tuple[Candidate[ClockSample], ...] = (
     Candidate("cpufreq", lambda sources: CpufreqDriver(sources.sysfs, threads=sources.threads)),
+    Candidate("perf_cycles", lambda sources: PerfCyclesDriver(sources.sysfs)),
     Candidate("timed_loop", _timed_loop),
     Candidate("constant", lambda _: ConstantDriver()),
 )
-GPU_DRIVERS: tuple[Candidate[tuple[GpuSample, ...]], ...] = ()
-QUOTA_DRIVERS: tuple[Candidate[QuotaSample], ...] = ()
-THERMAL_DRIVERS: tuple[Candidate[ThermalSample], ...] = ()
-POWER_DRIVERS: tuple[Candidate[PowerSample], ...] = ()
-ENERGY_DRIVERS: tuple[Candidate[EnergySample], ...] = ()
+# On a Jetson devfreq knows the clock and NVML knows nothing. In a laptop with two GPUs the one
+# that computes is NVIDIA's, so the graphics unit comes last.
+GPU_DRIVERS: tuple[Candidate[tuple[GpuSample, ...]], ...] = (
+    Candidate("devfreq", lambda sources: DevfreqDriver(sources.sysfs)),
+    Candidate("nvml", _nvml, 0.25),
+    Candidate("drm", lambda sources: DrmDriver(sources.sysfs), 0.1),
+)
+QUOTA_DRIVERS: tuple[Candidate[QuotaSample], ...] = (
+    Candidate("cgroup", lambda sources: CgroupDriver(sources.sysfs), 0.25),
+)
+THERMAL_DRIVERS: tuple[Candidate[ThermalSample], ...] = (
+    Candidate("thermal", lambda sources: ThermalDriver(sources.sysfs), 0.5),
+)
+POWER_DRIVERS: tuple[Candidate[PowerSample], ...] = (
+    Candidate("power_supply", lambda sources: PowerSourceDriver(sources.sysfs), 1.0),
+)
+ENERGY_DRIVERS: tuple[Candidate[EnergySample], ...] = (
+    Candidate("ina3221", lambda sources: Ina3221Driver(sources.sysfs), 0.5),
+    Candidate("rapl", lambda sources: RaplDriver(sources.sysfs), 1.0),
+)
 
 
 def open_sensors(

@@ -15,6 +15,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from aio.governors.base import SensorError
+
 ROOT_VARIABLE = "AIO_SYSFS_ROOT"
 
 _MAX_BYTES = 16 * 1024  # a kernel attribute is at most a page; 16 KiB pages exist
@@ -63,6 +65,24 @@ class HotFile:
             if text:
                 break
         return text
+
+    def read_optional(self) -> str | None:
+        """Return the content, or None if the file can't be read."""
+        try:
+            return self.read()
+        except OSError:
+            return None
+
+    def read_required(self) -> str:
+        """Return the content.
+
+        Raises:
+            SensorError: the file can't be read; the message names it and says why.
+        """
+        try:
+            return self.read()
+        except OSError as error:
+            raise SensorError(f"{self.path}: {explain(error)}") from error
 
     def close(self) -> None:
         """Close the descriptor; the next read opens the file again."""
@@ -137,6 +157,13 @@ class Sysfs:
             OSError: it is missing or can't be read.
         """
         return [entry.name for entry in path.iterdir()]
+
+    def list_optional(self, path: Path) -> tuple[str, ...]:
+        """Return the names in a folder in order; none if it is missing or can't be read."""
+        try:
+            return tuple(sorted(self.list(path)))
+        except OSError:
+            return ()
 
     def hot(self, path: Path) -> HotFile:
         """Return a reader that keeps its descriptor."""

@@ -53,6 +53,9 @@ class Policy:
             governor=parse_word(self._text("scaling_governor")),
             driver=parse_word(self._text("scaling_driver")),
             available_khz=parse_khz_list(self._text("scaling_available_frequencies")),
+            scaling_min_freq_khz=self._khz("scaling_min_freq"),
+            bios_limit_khz=self._khz("bios_limit"),
+            epp=parse_word(self._text("energy_performance_preference")),
         )
         if self.problem is None:
             self.read_khz(now_ns)
@@ -85,6 +88,9 @@ class Policy:
             facts.governor,
             facts.driver,
             facts.available_khz,
+            facts.scaling_min_freq_khz,
+            facts.bios_limit_khz,
+            facts.epp,
         )
 
     def top_khz(self) -> int | None:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aio.runtime.commands.printing import json_text, megahertz, number, text_table
+from aio.runtime.commands.printing import json_text
+from aio.runtime.commands.sensor_text import capability_table, policy_table, readings
 from aio.runtime.errors import AioError
 from aio.runtime.version import package_version
 
-HELP = "show instruction sets, threads, clock sensors and whether the installation works"
+HELP = "show instruction sets, threads, every sensor and whether the installation works"
 EXAMPLES = """\
 examples:
   aio doctor                           everything, for people
@@ -81,7 +82,8 @@ def _machine(measure: Callable[[], float] | None) -> tuple[dict[str, Any] | None
         report = machine_report(measure)
     except ValueError as error:  # AIO_SYSFS_ROOT
         return None, Check("sensors", ok=False, detail=str(error))
-    return report, Check("sensors", ok=True, detail=f"CPU clock from {report['driver']}")
+    driver = report["sample"]["clock"]["driver"]
+    return report, Check("sensors", ok=True, detail=f"CPU clock from {driver}")
 
 
 def _check_cache() -> Check:
@@ -129,9 +131,9 @@ def _try_model() -> str:
 def _text(report: dict[str, Any]) -> str:
     parts = [_overview(report)]
     if report["machine"] is not None:
-        parts.append(_sensors(report["machine"]))
+        parts.append(capability_table(report["machine"]["capabilities"]))
         if report["machine"]["policies"]:
-            parts.append(_policies(report["machine"]["policies"]))
+            parts.append(policy_table(report["machine"]["policies"]))
     parts.append(_checks(report["checks"]))
     return "\n\n".join(parts)
 
@@ -148,45 +150,9 @@ def _overview(report: dict[str, Any]) -> str:
         lines.append(("instruction set", f"{native['isa_used']}{forced} of {found}"))
         lines.append(("compiler", native["compiler"]))
     if machine is not None:
-        sample = machine["sample"]
-        clock = f"{megahertz(sample['cpu_khz'])} of {megahertz(sample['max_khz'])}"
-        threads = machine["threads"]
-        quota = number(threads["quota_cpus"], ".2f")
-        lines += [
-            ("threads", threads["reason"]),
-            ("cgroup quota", "none" if threads["quota_cpus"] is None else f"{quota} CPUs"),
-            ("CPU clock", f"{clock}, from {machine['driver']}"),
-            ("sensor root", machine["root"]),
-        ]
+        lines += [*readings(machine), ("sensor root", machine["root"])]
     width = max(len(key) for key, _ in lines)
     return "\n".join(f"{key:<{width}}  {value}" for key, value in lines)
-
-
-def _sensors(machine: dict[str, Any]) -> str:
-    rows = [
-        f"  {'used' if item['driver'] == machine['driver'] else '-':<4}  "
-        f"{item['driver']:<10}  {item['status']:<11}  {item['reason']}"
-        for item in machine["capabilities"]
-    ]
-    return "\n".join(["sensors of the CPU clock, in order of preference", *rows])
-
-
-def _policies(policies: list[dict[str, Any]]) -> str:
-    header = ["cpufreq policy", "CPUs", "now", "min", "max", "limit", "governor", "driver"]
-    rows = [
-        [
-            policy["name"],
-            ",".join(str(cpu) for cpu in policy["cpus"]) or "offline",
-            megahertz(policy["cur_freq_khz"]),
-            megahertz(policy["min_freq_khz"]),
-            megahertz(policy["max_freq_khz"]),
-            megahertz(policy["scaling_max_freq_khz"]),
-            policy["governor"] or "-",
-            policy["driver"] or "-",
-        ]
-        for policy in policies
-    ]
-    return text_table(header, rows)
 
 
 def _checks(checks: list[dict[str, Any]]) -> str:

@@ -30,7 +30,7 @@ def test_cpufreq_comes_first(orin: FakeMachine) -> None:
     clock = sensors.read().clock
     assert (clock.driver, clock.cpu_khz) == ("cpufreq", 1510400)
     report = clock_report(sensors)
-    assert list(report) == ["cpufreq", "timed_loop", "constant"]
+    assert list(report) == ["cpufreq", "perf_cycles", "timed_loop", "constant"]
     assert report["cpufreq"].status is Status.VALUE
     assert report["cpufreq"].age_s(clock.time_ns) == pytest.approx(0.0, abs=1.0)
     assert report["timed_loop"].age_s(clock.time_ns) is None

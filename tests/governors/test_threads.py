@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aio.governors import default_threads
+from aio.governors.drivers.cgroup import read_quota
 from aio.governors.sysfs import Sysfs
-from aio.governors.threads import cgroup_quota
 
 CGROUP = "sys/fs/cgroup"
 
@@ -90,8 +90,8 @@ def test_quota_v1(
     for name, text in (("cpu.cfs_quota_us", quota_us), ("cpu.cfs_period_us", period_us)):
         if text is not None:
             machine.write(f"{CGROUP}/{mount}/docker/abc/{name}", text)
-    found = cgroup_quota(Sysfs(machine.root))
-    assert (found and found[0]) == quota
+    found = read_quota(Sysfs(machine.root))
+    assert (found and found.quota_cpus) == quota
 
 
 def test_tightest_ancestor_wins_and_is_named(machine: FakeMachine) -> None:

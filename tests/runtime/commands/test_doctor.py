@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,9 @@ def test_json(machine: FakeMachine, capsys: pytest.CaptureFixture[str]) -> None:
     code = cli.main(["doctor", "--json"])
     document = json.loads(capsys.readouterr().out)
     assert document["native"]["isa_used"] == native_info()["isa_used"]
-    assert document["machine"]["driver"] == "cpufreq"
-    assert document["machine"]["sample"]["cpu_khz"] == 900_000
+    assert document["machine"]["sample"]["clock"]["driver"] == "cpufreq"
+    assert document["machine"]["sample"]["clock"]["cpu_khz"] == 900_000
+    assert document["machine"]["cost"]["us_per_sample"] > 0
     assert document["machine"]["policies"][0]["governor"] == "ondemand"
     assert document["machine"]["threads"]["threads"] >= 1
     assert document["machine"]["capabilities"][0]["driver"] == "cpufreq"
@@ -41,7 +43,8 @@ def test_text(machine: FakeMachine, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["doctor"])
     text = capsys.readouterr().out
     assert "900 MHz of 1500 MHz, from cpufreq" in text
-    assert "used  cpufreq" in text
+    assert re.search(r"cpu_clock +cpufreq +value +\d\.\d\d s +policy0: CPUs 0-3", text)
+    assert re.search(r"sensor cost +\d+ us per sample, \d+\.\d\d% of a core at 50 Hz", text)
     assert "not tried: cpufreq answered" in text
     assert "policy0" in text
     assert "ok    native core: uses " in text
@@ -52,7 +55,7 @@ def test_a_machine_without_cpufreq(capsys: pytest.CaptureFixture[str], tmp_path:
         patch.setenv("AIO_SYSFS_ROOT", str(tmp_path))
         cli.main(["doctor", "--json"])
     document = json.loads(capsys.readouterr().out)
-    assert document["machine"]["driver"] in {"timed_loop", "constant"}
+    assert document["machine"]["sample"]["clock"]["driver"] in {"timed_loop", "constant"}
     assert document["machine"]["capabilities"][0]["status"] == "unsupported"
 
 
