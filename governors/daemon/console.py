@@ -47,6 +47,8 @@ def ask(
         line = _exchange(path, {"command": command, **more}, time.monotonic() + timeout_s)
     except ConnectionRefusedError:
         raise ControlError(f"no daemon: nobody listens at {path}") from None
+    except BlockingIOError:  # what connecting to a full backlog gives
+        raise ControlError(f"{path}: busy") from None
     except OSError as error:
         raise ControlError(f"{path}: {error.strerror or error}") from error
     answer = _parse(line)

@@ -23,6 +23,7 @@ from typing import Any
 MAX_LINE_BYTES = 4096
 MAX_CONNECTIONS = 16
 PATIENCE_S = 5.0
+_BACKLOG = 128  # above the connections, so that the ones too many get an answer
 _ACCEPT_PAUSE_S = 0.05
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
@@ -227,7 +228,7 @@ def _listen(path: Path) -> socket.socket:
             listener.bind(str(path))
         finally:
             os.umask(mask)
-        listener.listen(MAX_CONNECTIONS)
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise OSError(f"control socket {path}: {error}") from error

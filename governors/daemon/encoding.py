@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples and capabilities as JSON and back, driven by the types of base.py.
+"""Samples and capabilities as lines of JSON and back, driven by the types of base.py.
 
 A field that base.py gains is written and read without a change here. What is read is checked
 against the annotated types; members that this release does not know are skipped, and fields that
@@ -18,48 +18,83 @@ from collections.abc import Callable
 
 from aio.governors.base import Capability, DeviceSample
 
+_CAPABILITIES = "capabilities"
+
 # From what JSON gives to a field's value; raises ValueError for anything else.
-_Decoder = Callable[[object], object]
+_Decode = Callable[[object], object]
 
 
-def encode_sample(sample: DeviceSample) -> bytes:
-    """Return a sample as one line of JSON."""
-    return _encode(sample)
+class Encoder:
+    """Turns samples into lines like `gpus [...]`; what did not change is not encoded again."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, tuple[object, bytes]] = {}
+
+    def encode(self, sample: DeviceSample, capabilities: tuple[Capability, ...]) -> bytes:
+        """Return a sample and the capabilities as lines of a name and JSON."""
+        values = [(name, getattr(sample, name)) for name in _names(DeviceSample)]
+        return b"\n".join(
+            self._line(name, value) for name, value in (*values, (_CAPABILITIES, capabilities))
+        )
+
+    def _line(self, name: str, value: object) -> bytes:
+        known = self._lines.get(name)
+        # The slow quantities of a source stay the same object until they are read again.
+        if known is not None and known[0] is value:
+            return known[1]
+        line = f"{name} {json.dumps(value, default=_plain, separators=(',', ':'))}".encode("ascii")
+        self._lines[name] = value, line
+        return line
 
 
-def decode_sample(data: bytes) -> DeviceSample:
-    """Return the sample of one line of JSON.
+class Decoder:
+    """Turns such lines into samples; a line that did not change is not decoded again."""
 
-    Raises:
-        ValueError: it is none.
-    """
-    return typing.cast("DeviceSample", _decoder(DeviceSample)(_parse(data)))
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[bytes, object]] = {}
+
+    def decode(self, detail: bytes) -> tuple[DeviceSample, tuple[Capability, ...]]:
+        """Return the sample and the capabilities.
+
+        Raises:
+            ValueError: the lines are not those of a sample.
+        """
+        found = {}
+        for line in detail.split(b"\n"):
+            name, _, text = line.partition(b" ")
+            if (decode := _LINES.get(name.decode("ascii", "replace"))) is not None:
+                found[name.decode("ascii")] = self._value(name.decode("ascii"), text, decode)
+        capabilities = found.pop(_CAPABILITIES, ())
+        try:
+            sample = DeviceSample(**typing.cast("typing.Any", found))
+        except TypeError as error:  # a field without a default is missing
+            raise ValueError(str(error)) from None
+        return sample, typing.cast("tuple[Capability, ...]", capabilities)
+
+    def _value(self, name: str, text: bytes, decode: _Decode) -> object:
+        known = self._values.get(name)
+        if known is not None and known[0] == text:
+            return known[1]
+        value = decode(_parse(text))
+        self._values[name] = text, value
+        return value
 
 
-def encode_capabilities(capabilities: tuple[Capability, ...]) -> bytes:
-    """Return capabilities as one line of JSON."""
-    return _encode(capabilities)
-
-
-def decode_capabilities(data: bytes) -> tuple[Capability, ...]:
-    """Return the capabilities of one line of JSON.
-
-    Raises:
-        ValueError: they are none.
-    """
-    decode = _decoder(tuple[Capability, ...])
-    return typing.cast("tuple[Capability, ...]", decode(_parse(data)))
-
-
-def _encode(value: object) -> bytes:
-    return json.dumps(value, default=_plain, separators=(",", ":")).encode("ascii")
+def plain(value: object) -> object:
+    """Return samples and capabilities as what JSON can hold."""
+    return json.loads(json.dumps(value, default=_plain))
 
 
 def _plain(value: object) -> object:
     if isinstance(value, enum.Enum):
         return value.value
-    names = (field.name for field in dataclasses.fields(typing.cast("typing.Any", value)))
-    return {name: getattr(value, name) for name in names}
+    kind: typing.Any = type(value)
+    return {name: getattr(value, name) for name in _names(kind)}
+
+
+@functools.cache
+def _names(kind: typing.Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _parse(data: bytes) -> object:
@@ -70,7 +105,7 @@ def _parse(data: bytes) -> object:
 
 
 @functools.cache
-def _decoder(kind: typing.Any) -> _Decoder:
+def _decoder(kind: typing.Any) -> _Decode:
     """Return the decoder of a type, made once."""
     origin = typing.get_origin(kind)
     if origin in {types.UnionType, typing.Union}:
@@ -80,7 +115,7 @@ def _decoder(kind: typing.Any) -> _Decoder:
     if dataclasses.is_dataclass(kind):
         return _dataclass(kind)
     if issubclass(kind, enum.Enum):
-        return typing.cast("_Decoder", kind)
+        return typing.cast("_Decode", kind)
     return _scalar(kind)
 
 
@@ -89,11 +124,11 @@ def _without_none(kind: typing.Any) -> typing.Any:
     return inner
 
 
-def _optional(inner: _Decoder) -> _Decoder:
+def _optional(inner: _Decode) -> _Decode:
     return lambda value: None if value is None else inner(value)
 
 
-def _tuple(inner: _Decoder) -> _Decoder:
+def _tuple(inner: _Decode) -> _Decode:
     def decode(value: object) -> object:
         if not isinstance(value, list):
             raise ValueError(f"{value!r:.40} is no list")
@@ -102,7 +137,7 @@ def _tuple(inner: _Decoder) -> _Decoder:
     return decode
 
 
-def _dataclass(kind: typing.Any) -> _Decoder:
+def _dataclass(kind: typing.Any) -> _Decode:
     hints = typing.get_type_hints(kind)
     decoders = {field.name: _decoder(hints[field.name]) for field in dataclasses.fields(kind)}
 
@@ -118,7 +153,7 @@ def _dataclass(kind: typing.Any) -> _Decoder:
     return decode
 
 
-def _scalar(kind: type) -> _Decoder:
+def _scalar(kind: type) -> _Decode:
     def decode(value: object) -> object:
         if kind is float and type(value) is int:
             return float(value)
@@ -127,3 +162,13 @@ def _scalar(kind: type) -> _Decoder:
         return value
 
     return decode
+
+
+def _lines() -> dict[str, _Decode]:
+    hints = typing.get_type_hints(DeviceSample)
+    return {name: _decoder(hints[name]) for name in _names(DeviceSample)} | {
+        _CAPABILITIES: _decoder(tuple[Capability, ...])
+    }
+
+
+_LINES = _lines()

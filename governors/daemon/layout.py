@@ -16,12 +16,13 @@ detail may gain members without one.
             56  u32  0                                   52  u32  the same at full speed     (bit 3)
             60  u32  CRC-32 of bytes 0 to 59             56  u32  bytes of the detail
                                                          60  u32  CRC-32 of bytes 0 to 59, detail
-                                                         64       detail: two lines of JSON
+                                                         64       detail: lines of text
 
 Times are of CLOCK_MONOTONIC, which all processes of one boot share; the boot id tells a file that
-was left by another boot. The detail is the whole DeviceSample on one line and the capabilities on
-the next. The CRC covers the sequence, so that a mixture of two records is never taken for one,
-whatever order a processor makes stores visible in.
+was left by another boot. The detail is the whole sample, one field of DeviceSample a line, its name
+before its JSON: `power {"source":"ac","battery":null}`; the capabilities follow. The CRC covers
+the sequence, so that a mixture of two records is never taken for one, whatever order a processor
+makes stores visible in.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio.governors.daemon.encoding import decode_capabilities, decode_sample
+from aio.governors.daemon.encoding import Decoder
 from aio.governors.daemon.folder import UNKNOWN_BOOT, boot_id
 from aio.governors.daemon.layout import (
     HEADER_BYTES,
@@ -64,7 +64,7 @@ class SharedReader:
         self._detail_bytes = _FIRST_DETAIL_BYTES
         self._sequence = 0
         self._published: Published | None = None
-        self._capabilities: tuple[bytes, tuple[Capability, ...]] = (b"", ())
+        self._decoder = Decoder()
 
     def read(self) -> Published | str:
         """Return what was published last, or why there is nothing that can be believed."""
@@ -128,11 +128,8 @@ class SharedReader:
     def _decoded(self, record: Record) -> Published | str:
         if self._published is not None and record.sequence == self._sequence:
             return self._published
-        sample_line, _, capabilities_line = record.detail.partition(b"\n")
         try:
-            sample = decode_sample(sample_line)
-            if capabilities_line != self._capabilities[0]:
-                self._capabilities = capabilities_line, decode_capabilities(capabilities_line)
+            sample, capabilities = self._decoder.decode(record.detail)
         except ValueError as error:
             return f"{self.path}: a sample that this release can't read: {error}"
         self._sequence = record.sequence
@@ -143,6 +140,6 @@ class SharedReader:
             samples=record.samples,
             period_s=record.period_us / 1e6,
             sample=sample,
-            capabilities=self._capabilities[1],
+            capabilities=capabilities,
         )
         return self._published

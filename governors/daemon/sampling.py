@@ -47,7 +47,7 @@ class Sampling:
         self._source = source
         self._writer = writer
         self._ended = ended
-        self._wanted_s = checked_period_s(period_s)
+        self._period_s = checked_period_s(period_s)
         self._cost_s: float | None = None
         self._wake = threading.Event()
         self._stopping = False
@@ -76,13 +76,18 @@ class Sampling:
 
     @property
     def period_s(self) -> float:
-        """Return the time between samples in force."""
-        return max(self._wanted_s, (self._cost_s or 0.0) / MAX_LOAD)
+        """Return the time between samples that was asked for."""
+        return self._period_s
 
     @period_s.setter
     def period_s(self, period_s: float) -> None:
-        self._wanted_s = checked_period_s(period_s)
+        self._period_s = checked_period_s(period_s)
         self._wake.set()
+
+    @property
+    def effective_period_s(self) -> float:
+        """Return the time between samples in force, longer if they cost much."""
+        return max(self._period_s, (self._cost_s or 0.0) / MAX_LOAD)
 
     def start(self, timeout_s: float) -> bool:
         """Start the thread; return whether a sample was published within the time."""
@@ -102,7 +107,7 @@ class Sampling:
             while not self._stopping:
                 begin_s = time.monotonic()
                 self._take()
-                self._wake.wait(max(0.0, begin_s + self.period_s - time.monotonic()))
+                self._wake.wait(max(0.0, begin_s + self.effective_period_s - time.monotonic()))
                 self._wake.clear()
             self.failed = False
         finally:
@@ -118,7 +123,7 @@ class Sampling:
             self._capabilities_due_s = now_s + CAPABILITIES_S
         self.sample = sample
         try:
-            self._writer.publish(sample, self._capabilities, self.period_s)
+            self._writer.publish(sample, self._capabilities, self.effective_period_s)
         except OSError as error:
             self._note(f"nothing is published: {error}")
         else:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aio.governors.daemon.control import ControlServer
-from aio.governors.daemon.encoding import encode_capabilities, encode_sample
+from aio.governors.daemon.encoding import plain
 from aio.governors.daemon.folder import LOCK_NAME, SAMPLES_NAME, SOCKET_NAME, make_runtime_dir
 from aio.governors.daemon.lock import FileLock
 from aio.governors.daemon.notify import ServiceManager
@@ -53,20 +52,21 @@ class Service:
     def status(self, _: Mapping[str, Any]) -> dict[str, object]:
         """Return everything there is to know. Readers leave no trace, so nobody counts them."""
         sampling = self._sampling
-        cost_us, sample = sampling.cost_us, sampling.sample
-        load = None if cost_us is None else cost_us / 1e6 / sampling.period_s
+        cost_us = sampling.cost_us
+        load = None if cost_us is None else cost_us / 1e6 / sampling.effective_period_s
         return {
             "pid": os.getpid(),
             "file": str(self._file),
             "uptime_s": time.monotonic() - self._begin_s,
             "samples": sampling.samples,
             "period_ms": sampling.period_s * 1e3,
+            "effective_period_ms": sampling.effective_period_s * 1e3,
             "cost_us": cost_us,
             "load": load,
             "readers": None,
             "problem": sampling.problem,
-            "sample": None if sample is None else json.loads(encode_sample(sample)),
-            "capabilities": json.loads(encode_capabilities(sampling.capabilities)),
+            "sample": plain(sampling.sample),
+            "capabilities": plain(sampling.capabilities),
         }
 
     def set_period(self, request: Mapping[str, Any]) -> dict[str, object]:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from aio.governors.base import Capability, ClockSample, DeviceSample
-from aio.governors.daemon.encoding import encode_capabilities, encode_sample
+from aio.governors.daemon.encoding import Encoder
 from aio.governors.daemon.folder import boot_id
 from aio.governors.daemon.layout import (
     DETAIL_CAPACITY,
@@ -42,7 +42,7 @@ class SharedWriter:
         self._header = Header(os.getpid(), secrets.randbits(64), boot_id()).pack()
         self._sequence = 0
         self._fd: int | None = None
-        self._capabilities: tuple[tuple[Capability, ...], bytes] = ((), b"[]")
+        self._encoder = Encoder()
 
     def publish(
         self, sample: DeviceSample, capabilities: tuple[Capability, ...], period_s: float
@@ -77,13 +77,11 @@ class SharedWriter:
             self._fd = None
 
     def _detail(self, sample: DeviceSample, capabilities: tuple[Capability, ...]) -> bytes:
-        if capabilities != self._capabilities[0]:
-            self._capabilities = capabilities, encode_capabilities(capabilities)
-        detail = encode_sample(sample) + b"\n" + self._capabilities[1]
+        detail = self._encoder.encode(sample, capabilities)
         if len(detail) <= DETAIL_CAPACITY:
             return detail
         # Some hundreds of policies or rails: the clock itself is what clients can't do without.
-        return encode_sample(DeviceSample(sample.time_ns, _without_policies(sample))) + b"\n[]"
+        return Encoder().encode(DeviceSample(sample.time_ns, _without_policies(sample)), ())
 
     def _write(self, record: Record) -> None:
         fd = self._open_fd()

@@ -105,6 +105,8 @@ def _status(answer: dict[str, Any]) -> str:
         f"{answer['samples']} samples, one every {answer['period_ms']:g} ms, "
         f"{cost} us each ({load} of a core)",
     ]
+    if (effective_ms := answer["effective_period_ms"]) > answer["period_ms"]:
+        lines.append(f"slowed down to one every {effective_ms:.0f} ms, as they cost much")
     if answer["problem"]:
         lines.append(f"PROBLEM: {answer['problem']}")
     if (sample := answer["sample"]) is not None:
