@@ -21,8 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-RESIDUAL_RATE = 0.03
-REFINEMENT_RATE = 0.02
+RESIDUAL_RATE = 0.025
+REFINEMENT_RATE = 0.005
+CALIBRATION_WEIGHT = 20  # inferences that a calibration counts like
 NOISE_RATE = 0.02
 MIN_NOISE = 0.02  # standard deviation of the logarithm; below it a step could not be told apart
 START_NOISE = 0.03
@@ -77,6 +78,7 @@ class Residual:
         self._above = _Run()
         self._below = _Run()
         self._step: tuple[float, int] | None = None  # the last step and when it was taken over
+        self._seen = CALIBRATION_WEIGHT  # inferences that the residual of now rests on
         self._errors: deque[float] = deque(maxlen=ERRORS_KEPT)
 
     @property
@@ -120,7 +122,7 @@ class Residual:
         limit = ALARM * self._noise
         for run, sign in ((self._above, 1.0), (self._below, -1.0)):
             if run.add(sign * error, self._noise):
-                self._take_over(sign * run.typical(), now_ns)
+                self._take_over(sign * run.typical(), len(run), now_ns)
                 return True
         if abs(error) < limit:
             self._learn(error, gap, conditions)
@@ -142,7 +144,10 @@ class Residual:
     def _learn(self, error: float, gap: int, conditions: Conditions) -> None:
         self._noise += NOISE_RATE * (abs(error) * math.sqrt(math.pi / 2) - self._noise)
         self._noise = min(max(self._noise, MIN_NOISE), MAX_NOISE)
-        self._log = _bounded(self._log + RESIDUAL_RATE * error, BOUND)
+        # After a step the first inferences are averaged, so that its size is soon known well.
+        self._seen += 1
+        rate = max(RESIDUAL_RATE, 1.0 / self._seen)
+        self._log = _bounded(self._log + rate * error, BOUND)
         slow = REFINEMENT_RATE * error
         if gap > 0:  # after no gap at all is what the calibration measured
             self._gaps[gap] = _bounded(self._gaps[gap] + slow, MAX_REFINEMENT)
@@ -151,7 +156,8 @@ class Residual:
         level = self._levels[conditions.level] + slow
         self._levels[conditions.level] = _bounded(level, MAX_REFINEMENT)
 
-    def _take_over(self, step: float, now_ns: int) -> None:
+    def _take_over(self, step: float, seen: int, now_ns: int) -> None:
+        self._seen = seen
         self._log = _bounded(self._log + step, BOUND)
         self._step = (step, now_ns)
         self._above = _Run()
@@ -175,6 +181,9 @@ class _Run:
             return False
         self._errors.append(error)
         return self._sum > limit
+
+    def __len__(self) -> int:
+        return len(self._errors)
 
     def typical(self) -> float:
         """Return the size of the step, in this side's direction."""

@@ -30,7 +30,7 @@ class AdaptivePolicy:
 
     def __init__(
         self,
-        late: float = 0.02,
+        late: float = 0.025,
         early: float = 0.035,
         leap: float = 0.1,
         dwell_s: float = 0.1,
