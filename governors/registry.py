@@ -86,7 +86,7 @@ CPU_CLOCK_DRIVERS: tuple[Candidate[ClockSample], ...] = (
 # On a Jetson devfreq knows the clock and NVML knows nothing. In a laptop with two GPUs the one
 # that computes is NVIDIA's, so the graphics unit comes last.
 GPU_DRIVERS: tuple[Candidate[tuple[GpuSample, ...]], ...] = (
-    Candidate("devfreq", lambda sources: DevfreqDriver(sources.sysfs)),
+    Candidate("devfreq", lambda sources: DevfreqDriver(sources.sysfs), 0.1),
     Candidate("nvml", _nvml, 0.25),
     Candidate("drm", lambda sources: DrmDriver(sources.sysfs), 0.1),
 )

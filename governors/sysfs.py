@@ -44,13 +44,20 @@ def default_root() -> Path:
 
 
 class HotFile:
-    """A small file that is read again and again through one descriptor."""
+    """A small file that is read again and again through one descriptor.
+
+    An unchanged content is returned as the very same string, so a caller may compare by identity
+    and parse only what is new.
+    """
 
     def __init__(self, path: Path, *, replaceable: bool) -> None:
         self.path = path
+        self._name = str(path)
         self._replaceable = replaceable
         self._fd: int | None = None
         self._identity: tuple[int, int] | None = None
+        self._data = b""
+        self._text = ""
 
     def read(self) -> str:
         """Return the content, empty if the file stays empty.
@@ -58,13 +65,15 @@ class HotFile:
         Raises:
             OSError: the file can't be read, also not after opening it anew.
         """
-        text = ""
+        data = b""
         # Empty is the moment between truncating and writing: worth another look, not a wait.
         for _ in range(_EMPTY_RETRIES):
-            text = self._read_once()
-            if text:
+            data = self._read_once()
+            if data:
                 break
-        return text
+        if data != self._data:
+            self._data, self._text = data, _decode(data)
+        return self._text
 
     def read_optional(self) -> str | None:
         """Return the content, or None if the file can't be read."""
@@ -91,27 +100,27 @@ class HotFile:
         if fd is not None:
             os.close(fd)
 
-    def _read_once(self) -> str:
-        if self._fd is not None and self._was_replaced():
+    def _read_once(self) -> bytes:
+        if self._fd is not None and self._replaceable and self._was_replaced():
             self.close()
         if self._fd is not None:
             try:
-                return _decode(os.pread(self._fd, _MAX_BYTES, 0))
+                return os.pread(self._fd, _MAX_BYTES, 0)
             except OSError:
                 # ENODEV: the policy went away and may be back behind a new file.
                 self.close()
-        self._fd = os.open(self.path, _FLAGS)
+        self._fd = os.open(self._name, _FLAGS)
         if self._replaceable:
             self._identity = _identity(os.fstat(self._fd))
         try:
-            return _decode(os.pread(self._fd, _MAX_BYTES, 0))
+            return os.pread(self._fd, _MAX_BYTES, 0)
         except OSError:
             self.close()
             raise
 
     def _was_replaced(self) -> bool:
         """Compare path and descriptor; the open descriptor keeps its inode from being reused."""
-        return self._replaceable and _identity(self.path.stat()) != self._identity
+        return _identity(os.stat(self._name)) != self._identity  # noqa: PTH116
 
 
 class Sysfs:
@@ -156,7 +165,7 @@ class Sysfs:
         Raises:
             OSError: it is missing or can't be read.
         """
-        return [entry.name for entry in path.iterdir()]
+        return os.listdir(path)  # noqa: PTH208
 
     def list_optional(self, path: Path) -> tuple[str, ...]:
         """Return the names in a folder in order; none if it is missing or can't be read."""

@@ -12,6 +12,7 @@ scanned again every second, and at once when a reading fails.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,12 +23,13 @@ from aio.governors.sysfs import Sysfs, explain
 from aio.governors.topology import CoreClass, allowed_cpus, fastest_class, policy_names
 
 SCAN_PERIOD_NS = 1_000_000_000
+FACTS_PERIOD_NS = 10_000_000_000  # what hotplug does not change: range, list, preferences
 SCAN_LOAD = 0.01  # a scan may use this part of a core; matters with a policy per CPU and 100 CPUs
 GRACE_NS = 100_000_000  # how long the last good value stands in for a missing one
 
 
 class Policy:
-    """One policy folder: slow facts re-read by `refresh`, the clock by `sample`."""
+    """One policy folder: slow facts re-read by `refresh`, the clock by `read_khz`."""
 
     def __init__(self, sysfs: Sysfs, name: str) -> None:
         self.name = name
@@ -36,27 +38,24 @@ class Policy:
         self._sysfs = sysfs
         self._folder: Path = sysfs.cpu / "cpufreq" / name
         self._clock = sysfs.hot(self._folder / "scaling_cur_freq")
+        self._text = ""
         self._facts = PolicySample(name, (), None, None, None, None, None, None)
+        self._facts_due_ns = 0
         self._good_khz: int | None = None
         self._good_ns = 0
 
     def refresh(self, now_ns: int) -> None:
-        """Read everything again; afterwards `problem` says why the policy can't be used."""
-        self.cpus, self.problem = self._online_cpus()
-        self._facts = PolicySample(
-            name=self.name,
-            cpus=self.cpus or (),
-            cur_freq_khz=None,
-            min_freq_khz=self._khz("cpuinfo_min_freq"),
-            max_freq_khz=self._khz("cpuinfo_max_freq"),
-            scaling_max_freq_khz=self._khz("scaling_max_freq"),
-            governor=parse_word(self._text("scaling_governor")),
-            driver=parse_word(self._text("scaling_driver")),
-            available_khz=parse_khz_list(self._text("scaling_available_frequencies")),
-            scaling_min_freq_khz=self._khz("scaling_min_freq"),
-            bios_limit_khz=self._khz("bios_limit"),
-            epp=parse_word(self._text("energy_performance_preference")),
-        )
+        """Look at the CPUs and limits again; afterwards `problem` says why it can't be used."""
+        cpus, self.problem = self._online_cpus()
+        if cpus != self.cpus or now_ns >= self._facts_due_ns:
+            self.cpus, self._facts_due_ns = cpus, now_ns + FACTS_PERIOD_NS
+            self._facts = self._read_facts()
+        else:
+            self._facts = dataclasses.replace(
+                self._facts,
+                scaling_max_freq_khz=self._khz("scaling_max_freq"),
+                governor=self._word("scaling_governor"),
+            )
         if self.problem is None:
             self.read_khz(now_ns)
 
@@ -67,7 +66,10 @@ class Policy:
         except OSError as error:
             khz, reason = None, explain(error)
         else:
-            khz, reason = parse_khz(text), f"{text.strip()[:24]!r} is no frequency in kHz"
+            # The same string as before means that nothing changed: see HotFile.
+            khz = self._good_khz if text is self._text else parse_khz(text)
+            reason = f"{text.strip()[:24]!r} is no frequency in kHz"
+            self._text = text if khz is not None else ""
         if khz is not None:
             self._good_khz, self._good_ns, self.problem = khz, now_ns, None
         elif self._good_khz is None or now_ns - self._good_ns > GRACE_NS:
@@ -77,21 +79,7 @@ class Policy:
 
     def sample(self, khz: int | None) -> PolicySample:
         """Return the facts of the last refresh with the clock `khz`."""
-        facts = self._facts
-        return PolicySample(
-            facts.name,
-            facts.cpus,
-            khz,
-            facts.min_freq_khz,
-            facts.max_freq_khz,
-            facts.scaling_max_freq_khz,
-            facts.governor,
-            facts.driver,
-            facts.available_khz,
-            facts.scaling_min_freq_khz,
-            facts.bios_limit_khz,
-            facts.epp,
-        )
+        return dataclasses.replace(self._facts, cur_freq_khz=khz)
 
     def top_khz(self) -> int | None:
         """Return the clock at full speed, from the best source there is."""
@@ -106,18 +94,37 @@ class Policy:
         try:
             text = self._sysfs.read(self._folder / "affected_cpus")
         except FileNotFoundError:
-            return parse_cpus(self._text("related_cpus")), None
+            return parse_cpus(self._read("related_cpus")), None
         except OSError as error:
             # EBUSY: the kernel's answer for a policy whose CPUs are all offline.
             return (), f"{self.name}/affected_cpus: {explain(error)}"
         cpus = parse_cpus(text)
         return cpus, f"{self.name}: its CPUs are offline" if cpus == () else None
 
-    def _text(self, name: str) -> str | None:
+    def _read_facts(self) -> PolicySample:
+        return PolicySample(
+            name=self.name,
+            cpus=self.cpus or (),
+            cur_freq_khz=None,
+            min_freq_khz=self._khz("cpuinfo_min_freq"),
+            max_freq_khz=self._khz("cpuinfo_max_freq"),
+            scaling_max_freq_khz=self._khz("scaling_max_freq"),
+            governor=self._word("scaling_governor"),
+            driver=self._word("scaling_driver"),
+            available_khz=parse_khz_list(self._read("scaling_available_frequencies")),
+            scaling_min_freq_khz=self._khz("scaling_min_freq"),
+            bios_limit_khz=self._khz("bios_limit"),
+            epp=self._word("energy_performance_preference"),
+        )
+
+    def _read(self, name: str) -> str | None:
         return self._sysfs.read_optional(self._folder / name)
 
     def _khz(self, name: str) -> int | None:
-        return parse_khz(self._text(name))
+        return parse_khz(self._read(name))
+
+    def _word(self, name: str) -> str | None:
+        return parse_word(self._read(name))
 
 
 class CpufreqDriver:
@@ -146,7 +153,13 @@ class CpufreqDriver:
         self._chosen: list[Policy] = []
         self._weights: dict[str, int] = {}
         self._note = ""
+        self._basis: tuple[object, ...] = ()
+        self._choice_due_ns = 0
         self._max_khz: int | None = None
+        # What follows from the readings of the chosen policies, until one of them changes.
+        self._readings: list[int | None] | None = None
+        self._policies: tuple[PolicySample, ...] = ()
+        self._khz: int | None = None
         self._next_scan_ns = 0
         self._closed = False
 
@@ -166,13 +179,16 @@ class CpufreqDriver:
         if now_ns >= self._next_scan_ns:
             self._scan(now_ns)
         readings = self._read_chosen(now_ns)
-        if not readings or any(khz is None for _, khz in readings):
+        if not readings or None in readings:
             self._scan(now_ns)
             readings = self._read_chosen(now_ns)
-        policies = tuple(policy.sample(khz) for policy, khz in readings)
-        khz = self._barrier_khz((policy.name, khz) for policy, khz in readings)
-        error = self._absence()[1] if khz is None else None
-        return ClockSample(now_ns, khz, self._max_khz, self.name, policies, error)
+        if readings != self._readings:
+            pairs = list(zip(self._chosen, readings, strict=True))
+            self._readings = readings
+            self._policies = tuple(policy.sample(khz) for policy, khz in pairs)
+            self._khz = self._barrier_khz((policy.name, khz) for policy, khz in pairs)
+        error = self._absence()[1] if self._khz is None else None
+        return ClockSample(now_ns, self._khz, self._max_khz, self.name, self._policies, error)
 
     def close(self) -> None:
         """Free all descriptors."""
@@ -180,18 +196,24 @@ class CpufreqDriver:
         for policy in self._known.values():
             policy.close()
         self._known.clear()
-        self._chosen = []
+        self._chosen, self._basis = [], ()
 
-    def _read_chosen(self, now_ns: int) -> list[tuple[Policy, int | None]]:
-        return [(policy, policy.read_khz(now_ns)) for policy in self._chosen]
+    def _read_chosen(self, now_ns: int) -> list[int | None]:
+        return [policy.read_khz(now_ns) for policy in self._chosen]
 
     def _scan(self, now_ns: int) -> None:
         """List the policies again, re-read their facts and choose among them."""
         begin_ns = time.thread_time_ns()
         self._known = refreshed(self._sysfs, self._known, now_ns)
         usable = [policy for policy in self._known.values() if policy.problem is None]
-        self._chosen, self._weights, self._note = choose_policies(self._sysfs, usable, self._cpus())
+        allowed = self._cpus()
+        # What the choice follows from; ranking the kinds of cores reads a file per CPU.
+        basis = (allowed, *((policy, policy.cpus) for policy in usable))
+        if basis != self._basis or now_ns >= self._choice_due_ns:
+            self._basis, self._choice_due_ns = basis, now_ns + FACTS_PERIOD_NS
+            self._chosen, self._weights, self._note = choose_policies(self._sysfs, usable, allowed)
         self._max_khz = self._barrier_khz((p.name, p.top_khz()) for p in self._chosen)
+        self._readings = None
         cost_ns = time.thread_time_ns() - begin_ns
         self._next_scan_ns = now_ns + max(SCAN_PERIOD_NS, int(cost_ns / SCAN_LOAD))
 
