@@ -141,6 +141,41 @@ class FakeMachine:
         fresh.write_text(text)
         fresh.replace(path)
 
+    def fill(self, relative: str, **files: object) -> Path:
+        """Write a folder below the root; a file whose value is None is removed."""
+        folder = self.root / relative
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, value in files.items():
+            if value is None:
+                (folder / name).unlink()
+            else:
+                (folder / name).write_text(f"{value}\n")
+        return folder
+
+    def add_devfreq(self, name: str, **files: object) -> Path:
+        """Write a device of /sys/class/devfreq with its clock and list in Hz."""
+        defaults = {"cur_freq": 624750000, "available_frequencies": "306000000 624750000 "}
+        return self.fill(f"sys/class/devfreq/{name}", **{**defaults, **files})
+
+    def add_zone(self, number: int, kind: str, temp: object) -> Path:
+        return self.fill(f"sys/class/thermal/thermal_zone{number}", type=kind, temp=temp)
+
+    def add_cooling(self, number: int, kind: str, cur_state: object, max_state: int = 10) -> Path:
+        path = f"sys/class/thermal/cooling_device{number}"
+        return self.fill(path, type=kind, cur_state=cur_state, max_state=max_state)
+
+    def add_supply(self, name: str, **files: object) -> Path:
+        return self.fill(f"sys/class/power_supply/{name}", **files)
+
+    def add_rapl(self, zone: str, name: str, energy_uj: object, range_uj: object = 262143) -> Path:
+        path = f"sys/class/powercap/{zone}"
+        return self.fill(path, name=name, energy_uj=energy_uj, max_energy_range_uj=range_uj)
+
+    def break_file(self, path: Path) -> None:
+        """Make reading a file fail, as with EAGAIN or ENODATA; works for root too."""
+        path.unlink()
+        path.mkdir()
+
     def write(self, relative: str, text: str) -> Path:
         """Write a file below the root, making its folders."""
         path = self.root / relative
