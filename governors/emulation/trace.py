@@ -97,6 +97,12 @@ class Trace:
         """Return whether any event selects a governor."""
         return any(event.change.governor is not None for event in self.events)
 
+    @property
+    def sets_quota(self) -> bool:
+        """Return whether any event limits the CPU bandwidth."""
+        quotas = (event.change.quota_cpus for event in self.events)
+        return any(quota is not None and quota < math.inf for quota in quotas)
+
     def event(self, index: int) -> Event | None:
         """Return the index-th event of the trace as it unrolls, None after the last one."""
         if not self.events:

@@ -131,6 +131,21 @@ class VirtualDevice:
         return self._actual_khz
 
     @property
+    def offline_cpus(self) -> tuple[int, ...]:
+        """Return the CPUs of the board that are switched off."""
+        return self._offline
+
+    @property
+    def next_event_ns(self) -> int | None:
+        """Return when the trace does something next, None if it never does."""
+        return None if self._event_ns == FOREVER_NS else self._event_ns
+
+    @property
+    def samples_load(self) -> bool:
+        """Return whether the governor looks at the load, so that time must pass in small steps."""
+        return self._governor.period_ns is not None
+
+    @property
     def energy_j(self) -> float:
         """Return the energy used since the start, by the power model."""
         return self._energy_j
@@ -169,6 +184,17 @@ class VirtualDevice:
             self._busy = False
             self._plan()
         self._idle(self._now_ns + duration_ns)
+
+    def occupy(self, duration_ns: int) -> None:
+        """Keep the CPU busy for a time, however much work that is."""
+        if duration_ns < 0:
+            raise ValueError(f"can't be busy for {duration_ns} ns")
+        if not self._busy:
+            self._wake()
+        end_ns = self._now_ns + duration_ns
+        while self._now_ns < end_ns:
+            self._advance(min(end_ns, self._stop_ns) - self._now_ns, busy=True)
+            self._catch_up()
 
     def set_speed(self, fraction: float) -> None:
         """Write to scaling_setspeed the highest operating point within a fraction of the maximum.
