@@ -128,6 +128,27 @@ class ClockSettings:
         """Return the operating points of the GPU, ascending."""
         return tuple(sorted({point for domain in self._gpu() for point in domain.points_to_try()}))
 
+    def check_governor(self, name: str) -> None:
+        """Look whether every policy knows a governor; nothing is set.
+
+        Raises:
+            ValueError: a policy does not; the message lists what it knows.
+        """
+        for domain in self._cpu():
+            known = domain.governors()
+            if name not in known:
+                raise ValueError(
+                    f"governor {name!r}: {domain.name} knows {', '.join(known) or 'none'}"
+                )
+
+    def check_freq_khz(self, khz: int) -> None:
+        """Look whether a CPU frequency is one of the hardware; nothing is set.
+
+        Raises:
+            ValueError: it is not.
+        """
+        _check_freq(self._cpu(), khz)
+
     def set_governor(self, name: str) -> None:
         """Have a cpufreq governor rule; frequencies set from now on become its limits.
 
@@ -135,14 +156,8 @@ class ClockSettings:
             ValueError: a policy does not know it; the message lists what it knows.
             SettingsError: it can't be set.
         """
-        domains = self._cpu()
-        for domain in domains:
-            known = domain.governors()
-            if name not in known:
-                raise ValueError(
-                    f"governor {name!r}: {domain.name} knows {', '.join(known) or 'none'}"
-                )
-        for domain in domains:
+        self.check_governor(name)
+        for domain in self._cpu():
             domain.set_governor(name)
         self._keep_governor = True
 
@@ -153,7 +168,7 @@ class ClockSettings:
             ValueError: no policy reaches it.
             SettingsError: it can't be set.
         """
-        return self._set_freq(self._cpu(), khz, keep_governor=self._keep_governor)
+        return _set_freq(self._cpu(), khz, keep_governor=self._keep_governor)
 
     def set_gpu_freq_hz(self, hz: int) -> tuple[Applied, ...]:
         """Have the GPU run at one frequency, or at the operating point closest to it.
@@ -162,20 +177,7 @@ class ClockSettings:
             ValueError: no GPU reaches it.
             SettingsError: it can't be set.
         """
-        return self._set_freq(self._gpu(), hz, keep_governor=True)
-
-    def _set_freq(
-        self, domains: Sequence[Domain], freq: int, *, keep_governor: bool
-    ) -> tuple[Applied, ...]:
-        spans = [domain.span() for domain in domains]
-        low, high = min(span[0] for span in spans), max(span[1] for span in spans)
-        unit = domains[0].names.unit
-        if not low <= freq <= high:
-            raise ValueError(f"{freq} {unit}: the hardware has {low} to {high} {unit}")
-        applied = [Applied(domain.name, freq, domain.nearest(freq), unit) for domain in domains]
-        for domain, item in zip(domains, applied, strict=True):
-            domain.set_freq(item.freq, keep_governor=keep_governor)
-        return tuple(applied)
+        return _set_freq(self._gpu(), hz, keep_governor=True)
 
     def _cpu(self) -> tuple[Domain, ...]:
         self._check_open()
@@ -188,3 +190,20 @@ class ClockSettings:
     def _check_open(self) -> None:
         if not self._open:
             raise SettingsError("clocks can be set only inside the with block")
+
+
+def _check_freq(domains: Sequence[Domain], freq: int) -> None:
+    spans = [domain.span() for domain in domains]
+    low, high = min(span[0] for span in spans), max(span[1] for span in spans)
+    unit = domains[0].names.unit
+    if not low <= freq <= high:
+        raise ValueError(f"{freq} {unit}: the hardware has {low} to {high} {unit}")
+
+
+def _set_freq(domains: Sequence[Domain], freq: int, *, keep_governor: bool) -> tuple[Applied, ...]:
+    _check_freq(domains, freq)
+    unit = domains[0].names.unit
+    applied = [Applied(domain.name, freq, domain.nearest(freq), unit) for domain in domains]
+    for domain, item in zip(domains, applied, strict=True):
+        domain.set_freq(item.freq, keep_governor=keep_governor)
+    return tuple(applied)
