@@ -13,6 +13,7 @@ MAX_KHZ = 20_000_000
 MIN_MC = -60_000
 MAX_MC = 250_000
 _OFF_MC = -256
+_MINUS_ONE = 2**32 - 1  # an error code printed unsigned, which would pass for 4.29 GHz
 MAX_CPUS = 8192  # NR_CPUS of the largest kernels; bounds what a hostile range may expand to
 
 
@@ -41,7 +42,8 @@ def parse_khz_list(text: str | None) -> tuple[int, ...]:
 
 def parse_hz(text: str | None) -> int | None:
     """Return the kHz of a frequency in Hz, or None."""
-    return _plausible(parse_int(text), 1, 1000)
+    value = parse_int(text)
+    return None if value == _MINUS_ONE else _plausible(value, 1, 1000)
 
 
 def parse_mhz(text: str | None) -> int | None:
@@ -83,9 +85,10 @@ def parse_busy(text: str | None) -> float | None:
 
 def parse_signed(text: str | None) -> int | None:
     """Return a decimal number that may have a minus sign, or None."""
-    digits = (text or "").strip()
-    value = parse_int(digits.removeprefix("-"))
-    return -value if value is not None and digits.startswith("-") else value
+    word = (text or "").strip()
+    digits = word.removeprefix("-")
+    value = parse_int(digits) if digits.strip() == digits else None
+    return -value if value is not None and digits != word else value
 
 
 def parse_temperature_mc(text: str | None) -> int | None:

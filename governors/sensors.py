@@ -71,20 +71,18 @@ class Channel(Generic[SampleT]):
         if self.driver is None:
             return None
         self.due_ns = now_ns + self.period_ns
+        value: SampleT | None = None
         try:
-            self.value = self.driver.read()
+            value = self.driver.read()
+            # A clock says itself that it has no value.
+            reason = value.error if isinstance(value, ClockSample) else None
         except SensorError as error:
-            self.fail(str(error))
+            reason = str(error)
         except READ_ERRORS as error:
-            self.fail(f"{self.driver.name} failed: {type(error).__name__}: {error}")
-        else:
-            self._state = (None, now_ns)
-        return self.value
-
-    def fail(self, reason: str) -> None:
-        """Note that the last reading gave nothing."""
-        self.value = None
-        self._state = (reason, self._state[1])
+            reason = f"{self.driver.name} failed: {type(error).__name__}: {error}"
+        self.value = value
+        self._state = (reason, now_ns if reason is None else self._state[1])
+        return value
 
     def close(self) -> None:
         """Close the driver."""
@@ -159,9 +157,8 @@ class DeviceSensors:
         now_ns = time.monotonic_ns()
         clock = self._clock.read(now_ns)
         if clock is None:
-            return ClockSample(now_ns, None, None, self.name, (), self._clock.error or "no driver")
-        if clock.error is not None:
-            self._clock.fail(clock.error)
+            name = self.name if self._clock.driver is None else self._clock.driver.name
+            return ClockSample(now_ns, None, None, name, (), self._clock.error or "no driver")
         return clock
 
     def _read_due(self, now_ns: int) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -344,6 +345,63 @@ def test_descending_list(make_machine: MachineMaker, open_driver: OpenDriver) ->
     text = (machine.policy(0) / "scaling_available_frequencies").read_text()
     assert text == "2400000 1600000 800000 \n"
     assert open_driver(machine).read().policies[0].available_khz == freqs
+
+
+def test_preferences_and_limits_are_reported(
+    make_machine: MachineMaker, open_driver: OpenDriver
+) -> None:
+    machine = make_machine(LAPTOP)
+    folder = machine.policy(0)
+    (folder / "energy_performance_preference").write_text("balance_power\n")
+    (folder / "bios_limit").write_text("2400000\n")
+    (folder / "scaling_min_freq").write_text("800000\n")
+    first, second = open_driver(machine).read().policies[:2]
+    assert (first.epp, first.bios_limit_khz, first.scaling_min_freq_khz) == (
+        "balance_power",
+        2_400_000,
+        800_000,
+    )
+    assert (second.epp, second.bios_limit_khz) == (None, None)
+
+
+def test_a_cap_is_seen_at_the_next_scan_and_the_range_later(
+    orin: FakeMachine,
+    open_driver: OpenDriver,
+    scan_always: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver = open_driver(orin)
+    driver.read()
+    for number in (0, 4):
+        for name in ("scaling_max_freq", "cpuinfo_max_freq"):
+            (orin.policy(number) / name).write_text("1190400\n")
+    capped = driver.read().policies[0]
+    assert (capped.scaling_max_freq_khz, capped.max_freq_khz) == (1_190_400, 1_510_400)
+    monkeypatch.setattr(cpufreq, "FACTS_PERIOD_NS", 0)
+    driver = open_driver(orin)
+    driver.read()
+    for number in (0, 4):
+        (orin.policy(number) / "cpuinfo_max_freq").write_text("1267200\n")
+    assert driver.read().policies[0].max_freq_khz == 1_267_200
+
+
+def test_cpuinfo_avg_freq_that_fails_does_not_matter(
+    orin: FakeMachine, open_driver: OpenDriver
+) -> None:
+    for number in (0, 4):
+        (orin.policy(number) / "cpuinfo_avg_freq").mkdir()
+    assert open_driver(orin).read().cpu_khz == 1_510_400
+
+
+def test_pipe_and_huge_file_in_place_of_the_clock(
+    orin: FakeMachine, open_driver: OpenDriver
+) -> None:
+    path = orin.policy(0) / "scaling_cur_freq"
+    path.unlink()
+    os.mkfifo(path)
+    assert names(open_driver(orin).read()) == ["policy4"]
+    (orin.policy(4) / "scaling_cur_freq").write_bytes(b"1" * 10_000_000)
+    assert open_driver(orin).probe().status is Status.ERROR
 
 
 def test_empty_and_missing_folder(make_machine: MachineMaker, open_driver: OpenDriver) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from aio.governors.base import SensorError
 from aio.governors.sysfs import ROOT_VARIABLE, HotFile, Sysfs, default_root, explain
 
 
@@ -90,6 +91,27 @@ def test_hot_file_sees_a_rewrite_with_the_same_descriptor(number: Path) -> None:
         assert hot.read() == f"{value}\n"
     assert open_descriptors() == before
     hot.close()
+    hot.close()
+
+
+def test_hot_file_gives_an_unchanged_content_as_the_same_string(number: Path) -> None:
+    hot = HotFile(number, replaceable=False)
+    first = hot.read()
+    assert hot.read() is first
+    number.write_text("2\n")
+    second = hot.read()
+    assert second == "2\n"
+    assert hot.read() is second
+    hot.close()
+
+
+def test_hot_file_that_is_missing(tmp_path: Path) -> None:
+    hot = HotFile(tmp_path / "none", replaceable=True)
+    assert hot.read_optional() is None
+    with pytest.raises(SensorError, match="none: no such file or directory"):
+        hot.read_required()
+    (tmp_path / "none").write_text("1")
+    assert (hot.read_optional(), hot.read_required()) == ("1", "1")
     hot.close()
 
 

@@ -50,6 +50,32 @@ def test_text(machine: FakeMachine, capsys: pytest.CaptureFixture[str]) -> None:
     assert "ok    native core: uses " in text
 
 
+def test_every_quantity_has_a_line(
+    machine: FakeMachine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.add_devfreq("17000000.gpu")
+    machine.write("sys/class/devfreq/17000000.gpu/device/load", "370\n")
+    machine.add_zone(0, "CPU-therm", 48_500)
+    machine.add_zone(1, "CV0-therm", -256_000)
+    machine.add_cooling(0, "cpufreq-cpu0", 2)
+    machine.add_supply("BAT0", type="Battery", status="Discharging", capacity=41)
+    machine.add_rapl("intel-rapl:0", "package-0", 5)
+    cli.main(["doctor"])
+    text = capsys.readouterr().out
+    assert re.search(r"GPU +17000000\.gpu: 625 MHz of 625 MHz, load 37%\n", text)
+    assert re.search(r"heat +hottest of 2 zones 48 C, throttled\n", text)
+    assert re.search(r"power source +on battery, charge 41%\n", text)
+    assert re.search(r"power +(-|\d+\.\d\d W), package-0\n", text)
+    assert re.search(r"gpu_clock +nvml +unsupported +- +not tried: devfreq answered", text)
+    cli.main(["doctor", "--json"])
+    sample = json.loads(capsys.readouterr().out)["machine"]["sample"]
+    assert sample["gpus"][0]["load"] == 0.37
+    assert sample["thermal"]["throttled"] is True
+    assert sample["thermal"]["zones"][1]["temperature_mc"] is None
+    assert sample["power"] == {"source": "battery", "battery": 0.41}
+    assert sample["energy"]["rails"][0]["energy_uj"] == 5
+
+
 def test_a_machine_without_cpufreq(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIO_SYSFS_ROOT", str(tmp_path))
