@@ -9,6 +9,7 @@ give way if the clock falls meanwhile. "Layers" are the executor's steps, in exe
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -55,10 +56,11 @@ class LayerShares:
     """Which part of a level's whole time each layer takes; parts hardly depend on the clock.
 
     Args:
-        shares: levels x layers, not negative. Each level's are scaled to a sum of 1.
+        shares: levels x layers, not negative. Each level's are scaled to a sum of 1. A network
+            without layers has levels of no shares.
 
     Raises:
-        ValueError: the table is not rectangular, or a level has no time at all.
+        ValueError: the table is not rectangular, or a level has no time at all or an infinite one.
     """
 
     def __init__(self, shares: Sequence[Sequence[float]]) -> None:
@@ -67,9 +69,9 @@ class LayerShares:
         self._before: list[list[float]] = []  # by level and layer: the part of the layers before
         for level, row in enumerate(shares):
             sums = [0.0, *accumulate(row)]
-            if min(row, default=0.0) < 0.0 or not sums[-1] > 0.0:
+            if row and not (min(row) >= 0.0 and 0.0 < sums[-1] < math.inf):
                 raise ValueError(f"level {level}: shares {list(row)} are no parts of a time")
-            self._before.append([part / sums[-1] for part in sums])
+            self._before.append([part / (sums[-1] or 1.0) for part in sums])
 
     @classmethod
     def whole(cls, levels: int) -> LayerShares:
@@ -108,15 +110,14 @@ class LayerShares:
             return Plan.uniform(level), met
         denser = levels[levels.index(level) - 1]
 
-        def takes_ms(cut: int) -> float:
-            return self.plan_ms(Plan(level, denser, cut), level_ms)
+        def fits(cut: int) -> bool:
+            return within(self.plan_ms(Plan(level, denser, cut), level_ms), budget_ms)
 
-        # More layers at the sparser level never take longer, so the first cut that fits is found
-        # by halving; all layers at it fit, none does not.
-        cut = bisect.bisect_left(range(self.layers), True, key=lambda at: takes_ms(at) <= budget_ms)
-        if cut == self.layers:
-            return Plan.uniform(level), True
-        return Plan(level, denser, cut), True
+        # All layers at the sparser level fit, none does not, and more of them hardly ever take
+        # longer: the first cut that fits is found by halving. What is found fits in any case.
+        cuts = range(1, self.layers)
+        at = bisect.bisect_left(cuts, True, key=fits)
+        return (Plan(level, denser, cuts[at]) if at < len(cuts) else Plan.uniform(level)), True
 
 
 def densest_within(
@@ -139,7 +140,7 @@ def densest_within(
 
 def within(predicted_ms: float, budget_ms: float) -> bool:
     """Return whether a prediction is a time and not above the budget."""
-    return 0.0 <= predicted_ms <= budget_ms and predicted_ms < float("inf")
+    return 0.0 <= predicted_ms <= budget_ms and predicted_ms < math.inf
 
 
 def check_levels(level_ms: Sequence[float], allowed: Sequence[int] | None) -> list[int]:
