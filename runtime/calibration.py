@@ -56,10 +56,10 @@ def calibrate(
         elapsed_s = time.monotonic() - begin_s
         enough = len(observations) >= MIN_ROUNDS and elapsed_s >= budget_s
         if enough or elapsed_s >= max_s or len(observations) >= MAX_ROUNDS:
-            return fit(observations, _layer_shares(layer_times, levels))
+            return fit(observations, layer_shares(layer_times, levels))
 
 
-def _layer_shares(layer_times: Callable[[int], Sequence[float]], levels: int) -> list[list[float]]:
+def layer_shares(layer_times: Callable[[int], Sequence[float]], levels: int) -> list[list[float]]:
     """Return the part of each layer in its level's time: medians, as one run is often disturbed."""
     rounds = [[layer_times(level) for level in range(levels)] for _ in range(LAYER_ROUNDS)]
     shares = []

@@ -143,6 +143,11 @@ class PlanChooser:
             self._refresh(sampler.latest().clock.cpu_khz)
 
     @property
+    def model(self) -> LatencyModel | None:
+        """Return the calibration, None if nobody measured."""
+        return self._model
+
+    @property
     def policy(self) -> RatioPolicy:
         """Return the policy in force."""
         return self._policy
@@ -275,7 +280,7 @@ class PlanChooser:
             choice: what it was run by.
             elapsed_ns: how long it took in the executor.
             expected_ns: what the costs say of the layers at the levels that were used.
-            overhead_ns: how much longer the call took than the executor.
+            overhead_ns: how much longer the call took than the executor, per sample.
             now_ns: when it ended.
         """
         self._ended_ns = now_ns

@@ -24,6 +24,7 @@ from aio.governors import Capability, ClockSample, DeviceSample, Plan
 from aio.runtime.chooser import Choice
 from aio.runtime.errors import ClosedError, ForkError, InputError
 from aio.runtime.inputs import accurate_levels, as_batch, as_duration_ms, as_level
+from aio.runtime.latency_model import LatencyModel
 from aio.runtime.loading import Engine, Options, load_engine
 from aio.runtime.model_file import Manifest
 from aio.runtime.records import InferenceRecord, Journal, LevelInfo, RuntimeStats, TensorInfo
@@ -229,7 +230,7 @@ class Runtime:
             choice,
             elapsed_ns=elapsed_ns,
             expected_ns=expected_ns,
-            overhead_ns=end_ns - begin_ns - elapsed_ns,
+            overhead_ns=(end_ns - begin_ns - elapsed_ns) / len(batch),
             now_ns=end_ns,
         )
         return outputs, levels, replans
@@ -344,6 +345,11 @@ class Runtime:
         """
         accuracies = [level.accuracy for level in self._engine.levels]
         self._chooser.allowed = accurate_levels(accuracies, min_accuracy)
+
+    @property
+    def calibration(self) -> LatencyModel | None:
+        """Return how long levels and layers were measured to take, None if nobody measured."""
+        return self._chooser.model
 
     @property
     def clock(self) -> ClockSample:

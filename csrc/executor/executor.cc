@@ -161,9 +161,16 @@ Status Executor::run_paced(const float* input, int64_t batch, float* const* outp
   *report = PaceReport();
   for (int64_t n = 0; n < batch; ++n) {
     const auto sample_begin = n == 0 ? begin : Clock::now();
+    const double elapsed_ns = nanoseconds(sample_begin - begin);
     PaceRequest sample = request;
-    sample.budget_ns = std::max(0.0, request.budget_ns - nanoseconds(sample_begin - begin)) /
-                       static_cast<double>(batch - n);
+    sample.budget_ns =
+        std::max(0.0, request.budget_ns - elapsed_ns) / static_cast<double>(batch - n);
+    // The samples so far say more of this one than what was known before them; the first counts
+    // like one sample more.
+    if (n > 0) {
+      sample.slowdown = (elapsed_ns + request.slowdown * report->expected_ns / n) /
+                        (report->expected_ns + report->expected_ns / n);
+    }
     pace_.begin(levels, sample);
     load_input(input + n * input_shape_.size());
     run_steps_paced(sample_begin);

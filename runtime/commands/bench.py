@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`aio bench`: how fast the levels of a model are here, and how close kernels come to the peak."""
+"""`aio bench`: how fast levels and kernels are here, and whether latency stays flat."""
 
 import argparse
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from aio.runtime.benchmark.kernels import KernelBenchmark
     from aio.runtime.benchmark.levels import LevelBenchmark
 
-HELP = "measure the latency of every level, or of the kernels against the core's peak"
+HELP = "measure the latency of every level, of kernels against the peak, or its stability"
 EXAMPLES = """\
 examples:
   aio bench                             the shipped model
   aio bench resnet18.aio --threads 1    another one, on one thread
   aio bench --markdown                  the table of the README
   aio bench --kernels --layers 3x3      convolutions against the measured FMA peak
+  aio bench --stability                 latency under changing clocks, policy by policy
+  aio bench --stability --peers resnet18.aio mobilenet_v2.aio --output stability.json
 """
 MAX_CLOCK_CHANGE = 0.05
 
@@ -36,7 +39,7 @@ MAX_CLOCK_CHANGE = 0.05
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add = parser.add_argument
-    add("model", nargs="?", type=Path, help="model file (the shipped one)")
+    add("model", nargs="*", type=Path, help="model file (the shipped one); several for --stability")
     add("--kernels", action="store_true", help="measure single convolutions instead of a model")
     add("--layers", choices=("all", "3x3", "1x1"), default="all", help="which of them (all)")
     add("--rounds", type=int, default=15, help="rounds over the convolutions (15)")
@@ -44,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=int, default=1, help="samples per inference (1)")
     add("--threads", type=int, help="threads of a model (as many as make sense)")
     add("--isa", help="instruction set (the best one here)")
+    add("--stability", action="store_true", help="measure how flat latency is as clocks change")
+    add("--quick", action="store_true", help="a rough answer about stability, in a minute")
+    add("--peers", action="store_true", help="measure ONNX Runtime beside (needs the bench extra)")
+    add("--cpu", type=int, help="CPU that stability is measured on (the last one)")
+    add("--seed", type=int, default=0, help="of everything random in virtual time (0)")
     add("--markdown", action="store_true", help="print a Markdown table")
     add("--json", action="store_true", help="print JSON")
     add("--output", type=Path, metavar="FILE", help="also write the JSON to a file")
@@ -56,11 +64,52 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"--{name} is {value}, expected at least 1")
     if not 0 < args.seconds < 3600:
         raise ValueError(f"--seconds is {args.seconds}, expected more than 0 and less than 3600")
-    document, text = _bench_kernels(args) if args.kernels else _bench_model(args)
+    document, text = _measurement(args)(args)
     if args.output is not None:
         args.output.write_text(json_text(document) + "\n", encoding="utf-8")
     print(json_text(document) if args.json else text)
     return 0
+
+
+def _measurement(
+    args: argparse.Namespace,
+) -> Callable[[argparse.Namespace], tuple[dict[str, object], str]]:
+    if args.kernels and args.stability:
+        raise ValueError("--kernels and --stability are two measurements: name one")
+    if args.stability:
+        return _bench_stability
+    if len(args.model) > 1:
+        raise ValueError(f"{len(args.model)} models: only --stability takes several")
+    return _bench_kernels if args.kernels else _bench_model
+
+
+def _bench_stability(args: argparse.Namespace) -> tuple[dict[str, object], str]:
+    from aio.runtime.benchmark.stability.run import QUICK, Effort, measure  # noqa: PLC0415
+    from aio.runtime.commands.stability_text import stability_text  # noqa: PLC0415
+    from aio.runtime.device import cpu_model  # noqa: PLC0415
+    from aio.runtime.shipped import SHIPPED_MODEL  # noqa: PLC0415
+
+    cpus = os.sched_getaffinity(0)
+    cpu = max(cpus) if args.cpu is None else args.cpu
+    if cpu not in cpus:
+        raise ValueError(f"--cpu is {cpu}, this process may use {sorted(cpus)}")
+    results = []
+    for path in args.model or [SHIPPED_MODEL]:
+        with _progress(path.stem) as progress:
+            results.append(
+                measure(
+                    path,
+                    QUICK if args.quick else Effort(),
+                    cpu=cpu,
+                    peers=args.peers,
+                    seed=args.seed,
+                    progress=progress,
+                )
+            )
+    table = markdown_table if args.markdown else text_table
+    heading = f"{cpu_model()}, one thread on CPU {cpu}; seed {args.seed}"
+    text = "\n\n\n".join([heading, *[stability_text(result, table) for result in results]])
+    return {"cpu": cpu_model(), "models": [asdict(result) for result in results]}, text
 
 
 def _bench_model(args: argparse.Namespace) -> tuple[dict[str, object], str]:
@@ -68,7 +117,12 @@ def _bench_model(args: argparse.Namespace) -> tuple[dict[str, object], str]:
     from aio.runtime.benchmark.levels import bench_levels  # noqa: PLC0415
 
     with (
-        Runtime.load(args.model, threads=args.threads, isa=args.isa, calibrate=False) as runtime,
+        Runtime.load(
+            args.model[0] if args.model else None,
+            threads=args.threads,
+            isa=args.isa,
+            calibrate=False,
+        ) as runtime,
         _progress("measuring levels") as progress,
     ):
         result = bench_levels(runtime, batch=args.batch, seconds=args.seconds, progress=progress)

@@ -19,12 +19,13 @@ BOARD = "jetson-orin-nano"
 SPAN = 3.0
 MEMORY_SHARE = 0.1  # of the time at full clock; what the clock leaves alone
 NOISE = 0.03
-USERSPACE_PERIOD_NS = 500_000_000
-PHASE_NS = 2_000_000_000
+# How long clocks (under userspace) and pauses stay: in targets, but never below the time that
+# sensors need to notice.
+CLOCK_TARGETS, MIN_CLOCK_NS = 20, 100_000_000
+PHASE_TARGETS, MIN_PHASE_NS = 80, 200_000_000
 # Pause after a request as a part of the target: none, half a camera's, more than busy.
 PAUSES = (0.0, 0.4, 1.2)
 AFTER_STEP = 12  # requests looked at after a hidden step
-QUOTA_PERIODS_US = (2_000, 100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Contestant:
 def contestants(
     network: VirtualNetwork, peers: Sequence[tuple[str, float]] = ()
 ) -> list[Contestant]:
-    """Return the policies over one network, and peers that take a given time at full clock, in ms."""
+    """Return the policies over one network, and peers by the ms they take at full clock."""
     sparsest = len(network.cycles) - 1
     found = [
         Contestant("adaptive", network, AdaptivePolicy),
@@ -48,11 +49,26 @@ def contestants(
         Contestant("fixed sparsest", network, lambda: FixedPolicy(sparsest)),
     ]
     for name, takes_ms in peers:
-        dense = VirtualNetwork.from_calibration(
-            [takes_ms], [[1.0]], full_khz(), MEMORY_SHARE
-        )
+        dense = VirtualNetwork.from_calibration([takes_ms], [[1.0]], full_khz(), MEMORY_SHARE)
         found.append(Contestant(name, dense, lambda: FixedPolicy(0)))
     return found
+
+
+def hidden_steps(target_ms: float) -> dict[str, Change]:
+    """Return what no sensor shows, in words.
+
+    A quota stops everything for half of its period. Only where the period is much shorter than an
+    inference does that look like a slower device; 1 ms is the shortest that the kernel takes, 100
+    ms the usual one.
+    """
+    short_us = max(1_000, round(target_ms * 1e3 / 20))
+    return {
+        "firmware cap of 50 %": Change(hidden_cap=0.5),
+        f"quota of 50 %, period {short_us / 1e3:.1f} ms": Change(
+            quota_cpus=0.5, quota_period_us=short_us
+        ),
+        "quota of 50 %, period 100 ms": Change(quota_cpus=0.5, quota_period_us=100_000),
+    }
 
 
 def full_khz() -> int:
@@ -75,20 +91,22 @@ def across_governors(
 def _under_governor(
     contestant: Contestant, governor: str, target_ms: float, requests: int, seed: int
 ) -> list[Request]:
-    """Run requests whose pauses change every two seconds; under userspace the clock does instead."""
+    """Run requests; every while their pauses change, or the clock under userspace."""
     generator = random.Random(seed)
     runtime = make_runtime(contestant, target_ms, governor=governor, seed=seed)
     device = runtime.device
     freqs = device.hardware.freqs_khz
+    clock_ns = max(round(CLOCK_TARGETS * target_ms * 1e6), MIN_CLOCK_NS)
+    phase_ns = max(round(PHASE_TARGETS * target_ms * 1e6), MIN_PHASE_NS)
     next_ns, pause = 0, 0.0
     found = []
     for _ in range(requests):
         if device.now_ns >= next_ns:
             if governor == "userspace":
                 device.set_speed(generator.choice(freqs) / device.hardware.max_khz)
-                next_ns, pause = device.now_ns + USERSPACE_PERIOD_NS, 0.4
+                next_ns, pause = device.now_ns + clock_ns, 0.4
             else:
-                next_ns, pause = device.now_ns + PHASE_NS, generator.choice(PAUSES)
+                next_ns, pause = device.now_ns + phase_ns, generator.choice(PAUSES)
         found.append(runtime.request())
         runtime.sleep(round(pause * target_ms * 1e6 * generator.uniform(0.8, 1.2)))
     return found
@@ -114,7 +132,7 @@ def after_hidden_step(
 def halved_in_flight(
     contestant: Contestant, target_ms: float, trials: int, seed: int, *, replan: bool
 ) -> list[float]:
-    """Return latency over target of requests in whose middle, at a random layer, the clock halves."""
+    """Return latency over target of requests in which, at a random layer, the clock halves."""
     generator = random.Random(seed)
     runtime = make_runtime(contestant, target_ms, governor="userspace", seed=seed, replan=replan)
     layers = contestant.network.cycles.shape[1]

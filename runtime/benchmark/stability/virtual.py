@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aio.governors import DeviceSample, FixedPolicy, RatioPolicy
+from aio.governors import DeviceSample, RatioPolicy
 from aio.governors.emulation import VirtualDevice
 from aio.runtime import _native
 from aio.runtime.benchmark.stability.figures import Request
@@ -193,5 +193,3 @@ class VirtualRuntime:
             clock_changes=clock_changes,
             feasible=sparsest_ms <= choice.target_ms,
         )
-
-
