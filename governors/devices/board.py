@@ -61,8 +61,8 @@ class Device:
     """A board. `evidence` says where the tables come from, `notes` what is peculiar.
 
     `transition_latency_ns` is -1 where the kernel does not know it. `rails` are the labels of the
-    power sensor; the first is the total unless its name does not say so. `trip_mc` is where the
-    passive throttling begins, in thousandths of a degree.
+    power sensor; the first is the total if it ends in _IN, else the total is the sum. `trip_mc`
+    is where the passive throttling begins, in thousandths of a degree.
     """
 
     name: str

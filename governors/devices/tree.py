@@ -23,6 +23,7 @@ BATTERY_PERCENT = 80
 ROOM_MC = 40_000
 # What the rails of an idle board show; nobody's measurement.
 RAIL_MV, RAIL_MA = 5000, 400
+CHANNELS = 3  # of an INA3221
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,14 +208,14 @@ class DeviceTree:
         self.set_cooling(0)
 
     def _write_rails(self) -> None:
-        """Write the INA3221 as hwmon shows it: mV, mA, and a seventh voltage that is a sum."""
-        monitor = "sys/class/hwmon/hwmon0"
-        self._put(f"{monitor}/name", "ina3221")
-        for index, rail in enumerate(self.device.rails, start=1):
-            self._put(f"{monitor}/in{index}_label", rail)
-            self._put(f"{monitor}/in{index}_input", RAIL_MV)
-            self._put(f"{monitor}/curr{index}_input", RAIL_MA)
-        if len(self.device.rails) < 7:
+        """Write each INA3221 as hwmon shows it: mV, mA, and a seventh voltage that is a sum."""
+        for index, rail in enumerate(self.device.rails):
+            chip, channel = divmod(index, CHANNELS)
+            monitor = f"sys/class/hwmon/hwmon{chip}"
+            self._put(f"{monitor}/name", "ina3221")
+            self._put(f"{monitor}/in{channel + 1}_label", rail)
+            self._put(f"{monitor}/in{channel + 1}_input", RAIL_MV)
+            self._put(f"{monitor}/curr{channel + 1}_input", RAIL_MA)
             self._put(f"{monitor}/in7_label", "sum of shunt voltages")
             self._put(f"{monitor}/in7_input", RAIL_MV)
 

@@ -126,14 +126,19 @@ class Trace:
         return dataclasses.replace(self, events=events, repeat_ns=repeat_ns)
 
     def speeds(self) -> tuple[float, ...]:
-        """Return the different speeds that the trace asks for, fastest first."""
-        found = {1.0}
-        for event in self.events:
-            change = event.change
-            for value in (change.speed, change.max_speed, change.thermal_cap, change.hidden_cap):
-                if value is not None and value <= 1.0:
-                    found.add(value)
-        return tuple(sorted(found, reverse=True))
+        """Return full speed and all that the trace asks for and shows, fastest first."""
+        changes = [event.change for event in self.events]
+        asked = [(c.speed, c.max_speed, c.thermal_cap) for c in changes]
+        return _fractions(1.0, *(value for values in asked for value in values))
+
+    def hidden_caps(self) -> tuple[float, ...]:
+        """Return the hidden caps, highest first."""
+        return _fractions(*(event.change.hidden_cap for event in self.events))
+
+
+def _fractions(*values: float | None) -> tuple[float, ...]:
+    found = {value for value in values if value is not None and value <= 1.0}
+    return tuple(sorted(found, reverse=True))
 
 
 def trace_names() -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from aio.governors.devices.board import Device, Listed
 from aio.governors.devices.loader import BOARDS, parse_device
 from aio.governors.devices.tree import CpuState
 from aio.governors.drivers.cpufreq import CpufreqDriver, survey
+from aio.governors.registry import open_sensors
 from aio.governors.sysfs import Sysfs
 from aio.governors.topology import fastest_class
 
@@ -77,6 +78,27 @@ def test_the_cpufreq_driver_reads_the_tree(tmp_path: Path, name: str) -> None:
         assert shown.available_khz == (() if absent else policy.freqs_khz)
         assert (shown.driver, shown.governor) == (device.driver, device.governor)
         assert shown.cpus == policy.cpus
+
+
+@EVERY_BOARD
+def test_every_sensor_reads_the_tree(tmp_path: Path, name: str) -> None:
+    device = load_device(name)
+    write_tree(tmp_path, device)
+    sensors = open_sensors(None, tmp_path)
+    try:
+        for _ in range(6):  # of the slow quantities one is read at a time
+            sample = sensors.read()
+    finally:
+        sensors.close()
+    assert [gpu.cur_freq_khz for gpu in sample.gpus] == (
+        [device.gpu.freqs_khz[-1]] if device.gpu else []
+    )
+    assert sample.thermal is not None
+    assert sample.thermal.throttled is False
+    assert len(sample.thermal.zones) == len([z for z in device.zones if "PMIC" not in z])
+    assert (sample.power is not None) == device.battery
+    names = {rail.name for rail in sample.energy.rails} if sample.energy else set()
+    assert names >= set(device.rails)
 
 
 @EVERY_BOARD

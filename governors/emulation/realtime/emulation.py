@@ -173,21 +173,24 @@ class RealtimeEmulation:
 
     def speeds(self) -> tuple[float, ...]:
         """Return the speeds that governor and trace may use, or some of many, fastest first."""
-        hardware, virtual = self._virtual.hardware, self._virtual
-        if self.trace is not None:
-            wanted = {hardware.at_fraction(speed) for speed in self.trace.speeds()}
-        elif virtual.governor == "performance":
-            wanted = {hardware.max_khz}
-        elif virtual.governor == "powersave" and not virtual.samples_load:
-            wanted = {hardware.min_khz}
-        else:
-            wanted = set(hardware.freqs_khz)
-        clocks = sorted(wanted, reverse=True)
+        clocks = sorted(self._clocks_khz(), reverse=True)
         if len(clocks) > MAX_CHECKED:
             step = (len(clocks) - 1) / (MAX_CHECKED - 1)
             clocks = [clocks[round(k * step)] for k in range(MAX_CHECKED)]
-        fractions = (khz / hardware.max_khz for khz in clocks)
-        return tuple(max(fraction, self._thieves.min_speed) for fraction in fractions)
+        speeds = {khz / self._virtual.hardware.max_khz for khz in clocks}
+        speeds.update(self.trace.hidden_caps() if self.trace else ())
+        possible = {max(speed, self._thieves.min_speed) for speed in speeds}
+        return tuple(sorted(possible, reverse=True))
+
+    def _clocks_khz(self) -> set[int]:
+        """Return the operating points in use, all of them where the load decides or the caller."""
+        hardware, governor = self._virtual.hardware, self._virtual.governor
+        asked = {hardware.at_fraction(speed) for speed in self.trace.speeds()} if self.trace else ()
+        if governor == "performance":
+            return {hardware.max_khz, *asked}
+        if governor == "powersave" and not self._virtual.samples_load:
+            return {hardware.min_khz}
+        return set(asked if asked and governor == "userspace" else hardware.freqs_khz)
 
     def _start_driver(self, stack: contextlib.ExitStack) -> None:
         driver = threading.Thread(target=self._drive, name="aio-emulation", daemon=True)

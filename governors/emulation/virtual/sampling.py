@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aio.governors.emulation.virtual.quota import Quota
 
 DRIVER = "emulated"
+SUM = "sum of rails"  # of boards where no rail measures the whole
 BATTERY_CHARGE = 0.8  # of devices that have a battery; it is not drained
 
 
@@ -112,6 +113,7 @@ def _energy(state: State) -> EnergySample | None:
     """Return the power of the whole device; what each rail takes is not simulated."""
     if not state.device.rails:
         return None
-    name = state.device.rails[0]
+    first = state.device.rails[0]
+    name = first if first.endswith("_IN") else SUM
     rail = RailSample(name, state.power_w * 1000, round(state.energy_j * 1e6))
     return EnergySample((rail,), name)

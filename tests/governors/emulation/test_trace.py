@@ -36,6 +36,8 @@ def test_steps() -> None:
     trace = load_trace("steps")
     assert [event.at_ns for event in trace.events] == [k * 2_000_000_000 for k in range(5)]
     assert trace.speeds() == (1.0, 0.8, 0.6, 0.45, 0.35)
+    assert trace.hidden_caps() == ()
+    assert load_trace("undervoltage").hidden_caps() == (0.4,)
     seventh = trace.event(6)
     assert seventh == Event(12_000_000_000, Change(speed=0.8))
 
