@@ -112,7 +112,9 @@ class ControlServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send what clients take at once, close everything and remove the socket."""
+        """Send what clients take at once, close everything and remove the socket; works once."""
+        if self._stopping:
+            return
         self.path.unlink(missing_ok=True)
         self._stopping = True
         self._waker.send(b"\0")
