@@ -2,6 +2,7 @@
 """Everything that happens once, when a model is loaded: check, pack, find the clock, calibrate."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,6 +24,9 @@ from aio.governors import (
     default_threads,
     open_sensors,
 )
+from aio.governors.daemon.client import SharedSensors
+from aio.governors.daemon.folder import RUNTIME_VARIABLE
+from aio.governors.sysfs import ROOT_VARIABLE
 from aio.runtime import _native, calibration, calibration_cache
 from aio.runtime.chooser import PlanChooser, Targets
 from aio.runtime.device import cpu_model
@@ -176,8 +180,16 @@ def _threads(options: Options) -> tuple[int, str]:
 
 
 def _open_sensors(threads: int) -> SensorSource:
-    try:
+    """Return the sensors of this process, or those of a daemon while there is one."""
+
+    def open_own() -> SensorSource:
         return open_sensors(_native.measure_cpu_khz, threads=threads)
+
+    try:
+        # What a daemon samples is the machine: with files of another one it must be named.
+        if os.environ.get(ROOT_VARIABLE) and not os.environ.get(RUNTIME_VARIABLE):
+            return open_own()
+        return SharedSensors(open_own, threads=threads)
     except ValueError as error:  # AIO_SYSFS_ROOT
         raise InputError(str(error)) from error
 
