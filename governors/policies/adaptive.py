@@ -58,11 +58,9 @@ class AdaptivePolicy:
         takes_ms = outlook.shares.plan_ms(plan, expected_ms)
         why = f"{plan} takes {ms_words(takes_ms)}, {target_words(outlook.target_ms)}"
         if not met:
-            why = f"no allowed level meets {target_words(outlook.target_ms)}; the sparsest, " + why
+            why = f"no allowed level meets {target_words(outlook.target_ms)}; the sparsest, {why}"
         elif last is not None and last.plan != plan:
-            late_ms = outlook.shares.plan_ms(last.plan, expected_ms)
-            if late_ms > outlook.target_ms:
-                why = f"{last.plan} would take {ms_words(late_ms)}; {why}"
+            why = _why_left(last.plan, outlook) + why
         return self._journal.decide(outlook, plan, why, takes_ms)
 
     def history(self) -> tuple[Decision, ...]:
@@ -72,7 +70,7 @@ class AdaptivePolicy:
     def _keeps(self, last: Decision, outlook: Outlook) -> str:
         """Return why the plan in force stays, "" if it does not."""
         plan, levels, target_ms = last.plan, outlook.levels, outlook.target_ms
-        if last.target_ms != target_ms or plan.first not in levels or plan.rest not in levels:
+        if last.target_ms != target_ms or not _allowed(plan, outlook):
             return ""
         takes_ms = outlook.shares.plan_ms(plan, outlook.expected_ms)
         words = f"{plan} takes {ms_words(takes_ms)}, {target_words(target_ms)}"
@@ -84,3 +82,15 @@ class AdaptivePolicy:
         if takes_ms >= (1.0 - self._leap) * target_ms and wait_ns > 0:
             return f"{words}; a denser one must wait {ms_words(wait_ns / 1e6)}"
         return ""
+
+
+def _allowed(plan: Plan, outlook: Outlook) -> bool:
+    return {plan.first, plan.rest} <= set(outlook.levels)
+
+
+def _why_left(plan: Plan, outlook: Outlook) -> str:
+    """Return what is wrong with the plan in force, "" if another one is only better."""
+    if not _allowed(plan, outlook):
+        return f"{plan} is no longer allowed; "
+    takes_ms = outlook.shares.plan_ms(plan, outlook.expected_ms)
+    return "" if takes_ms <= outlook.target_ms else f"{plan} would take {ms_words(takes_ms)}; "

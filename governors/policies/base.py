@@ -9,11 +9,10 @@ are kept.
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from aio.governors.plan import LayerShares, Plan, check_levels
+from aio.governors.plan import LayerShares, Plan, check_levels, within
 
 if TYPE_CHECKING:
     from aio.governors.base import ClockSample
@@ -105,10 +104,12 @@ class RatioPolicy(Protocol):
 
 
 class Journal:
-    """The decisions that changed something; appending and copying are atomic."""
+    """The decisions that changed something. One writer at a time; `history` from any thread."""
 
     def __init__(self, length: int = HISTORY) -> None:
-        self._changes: deque[Decision] = deque(maxlen=length)
+        self._length = length
+        # Replaced as a whole: copying a deque while another thread appends to it may fail.
+        self._changes: tuple[Decision, ...] = ()
         self.last: Decision | None = None  # the decision that set the present plan
 
     def decide(self, outlook: Outlook, plan: Plan, why: str, predicted_ms: float) -> Decision:
@@ -123,16 +124,16 @@ class Journal:
             slowdown=float(outlook.slowdown),
             cpu_khz=outlook.clock.cpu_khz,
             time_ns=outlook.now_ns,
-            target_met=predicted_ms <= outlook.target_ms,
+            target_met=bool(within(predicted_ms, outlook.target_ms)),
         )
         if decision.changed:
             self.last = decision
-            self._changes.append(decision)
+            self._changes = (*self._changes, decision)[-self._length :]
         return decision
 
     def history(self) -> tuple[Decision, ...]:
         """Return the last changes, oldest first."""
-        return tuple(self._changes)
+        return self._changes
 
 
 def _cause(before: Decision | None, outlook: Outlook) -> str:
