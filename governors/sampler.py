@@ -13,7 +13,6 @@ import os
 import threading
 import time
 import weakref
-from collections import deque
 from types import TracebackType
 from typing import final
 
@@ -53,7 +52,8 @@ class Sampler:
         self._idle_period_s = idle_period_s
         self._idle_after_s = idle_after_s
         self._cost_s: float | None = None
-        self._costs_s: deque[float] = deque(maxlen=COST_READINGS)
+        self._count = 0  # of readings in the mean
+        self._spent_ns: int | None = None  # CPU time of the sampling thread at its last sample
         self._touched_s = time.monotonic()
         self._running = False
         self._idle = False
@@ -75,7 +75,10 @@ class Sampler:
 
     @property
     def cost_us(self) -> float | None:
-        """Return the CPU time of a reading, the mean of the last ones; None before the first."""
+        """Return the CPU time of a sample, the mean of the last ones; None before the first.
+
+        It is all that the sampling thread uses, waking up included.
+        """
         return None if self._cost_s is None else self._cost_s * 1e6
 
     @property
@@ -120,7 +123,7 @@ class Sampler:
             return self._latest
         try:
             if not self._is_younger(max_age_s):
-                self._read()
+                self._read(time.thread_time_ns())
             return self._latest
         finally:
             self._read_lock.release()
@@ -148,10 +151,11 @@ class Sampler:
         # Only a thread of an earlier start that hangs in its sensor can hold the lock for long.
         if self._read_lock.acquire(timeout=LOCK_WAIT_S):
             try:
-                self._read()
+                self._read(time.thread_time_ns())
             finally:
                 self._read_lock.release()
         self._wake = threading.Event()
+        self._spent_ns = None
         thread = threading.Thread(
             target=_sample_until_stopped,
             args=(weakref.ref(self), self._wake),
@@ -182,8 +186,10 @@ class Sampler:
         if threading.current_thread() is not self._thread:
             return None
         begin_s = time.monotonic()
+        # Everything this thread did since the sample before: waking up is a cost of sampling.
+        begin_ns = time.thread_time_ns() if self._spent_ns is None else self._spent_ns
         with self._read_lock:
-            self._read()
+            self._spent_ns = self._read(begin_ns)
         # Before the time of the last touch is looked at: a touch in between sees it and wakes us.
         self._idle = True
         if time.monotonic() - self._touched_s < self._idle_after_s:
@@ -192,18 +198,27 @@ class Sampler:
         period_s = max(period_s, (self._cost_s or 0.0) / MAX_LOAD)
         return max(0.0, begin_s + period_s - time.monotonic())
 
-    def _read(self) -> None:
-        """Read the source; the caller holds the read lock."""
-        # CPU time, not wall time: being preempted is no cost of the sensor.
-        begin_ns = time.thread_time_ns()
+    def _read(self, begin_ns: int) -> int:
+        """Read the source; the caller holds the read lock.
+
+        Args:
+            begin_ns: CPU time of this thread from which on its work counts as the sample's cost.
+
+        Returns:
+            The CPU time of this thread afterwards.
+        """
         try:
             sample = self._source.read()
         except READ_ERRORS as error:
             reason = f"{self._source.name} failed: {type(error).__name__}: {error}"
             sample = _without_clock(self._source.name, reason)
-        self._costs_s.append((time.thread_time_ns() - begin_ns) / 1e9)
-        self._cost_s = sum(self._costs_s) / len(self._costs_s)
+        # CPU time, not wall time: being preempted is no cost of the sensor.
+        end_ns = time.thread_time_ns()
+        self._count = min(self._count + 1, COST_READINGS)
+        mean_s = self._cost_s or 0.0
+        self._cost_s = mean_s + ((end_ns - begin_ns) / 1e9 - mean_s) / self._count
         self._latest = sample
+        return end_ns
 
 
 def _without_clock(name: str, reason: str) -> DeviceSample:

@@ -20,7 +20,6 @@ from aio.governors.base import SensorError
 ROOT_VARIABLE = "AIO_SYSFS_ROOT"
 
 _MAX_BYTES = 16 * 1024  # a kernel attribute is at most a page; 16 KiB pages exist
-_EMPTY_RETRIES = 3
 # A pipe or a terminal put where a number should be must not block the sampling thread.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
@@ -65,12 +64,8 @@ class HotFile:
         Raises:
             OSError: the file can't be read, also not after opening it anew.
         """
-        data = b""
         # Empty is the moment between truncating and writing: worth another look, not a wait.
-        for _ in range(_EMPTY_RETRIES):
-            data = self._read_once()
-            if data:
-                break
+        data = self._read_once() or self._read_once() or self._read_once()
         if data != self._data:
             self._data, self._text = data, _decode(data)
         return self._text
@@ -101,14 +96,19 @@ class HotFile:
             os.close(fd)
 
     def _read_once(self) -> bytes:
-        if self._fd is not None and self._replaceable and self._was_replaced():
-            self.close()
         if self._fd is not None:
+            if self._replaceable and self._was_replaced():
+                self.close()
+                return self._open()
             try:
                 return os.pread(self._fd, _MAX_BYTES, 0)
             except OSError:
                 # ENODEV: the policy went away and may be back behind a new file.
                 self.close()
+        return self._open()
+
+    def _open(self) -> bytes:
+        """Open the file and return its content."""
         self._fd = os.open(self._name, _FLAGS)
         if self._replaceable:
             self._identity = _identity(os.fstat(self._fd))

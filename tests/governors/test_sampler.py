@@ -230,10 +230,32 @@ def test_an_expensive_source_is_asked_less_often() -> None:
     sampler = Sampler(StepSource(), 0.02, 0.25)
     sampler._thread = threading.current_thread()
     assert sampler._tick() == pytest.approx(0.02, abs=0.02)
-    sampler._costs_s.append(16.0)
+    sampler._cost_s = 16.0
     wait_s = sampler._tick()
     assert wait_s is not None
     assert wait_s > 100.0
+
+
+class BusySource(StepSource):
+    """Takes a millisecond of CPU time per reading."""
+
+    def read(self) -> DeviceSample:
+        end_ns = time.thread_time_ns() + 1_000_000
+        while time.thread_time_ns() < end_ns:
+            pass
+        return super().read()
+
+
+def test_the_cost_is_the_cpu_time_of_the_thread() -> None:
+    source = BusySource()
+    with running(source, 0.005, 0.005) as sampler:
+        assert source.wait_for(5)
+        cost_us = sampler.cost_us
+        assert cost_us is not None
+        assert 1000.0 <= cost_us < 20_000.0
+        sampler.fresh(0.0)
+        assert sampler.cost_us is not None
+        assert sampler.cost_us >= 1000.0
 
 
 def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
