@@ -58,10 +58,10 @@ def hidden_steps(target_ms: float) -> dict[str, Change]:
     """Return what no sensor shows, in words.
 
     A quota stops everything for half of its period. Only where the period is much shorter than an
-    inference does that look like a slower device; 1 ms is the shortest that the kernel takes, 100
-    ms the usual one.
+    inference does that look like a slower device. The kernel takes no quota below 1 ms, so 2 ms is
+    the shortest period here; 100 ms is the usual one.
     """
-    short_us = max(1_000, round(target_ms * 1e3 / 20))
+    short_us = max(2_000, round(target_ms * 1e3 / 20))
     return {
         "firmware cap of 50 %": Change(hidden_cap=0.5),
         f"quota of 50 %, period {short_us / 1e3:.1f} ms": Change(
