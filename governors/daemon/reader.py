@@ -110,8 +110,7 @@ class SharedReader:
 
     def _record(self) -> Record | Published | str:
         fd, offset = self._fd, self._header.record_offset
-        if fd is None:
-            return "the reader is closed"
+        assert fd is not None  # _follow opened it
         for _ in range(TRIES):
             found = parse_record(os.pread(fd, RECORD_BYTES + self._detail_bytes, offset))
             if isinstance(found, Record):

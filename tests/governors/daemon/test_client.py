@@ -111,6 +111,16 @@ def test_the_quota_is_this_process_s(writer: SharedWriter, client: Client) -> No
     assert [item.driver for item in quotas] == ["fake_quota"]
 
 
+def test_the_quota_is_read_when_it_is_due(writer: SharedWriter, path: Path) -> None:
+    driver = FakeQuota()
+    channel = Channel(driver, [driver.probe()], period_s=100.0)
+    sensors = SharedSensors(FakeSource, [path], quota=channel, stale_after_s=60.0)
+    assert [sensors.read().quota for _ in range(2)] == [QUOTA, QUOTA]
+    assert channel.due_ns > time.monotonic_ns()
+    assert writer.samples == 1
+    sensors.close()
+
+
 def test_without_a_daemon(path: Path, client: Client) -> None:
     assert client.sensors.capabilities[0].reason == "not read yet"
     assert client.khz() == OWN_KHZ

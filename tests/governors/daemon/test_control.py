@@ -132,6 +132,48 @@ def test_other_users_are_refused(
     assert not server._connections
 
 
+def test_lines(server: ControlServer) -> None:
+    """Half a line and the end; several at once; one that never ends."""
+    half = client(server)
+    half.send(b'{"command": "echo"}\n{"command"')
+    half.shutdown(socket.SHUT_WR)
+    received = b""
+    while data := half.recv(1000):
+        received += data
+    assert [json.loads(line) for line in received.splitlines()] == [
+        {"ok": True, "said": None},
+        {"ok": False, "error": "the request has no end: a line ends with \\n"},
+    ]
+    endless = client(server)
+    endless.send(b"x" * 5000)
+    assert b"a request of more than 4096 bytes" in endless.recv(1000)
+    for connection in (half, endless):
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"x\n", "the request is no JSON"),
+        (b"[" * 4000 + b"\n", "the request is no JSON"),
+        (b"[]\n", 'the request is no object like {"command": "status"}'),
+    ],
+)
+def test_lines_that_are_no_request(server: ControlServer, line: bytes, message: str) -> None:
+    connection = client(server)
+    connection.send(line)
+    assert json.loads(connection.recv(1000)) == {"ok": False, "error": message}
+    connection.close()
+
+
+def test_too_many_connections(server: ControlServer) -> None:
+    connections = [client(server) for _ in range(17)]
+    answer = json.loads(connections[-1].recv(1000))
+    assert answer == {"ok": False, "error": "busy: 16 connections are open"}
+    for connection in connections:
+        connection.close()
+
+
 class Credentials:
     """Stands for the kernel's answer about the peer."""
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +60,13 @@ def test_a_holder_that_wrote_nothing_yet(tmp_path: Path) -> None:
     with pytest.raises(LockedError, match="another process holds"):
         second.acquire("me")
     first.release()
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match="No locks available") as caught:
+        FileLock(tmp_path / "lock").acquire("me")
+    assert not isinstance(caught.value, LockedError)

@@ -18,7 +18,7 @@ from daemon_parts import FakeSource
 from daemon_process import wait_until
 
 from aio.governors.daemon import service
-from aio.governors.daemon.console import ask
+from aio.governors.daemon.console import ControlError, ask
 from aio.governors.daemon.lock import LockedError
 from aio.governors.daemon.notify import ServiceManager
 from aio.governors.daemon.service import serve
@@ -59,10 +59,27 @@ def test_from_start_to_stop(tmp_path: Path) -> None:
     assert (status["pid"], status["readers"], status["problem"]) == (os.getpid(), None, None)
     assert status["sample"]["clock"]["cpu_khz"] == 700_000
     assert ask("set-period", [daemon.folder], period_ms=30) == {"period_ms": 30}
+    for wrong in (None, True, "soon"):
+        with pytest.raises(ControlError, match="expected a number"):
+            ask("set-period", [daemon.folder], period_ms=wrong)
+    assert ask("ping", [daemon.folder]) == {"pid": os.getpid()}
     assert ask("stop", [daemon.folder]) == {"pid": os.getpid()}
     assert daemon.code() == 0
     assert source.closed == 1
     assert [path.name for path in daemon.folder.iterdir()] == ["governor.lock"]
+
+
+def test_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "20000")
+        daemon = Running(tmp_path, FakeSource())
+        assert manager.recv(1000) == b"READY=1\nSTATUS=sampling every 2 ms"
+        assert [manager.recv(1000) for _ in range(2)] == [b"WATCHDOG=1"] * 2
+        ask("stop", [tmp_path])
+        assert daemon.code() == 0
 
 
 def test_a_clock_that_is_not_known(tmp_path: Path) -> None:

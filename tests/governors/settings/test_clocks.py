@@ -139,6 +139,10 @@ def test_no_list_of_frequencies(tmp_path: Path, folder: Path) -> None:
             "2000001 kHz: the hardware has 500000 to 2000000 kHz",
         ),
         (
+            lambda setting: setting.check_freq_khz(499_999),
+            "499999 kHz: the hardware has 500000 to 2000000 kHz",
+        ),
+        (
             lambda setting: setting.set_freq_khz(1200),
             "1200 kHz: the hardware has 500000 to 2000000 kHz",
         ),

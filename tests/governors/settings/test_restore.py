@@ -355,6 +355,22 @@ def test_drivers_without_a_list_may_round(tmp_path: Path, kernel: FakeKernel) ->
     assert tmp_path.exists()
 
 
+def test_words_are_not_rounded(kernel: FakeKernel) -> None:
+    path = kernel.policy / "scaling_governor"
+    with pytest.raises(SettingsError, match="did not take it"):
+        change(lambda path, _: kernel.put(path, "other"), path, "performance", slack=0.01)
+
+
+def test_a_gpu_that_only_kgsl_shows(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "sys/class/kgsl/kgsl-3d0").mkdir(parents=True)
+    (tmp_path / "sys/class/kgsl/kgsl-3d0/gpuclk").write_text("500000000\n")
+    with (
+        ClockSettings(tmp_path, folder) as clocks,
+        pytest.raises(SettingsError, match="no GPU clock can be set here: kgsl-3d0 has no devfreq"),
+    ):
+        clocks.gpu_freqs_hz()
+
+
 def test_gpu_without_a_list(kernel: FakeKernel, folder: Path) -> None:
     (kernel.gpu / "available_frequencies").unlink()
     with (
