@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 HELP = "run a program under emulated clocks, with a sysfs tree that shows them"
 EXAMPLES = """\
 examples:
-  aio emulate --device jetson-nano -- aio infer --count 200
-  aio emulate --device jetson-nano --governor schedutil -- aio-serve
-  aio emulate --device raspberry-pi-4 --trace undervoltage -- ./my_benchmark
+  aio emulate --device jetson-nano --governor schedutil -- aio-serve resnet18.aio
+  aio emulate --device jetson-orin-nano --trace steps -- ./my_benchmark --seconds 60
+  aio emulate --device raspberry-pi-4 --governor performance --trace undervoltage -- ./app
   aio emulate --device jetson-orin-nano --trace steps --check-only
   aio emulate --list
 

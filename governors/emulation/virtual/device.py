@@ -97,6 +97,7 @@ class VirtualDevice:
         self._heat = ThermalState(self._model, trip_c, states, 0)
         self._heats_up = thermal is not None
         self._energy_j = 0.0
+        self._has_supply = self.device.battery
         self._event_index = 0
         self._busy = False
         self._updated_ns = 0
@@ -222,6 +223,7 @@ class VirtualDevice:
             self._offline = change.offline_cpus
         if change.power is not None:
             limits.power = change.power
+            self._has_supply = True
         for name in ("max_speed", "thermal_cap", "hidden_cap"):
             value = getattr(change, name)
             if value is not None:
@@ -252,7 +254,7 @@ class VirtualDevice:
                 max_cooling_state=self._heat.max_state,
                 temperature_c=self._heat.temperature_c,
                 quota=self._quota,
-                power=self._limits.power,
+                power=self._limits.power if self._has_supply else None,
                 power_w=self._power_w(busy=self._busy),
                 energy_j=self._energy_j,
             )

@@ -46,7 +46,7 @@ class State:
     max_cooling_state: int
     temperature_c: float
     quota: Quota | None
-    power: PowerSource
+    power: PowerSource | None
     power_w: float
     energy_j: float
 
@@ -104,7 +104,7 @@ def _thermal(state: State) -> ThermalSample:
 
 
 def _power(state: State) -> PowerSample | None:
-    if not state.device.battery and state.power is PowerSource.AC:
+    if state.power is None:
         return None
     return PowerSample(state.power, BATTERY_CHARGE if state.device.battery else None)
 

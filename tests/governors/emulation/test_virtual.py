@@ -110,6 +110,17 @@ def test_battery_limits_a_laptop() -> None:
     assert power.source is PowerSource.BATTERY
 
 
+def test_a_board_on_a_power_bank() -> None:
+    device = pi(governor="performance", battery_limit=0.5)
+    assert device.sample().power is None
+    for source in (PowerSource.BATTERY, PowerSource.AC):
+        device.apply(Change(power=source))
+        power = device.sample().power
+        assert power is not None
+        assert (power.source, power.battery) == (source, None)
+    assert device.shown_khz == 1500000
+
+
 def test_a_board_without_sensors_has_no_samples() -> None:
     sample = pi().sample()
     assert (sample.power, sample.energy, sample.quota) == (None, None, None)
