@@ -19,6 +19,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from statistics import median
 
 RESIDUAL_RATE = 0.025
@@ -42,6 +43,7 @@ CATCH_UP_TOLERANCE = 0.25
 GAP_EDGES_S = (0.002, 0.02, 0.1, 0.5)  # idle gaps are told apart this finely
 CLOCK_BINS_PER_OCTAVE = 8
 ERRORS_KEPT = 512
+MAX_ERROR = 700.0  # logarithm; beyond it there is no such float
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Residual:
             return False
         gap = _gap_bin(conditions.gap_s)
         error = math.log(ratio) - self._log - self._gaps[gap]
-        self._errors.append(abs(math.expm1(error)))
+        self._errors.append(abs(math.expm1(min(error, MAX_ERROR))))
         limit = ALARM * self._noise
         for run, sign in ((self._above, 1.0), (self._below, -1.0)):
             if run.add(sign * error, self._noise):
@@ -186,8 +188,16 @@ class _Run:
         return len(self._errors)
 
     def typical(self) -> float:
-        """Return the size of the step, in this side's direction."""
-        return median(self._errors)
+        """Return the size of the step, in this side's direction.
+
+        The run may have begun with noise before the step: the step is where the errors since then
+        are the least likely to be noise.
+        """
+        errors = list(self._errors)
+        sums = accumulate(reversed(errors))
+        # Of so many last errors; a sum of n has n times the variance.
+        evidence = [sum_ / math.sqrt(count) for count, sum_ in enumerate(sums, 1)]
+        return median(errors[-1 - evidence.index(max(evidence)) :])
 
 
 def _gap_bin(gap_s: float) -> int:
@@ -195,7 +205,7 @@ def _gap_bin(gap_s: float) -> int:
 
 
 def _clock_bin(cpu_khz: int | None) -> int:
-    return round(CLOCK_BINS_PER_OCTAVE * math.log2(cpu_khz)) if cpu_khz else -1
+    return round(CLOCK_BINS_PER_OCTAVE * math.log2(cpu_khz)) if cpu_khz and cpu_khz > 0 else -1
 
 
 def _bounded(value: float, bound: float) -> float:
