@@ -9,6 +9,7 @@ ones a few seconds. How a level's time is shared among its layers is measured ap
 reading the clock between layers takes time too.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -42,7 +43,7 @@ def calibrate(
         levels: how many there are.
         read_clock: reads the CPU clock.
         budget_s: time after which no round starts once there are enough for a median.
-        max_s: time after which no round starts, however few there are.
+        max_s: time after which no round starts but the first of each kind.
     """
     for level in range(levels):
         run_level(level)  # the first run of a level touches memory no other run did
@@ -56,12 +57,19 @@ def calibrate(
         elapsed_s = time.monotonic() - begin_s
         enough = len(observations) >= MIN_ROUNDS and elapsed_s >= budget_s
         if enough or elapsed_s >= max_s or len(observations) >= MAX_ROUNDS:
-            return fit(observations, layer_shares(layer_times, levels))
+            return fit(observations, layer_shares(layer_times, levels, end_s=begin_s + max_s))
 
 
-def layer_shares(layer_times: Callable[[int], Sequence[float]], levels: int) -> list[list[float]]:
-    """Return the part of each layer in its level's time: medians, as one run is often disturbed."""
-    rounds = [[layer_times(level) for level in range(levels)] for _ in range(LAYER_ROUNDS)]
+def layer_shares(
+    layer_times: Callable[[int], Sequence[float]], levels: int, *, end_s: float = math.inf
+) -> list[list[float]]:
+    """Return the part of each layer in its level's time: medians, as one run is often disturbed.
+
+    After `end_s` of the monotonic clock no round starts but the first.
+    """
+    rounds = [[layer_times(level) for level in range(levels)]]
+    while len(rounds) < LAYER_ROUNDS and time.monotonic() < end_s:
+        rounds.append([layer_times(level) for level in range(levels)])
     shares = []
     for level in range(levels):
         times = [median(values) for values in zip(*(r[level] for r in rounds), strict=True)]

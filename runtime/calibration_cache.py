@@ -17,10 +17,10 @@ from pathlib import Path
 
 from aio.runtime.latency_model import LatencyModel
 
-CACHE_VERSION = 2
-MAX_FILE_BYTES = 1 << 20
+CACHE_VERSION = 3
+MAX_FILE_BYTES = 16 << 20
+MIN_TIME = 1e-9
 MAX_NUMBER = 1e18
-MAX_LAYERS = 100_000
 
 _logger = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class CacheKey:
 
     model_hash: str
     levels: int
+    layers: int
     cpu: str
     isa: str
     threads: int
@@ -115,30 +116,28 @@ def _decode(content: bytes, key: CacheKey) -> LatencyModel:
         raise ValueError("it holds no model")
     cycles = model.get("cycles")
     return LatencyModel(
-        reference_ms=_numbers(model.get("reference_ms"), key.levels),
-        cycles=None if cycles is None else _numbers(cycles, key.levels),
+        reference_ms=_numbers(model.get("reference_ms"), key.levels, MIN_TIME),
+        cycles=None if cycles is None else _numbers(cycles, key.levels, MIN_TIME),
         fixed_ms=_numbers(model.get("fixed_ms"), key.levels),
-        layer_shares=_table(model.get("layer_shares"), key.levels),
+        layer_shares=_table(model.get("layer_shares"), key.levels, key.layers),
     )
 
 
-def _table(value: object, rows: int) -> tuple[tuple[float, ...], ...]:
+def _table(value: object, rows: int, columns: int) -> tuple[tuple[float, ...], ...]:
     if not isinstance(value, list) or len(value) != rows:
         raise ValueError(f"expected {rows} rows")
-    if not isinstance(value[0], list) or not 0 < len(value[0]) <= MAX_LAYERS:
-        raise ValueError("expected a row of numbers")
-    table = tuple(_numbers(row, len(value[0])) for row in value)
-    if not all(sum(row) > 0.0 for row in table):
+    table = tuple(_numbers(row, columns) for row in value)
+    if columns and not all(sum(row) > 0.0 for row in table):
         raise ValueError("expected a row of shares, found zeros only")
     return table
 
 
-def _numbers(value: object, count: int) -> tuple[float, ...]:
+def _numbers(value: object, count: int, least: float = 0.0) -> tuple[float, ...]:
     if not isinstance(value, list) or len(value) != count:
         raise ValueError(f"expected a list of {count} numbers")
     for item in value:
         if not isinstance(item, int | float) or isinstance(item, bool):
             raise ValueError(f"expected a number, found {item!r}")
-        if not 0 <= item <= MAX_NUMBER:
+        if not least <= item <= MAX_NUMBER:
             raise ValueError(f"expected a time or a count, found {item}")
     return tuple(float(item) for item in value)

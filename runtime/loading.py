@@ -105,9 +105,10 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
         undo.callback(source.close)
         latency_model = _latency_model(model, executor, source, options)
         if latency_model is None and targets != (None, None):
+            name = "battery_target_ms" if targets[0] is None else "target_ms"
             raise InputError(
-                f"target_ms={options.target_ms}: a target needs a calibration, and calibrate=False "
-                "found none in the cache"
+                f"{name}={getattr(options, name)}: a target needs a calibration, and "
+                "calibrate=False found none in the cache"
             )
         sampler = Sampler(source)
         sampler.start()
@@ -241,6 +242,7 @@ def _cache_key(
     return calibration_cache.CacheKey(
         model_hash=model.content_hash,
         levels=len(model.manifest.levels),
+        layers=len(executor.layers()),
         cpu=cpu_model(),
         isa=executor.isa,
         threads=executor.threads,

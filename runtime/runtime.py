@@ -209,14 +209,7 @@ class Runtime:
         levels = tuple(sorted({plan.first, plan.rest}))
         if costs_ns is None:
             return executor.run(batch), levels, 0
-        allowed = self._chooser.allowed
-        if (
-            self._paced_by is None
-            or self._paced_by[0] is not costs_ns
-            or self._paced_by[1] != allowed
-        ):
-            executor.set_pace(costs_ns, allowed)
-            self._paced_by = costs_ns, allowed
+        self._set_pace(executor, costs_ns)
         outputs, elapsed_ns, expected_ns, replans = executor.run_paced(
             batch,
             budget_ns=max(0.0, choice.budget_ms) * len(batch) * 1e6,
@@ -236,6 +229,7 @@ class Runtime:
         return outputs, levels, replans
 
     def _set_pace(self, executor: "_native.Executor", costs_ns: NDArray[np.float64]) -> None:
+        """Give the executor the costs and levels that it does not have yet."""
         allowed = self._chooser.allowed
         costs, levels = self._paced_by
         if costs is not costs_ns or levels != allowed:

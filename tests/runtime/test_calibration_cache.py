@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Calibrations on disk: kept whole, found again, and never trusted."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -12,12 +14,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aio.runtime.calibration_cache import CacheKey, default_cache_dir, load, store
+from aio.runtime.calibration_cache import (
+    CACHE_VERSION,
+    MAX_FILE_BYTES,
+    CacheKey,
+    default_cache_dir,
+    load,
+    store,
+)
 from aio.runtime.latency_model import LatencyModel
 
 KEY = CacheKey(
     model_hash="ab" * 32,
     levels=2,
+    layers=3,
     cpu="Cortex-A78AE",
     isa="neon",
     threads=4,
@@ -25,7 +35,9 @@ KEY = CacheKey(
     max_khz=1_510_400,
     native_build="123-456",
 )
-MODEL = LatencyModel((4.0, 1.5), (6.0e6, 2.2e6), (0.1, 0.0))
+MODEL = LatencyModel(
+    (4.0, 1.5), (6.0e6, 2.2e6), (0.1, 0.0), ((0.5, 0.25, 0.25), (0.625, 0.375, 0.0))
+)
 
 
 def test_what_is_stored_is_loaded(tmp_path: Path) -> None:
@@ -40,9 +52,25 @@ def test_what_is_stored_is_loaded(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o077 == 0
 
 
+def test_a_network_without_layers(tmp_path: Path) -> None:
+    key = dataclasses.replace(KEY, layers=0)
+    model = dataclasses.replace(MODEL, layer_shares=((), ()))
+    assert store(tmp_path, key, model)
+    assert load(tmp_path, key) == model
+
+
+def test_a_large_model_fits(tmp_path: Path) -> None:
+    key = dataclasses.replace(KEY, layers=5000)
+    shares = tuple(1 / (3 + layer) for layer in range(5000))
+    model = dataclasses.replace(MODEL, layer_shares=(shares, shares))
+    assert store(tmp_path, key, model)
+    assert load(tmp_path, key) == model
+
+
 OTHER: dict[str, Any] = {
     "model_hash": "cd" * 32,
     "levels": 3,
+    "layers": 4,
     "cpu": "Cortex-A57",
     "isa": "scalar",
     "threads": 2,
@@ -60,8 +88,13 @@ def test_every_part_of_the_key_matters(field: str, tmp_path: Path) -> None:
 
 
 def damaged(**changes: object) -> str:
-    document = {"version": 1, "key": dataclasses.asdict(KEY), "model": dataclasses.asdict(MODEL)}
+    model = dataclasses.asdict(MODEL)
+    document = {"version": CACHE_VERSION, "key": dataclasses.asdict(KEY), "model": model}
     return json.dumps({**document, **changes})
+
+
+def damaged_model(**changes: object) -> str:
+    return damaged(model={**dataclasses.asdict(MODEL), **changes})
 
 
 @pytest.mark.parametrize(
@@ -69,19 +102,29 @@ def damaged(**changes: object) -> str:
     [
         ("", "Expecting value"),
         ("{", "Expecting property name"),
-        ("[]", "not of version 1"),
-        (damaged(version=0), "not of version 1"),
+        ("[]", f"not of version {CACHE_VERSION}"),
+        (damaged(version=0), f"not of version {CACHE_VERSION}"),
         (damaged(key={}), "another model or device"),
         (damaged(model=None), "holds no model"),
         (damaged(model={}), "expected a list of 2 numbers"),
-        (damaged(model={"reference_ms": [1, 2, 3]}), "expected a list of 2 numbers"),
-        (damaged(model={"reference_ms": [1, "2"]}), "expected a number, found '2'"),
-        (damaged(model={"reference_ms": [1, True]}), "expected a number, found True"),
-        (damaged(model={"reference_ms": [1, -2]}), "expected a time or a count, found -2"),
-        (damaged(model={"reference_ms": [1, float("nan")]}), "expected a time or a count"),
-        (damaged(model={"reference_ms": [1, 10**400]}), "expected a time or a count"),
+        (damaged_model(reference_ms=[1, 2, 3]), "expected a list of 2 numbers"),
+        (damaged_model(reference_ms=[1, "2"]), "expected a number, found '2'"),
+        (damaged_model(reference_ms=[1, True]), "expected a number, found True"),
+        (damaged_model(reference_ms=[1, -2]), "expected a time or a count, found -2"),
+        (damaged_model(reference_ms=[1, 0]), "expected a time or a count, found 0"),
+        (damaged_model(reference_ms=[1, float("nan")]), "expected a time or a count"),
+        (damaged_model(reference_ms=[1, 10**400]), "expected a time or a count"),
+        (damaged_model(cycles=[1, 0]), "expected a time or a count, found 0"),
+        (damaged_model(cycles=7), "expected a list of 2 numbers"),
+        (damaged_model(fixed_ms=[0.0, -1.0]), "expected a time or a count, found -1"),
+        (damaged_model(layer_shares=None), "expected 2 rows"),
+        (damaged_model(layer_shares=[[1, 1, 1]]), "expected 2 rows"),
+        (damaged_model(layer_shares=[[1, 1, 1], [1, 1]]), "expected a list of 3 numbers"),
+        (damaged_model(layer_shares=[[1, 1], [1, 1]]), "expected a list of 3 numbers"),
+        (damaged_model(layer_shares=[[1, 1, 1], [0, 0, 0]]), "found zeros only"),
+        (damaged_model(layer_shares=[[1, 1, 1], [1, 1, -1]]), "expected a time or a count"),
         ("[" * 100_000, "recursion"),
-        ("é" * 600_000, "more than 1048576 bytes"),
+        ("é" * (MAX_FILE_BYTES // 2 + 1), f"more than {MAX_FILE_BYTES} bytes"),
     ],
 )
 def test_a_damaged_file_is_as_good_as_none(
