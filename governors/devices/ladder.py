@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operating points (OPPs) of one policy and how a target frequency is resolved to one.
+"""The operating points of one policy and how a target frequency is resolved to one.
 
 The three relations are the kernel's (include/linux/cpufreq.h, cpufreq_table_find_index_*):
 L is the lowest frequency at or above the target, H the highest at or below it, C the closest

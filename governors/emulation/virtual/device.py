@@ -17,10 +17,9 @@ import random
 from typing import TYPE_CHECKING
 
 from aio.governors.devices import Device, Ladder, ladder, load_device
-from aio.governors.emulation.rules import KernelGovernor, Window, make_governor
-from aio.governors.emulation.rules.static import Userspace
 from aio.governors.emulation.trace import Change, Trace, load_trace
 from aio.governors.emulation.virtual import sampling
+from aio.governors.emulation.virtual.clock import FOREVER_NS, PolicyClock
 from aio.governors.emulation.virtual.limits import Limits
 from aio.governors.emulation.virtual.quota import Quota
 from aio.governors.emulation.virtual.thermal import (
@@ -31,8 +30,8 @@ from aio.governors.emulation.virtual.thermal import (
 
 if TYPE_CHECKING:
     from aio.governors.base import DeviceSample
+    from aio.governors.emulation.rules import KernelGovernor
 
-FOREVER_NS = 1 << 62
 DEFAULT_PERIOD_US = 100_000
 
 
@@ -85,9 +84,8 @@ class VirtualDevice:
         self._random = random.Random(seed)
         self._noise = noise
         self._now_ns = 0
-        self._limits = Limits(battery_limit, hidden_cap=hidden_cap or math.inf)
-        self._allowed = self.hardware
-        self._offline: tuple[int, ...] = ()
+        limits = Limits(battery_limit, hidden_cap=hidden_cap or math.inf)
+        self._clock = PolicyClock(self.device, self.policy, self.hardware, limits, threads)
         self._quota_period_us = quota_period_us
         self._quota: Quota | None = None
         self._set_quota(quota_cpus)
@@ -100,15 +98,12 @@ class VirtualDevice:
         self._has_supply = self.device.battery
         self._event_index = 0
         self._busy = False
-        self._updated_ns = 0
-        self._window_busy_ns = 0
-        self._shown_khz = 0
         chosen = governor or default_governor(self.device, self.trace)
         check_governor(chosen, self.trace)
         for event in self.trace.events if self.trace else ():
             self._check_offline(event.change.offline_cpus or ())
-        self._select(chosen)
-        self._plan()
+        self._clock.select(chosen, 0)
+        self._changed()
         self._catch_up()
 
     @property
@@ -119,22 +114,22 @@ class VirtualDevice:
     @property
     def governor(self) -> str:
         """Return the name of the cpufreq governor."""
-        return self._governor.name
+        return self._clock.governor
 
     @property
     def shown_khz(self) -> int:
         """Return the clock as sysfs shows it."""
-        return self._shown_khz
+        return self._clock.shown_khz
 
     @property
     def actual_khz(self) -> float:
         """Return the clock that the work gets: below a hidden cap it is not the one shown."""
-        return self._actual_khz
+        return self._clock.actual_khz
 
     @property
     def offline_cpus(self) -> tuple[int, ...]:
         """Return the CPUs of the board that are switched off."""
-        return self._offline
+        return self._clock.offline
 
     @property
     def next_event_ns(self) -> int | None:
@@ -144,7 +139,7 @@ class VirtualDevice:
     @property
     def samples_load(self) -> bool:
         """Return whether the governor looks at the load, so that time must pass in small steps."""
-        return self._governor.period_ns is not None
+        return self._clock.samples_load
 
     @property
     def energy_j(self) -> float:
@@ -168,7 +163,7 @@ class VirtualDevice:
             cycles, fixed_ns = cycles * factor, fixed_ns * factor
         left = 1.0  # the part of the work still to do
         while True:
-            whole_ns = cycles * 1e6 / self._actual_khz + fixed_ns
+            whole_ns = cycles * 1e6 / self._clock.actual_khz + fixed_ns
             need_ns = round(left * whole_ns)
             stretch_ns = self._stretch(need_ns)
             self._advance(stretch_ns, busy=True)
@@ -203,15 +198,12 @@ class VirtualDevice:
         Raises:
             ValueError: the governor is not userspace, or the fraction not from 0 to 1.
         """
-        if not 0.0 < fraction <= 1.0:
-            raise ValueError(f"a speed of {fraction}: expected more than 0, at most 1")
-        if not isinstance(self._governor, Userspace):
-            raise ValueError(f"the governor is {self.governor}: only userspace takes a speed")
-        self._show(self._governor.set_speed(self.hardware.at_fraction(fraction), self._window()))
+        self._clock.set_speed(fraction, self._now_ns)
+        self._changed()
 
     def apply(self, change: Change) -> None:
         """Do what an event of a trace does, now."""
-        limits = self._limits
+        clock, limits = self._clock, self._clock.limits
         if change.quota_period_us is not None:
             self._quota_period_us = change.quota_period_us
         if change.quota_cpus is not None:
@@ -220,7 +212,7 @@ class VirtualDevice:
             self._heat.ambient_c = change.ambient_c
         if change.offline_cpus is not None:
             self._check_offline(change.offline_cpus)
-            self._offline = change.offline_cpus
+            clock.offline = change.offline_cpus
         if change.power is not None:
             limits.power = change.power
             self._has_supply = True
@@ -228,12 +220,12 @@ class VirtualDevice:
             value = getattr(change, name)
             if value is not None:
                 setattr(limits, name, value)
-        self._limit()
-        if change.governor is not None and change.governor != self._governor.name:
-            self._select(change.governor)
-        if change.speed is not None and isinstance(self._governor, Userspace):
-            self.set_speed(change.speed)
-        self._plan()
+        clock.limit(self._now_ns)
+        if change.governor is not None and change.governor != clock.governor:
+            clock.select(change.governor, self._now_ns)
+        if change.speed is not None and clock.governor == "userspace":
+            clock.set_speed(change.speed, self._now_ns)
+        self._changed()
 
     def sample(self) -> DeviceSample:
         """Return what the sensors of the device would say now.
@@ -246,21 +238,19 @@ class VirtualDevice:
                 device=self.device,
                 policy=self.policy,
                 hardware=self.hardware,
-                allowed=self._allowed,
-                online_cpus=self._online,
-                shown_khz=self._shown_khz,
-                governor=self._governor.name,
-                cooling_state=self._limits.shown_cooling_state(self.hardware),
+                allowed=self._clock.allowed,
+                online_cpus=self._clock.online,
+                shown_khz=self._clock.shown_khz,
+                governor=self._clock.governor,
+                cooling_state=self._clock.limits.shown_cooling_state(self.hardware),
                 max_cooling_state=self._heat.max_state,
                 temperature_c=self._heat.temperature_c,
                 quota=self._quota,
-                power=self._limits.power if self._has_supply else None,
-                power_w=self._power_w(busy=self._busy),
+                power=self._clock.limits.power if self._has_supply else None,
+                power_w=self._busy_w if self._busy else self._model.static_w,
                 energy_j=self._energy_j,
             )
         )
-
-    # Time
 
     def _stretch(self, need_ns: int) -> int:
         """Return how long work can go on undisturbed, first waiting for the quota if need be."""
@@ -290,18 +280,12 @@ class VirtualDevice:
     def _wake(self) -> None:
         """Begin to work: the governor's hook is called when a task is enqueued."""
         self._busy = True
-        waited_ns = self._now_ns - self._updated_ns
-        if self._governor.period_ns is not None and waited_ns >= self._governor.wake_ns:
-            self._update()
-        self._plan()
+        self._clock.wake(self._now_ns)
+        self._changed()
 
     def _advance(self, dt_ns: int, *, busy: bool) -> None:
         self._now_ns += dt_ns
-        if busy:
-            self._window_busy_ns += dt_ns
-        if self._accounts:
-            speed = self._shown_khz / self.hardware.max_khz
-            self._governor.account(dt_ns, busy=busy, speed=speed)
+        self._clock.account(dt_ns, busy=busy)
         energy_j = (self._busy_w if busy else self._model.static_w) * dt_ns * 1e-9
         self._energy_j += energy_j
         if self._heats_up:
@@ -313,26 +297,27 @@ class VirtualDevice:
             if self._now_ns >= self._event_ns:
                 self._next_event()
             if self._now_ns >= self._governor_ns:
-                self._update()
+                self._clock.update(self._now_ns)
             if self._heats_up and self._now_ns >= self._heat.next_ns:
                 self._look_at_heat()
-            self._plan()
+            self._changed()
 
     def _look_at_heat(self) -> None:
         if self._heat.look(self._now_ns):
-            self._limits.cooling_state = self._heat.cooling_state
-            self._limit()
+            self._clock.limits.cooling_state = self._heat.cooling_state
+            self._clock.limit(self._now_ns)
+
+    def _changed(self) -> None:
+        """Work out what follows from the clock, once for all calls until it changes again."""
+        speed = self._clock.actual_khz / self.hardware.max_khz
+        self._busy_w = self._model.power_w(speed, busy=True)
+        self._plan()
 
     def _plan(self) -> None:
         """Find out when something happens next."""
         event = self.trace.event(self._event_index) if self.trace else None
         self._event_ns = event.at_ns if event else FOREVER_NS
-        governor = self._governor
-        if governor.period_ns is None:
-            self._governor_ns = FOREVER_NS
-        else:
-            wait_ns = governor.period_ns if self._busy else governor.idle_ns
-            self._governor_ns = self._updated_ns + wait_ns
+        self._governor_ns = self._clock.next_ns(busy=self._busy)
         heat_ns = self._heat.next_ns if self._heats_up else FOREVER_NS
         self._stop_ns = min(self._event_ns, self._governor_ns, heat_ns)
 
@@ -341,54 +326,6 @@ class VirtualDevice:
         self._event_index += 1
         if event is not None:
             self.apply(event.change)
-
-    # Clock
-
-    def _window(self) -> Window:
-        return Window(
-            elapsed_ns=self._now_ns - self._updated_ns,
-            busy_ns=self._window_busy_ns,
-            cur_khz=self._shown_khz or self.hardware.max_khz,
-            allowed=self._allowed,
-            hardware=self.hardware,
-        )
-
-    def _select(self, governor: KernelGovernor | str) -> None:
-        made = make_governor(governor, self.device) if isinstance(governor, str) else governor
-        self._governor = made
-        self._accounts = type(made).account is not KernelGovernor.account
-        if not self._shown_khz and made.period_ns is not None:
-            self._shown_khz = self.hardware.min_khz  # the device was idle so far
-        self._show(made.start(self._window()))
-        self._begin_window()
-
-    def _update(self) -> None:
-        self._show(self._governor.update(self._window()))
-        self._begin_window()
-
-    def _begin_window(self) -> None:
-        self._updated_ns = self._now_ns
-        self._window_busy_ns = 0
-
-    def _limit(self) -> None:
-        self._allowed = self._limits.allowed(self.hardware)
-        self._show(self._governor.limit(self._window()))
-
-    def _show(self, khz: int) -> None:
-        """Set the clock; everything that follows from it is worked out here, once."""
-        self._shown_khz = khz
-        cap_khz = self._limits.hidden_cap * self.hardware.max_khz
-        # More threads than CPUs take turns.
-        share = min(1.0, len(self._online) / self.threads)
-        self._actual_khz = min(khz, cap_khz) * share
-        self._busy_w = self._power_w(busy=True)
-
-    def _power_w(self, *, busy: bool) -> float:
-        return self._model.power_w(self._actual_khz / self.hardware.max_khz, busy=busy)
-
-    @property
-    def _online(self) -> tuple[int, ...]:
-        return tuple(cpu for cpu in self.policy.cpus if cpu not in self._offline)
 
     def _check_offline(self, cpus: tuple[int, ...]) -> None:
         unknown = set(cpus) - set(self.device.cpus)
