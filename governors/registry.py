@@ -56,7 +56,7 @@ class Sources:
 class Candidate(Generic[SampleT]):
     """One driver of a chain: `make` makes it, or says why there is nothing to make it from.
 
-    `period_s` is the time between its readings; 0 means that it is read with every sample.
+    `period_s` is the time between its readings; the clock is read with every sample.
     """
 
     name: str

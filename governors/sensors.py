@@ -121,9 +121,7 @@ class DeviceSensors:
         self._power = power
         self._energy = energy
         self._channels = (clock, gpus, quota, thermal, power, energy)
-        others = [c for c in self._channels[1:] if c.driver is not None]
-        self._often = [channel for channel in others if channel.period_ns == 0]
-        self._seldom = [channel for channel in others if channel.period_ns > 0]
+        self._slow = [c for c in self._channels[1:] if c.driver is not None]
         self._next_due_ns = 0
 
     @property
@@ -134,8 +132,6 @@ class DeviceSensors:
     def read(self) -> DeviceSample:
         """Return a sample; in the first one every quantity is new."""
         clock = self._read_clock()
-        for channel in self._often:
-            channel.read(clock.time_ns)
         if clock.time_ns >= self._next_due_ns:
             self._read_due(clock.time_ns)
         return DeviceSample(
@@ -157,13 +153,12 @@ class DeviceSensors:
         now_ns = time.monotonic_ns()
         clock = self._clock.read(now_ns)
         if clock is None:
-            name = self.name if self._clock.driver is None else self._clock.driver.name
-            return ClockSample(now_ns, None, None, name, (), self._clock.error or "no driver")
+            return ClockSample(now_ns, None, None, self.name, (), self._clock.error or "no driver")
         return clock
 
     def _read_due(self, now_ns: int) -> None:
         """Read the quantity that waits longest; at the very first time all of them."""
-        due = sorted((c for c in self._seldom if c.due_ns <= now_ns), key=lambda c: c.due_ns)
+        due = sorted((c for c in self._slow if c.due_ns <= now_ns), key=lambda c: c.due_ns)
         for channel in due if self._next_due_ns == 0 else due[:1]:
             channel.read(now_ns)
-        self._next_due_ns = min((channel.due_ns for channel in self._seldom), default=sys.maxsize)
+        self._next_due_ns = min((channel.due_ns for channel in self._slow), default=sys.maxsize)

@@ -7,6 +7,7 @@ JetPack 5 and later show them as hwmon devices (mV and mA per channel), JetPack 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,30 +33,23 @@ SCAN_PERIOD_NS = 10_000_000_000
 
 
 class Rail(NamedTuple):
-    """One rail: its power in mW, or its voltage in mV with its current in mA."""
+    """One rail: the file of its power in mW, or those of voltage in mV and current in mA."""
 
     name: str
-    power: HotFile | None = None
-    voltage: HotFile | None = None
-    current: HotFile | None = None
+    files: tuple[HotFile, ...]
 
     def power_mw(self) -> float | None:
         """Return the power now."""
-        if self.power is not None:
-            return parse_int(self.power.read_optional())
-        if self.voltage is None or self.current is None:
+        values = [parse_int(file.read_optional()) for file in self.files]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
             return None
-        millivolts = parse_int(self.voltage.read_optional())
-        milliamperes = parse_int(self.current.read_optional())
-        if millivolts is None or milliamperes is None:
-            return None
-        return millivolts * milliamperes / 1000
+        return float(math.prod(known)) / 1000.0 ** (len(known) - 1)
 
     def close(self) -> None:
         """Free the descriptors."""
-        for file in (self.power, self.voltage, self.current):
-            if file is not None:
-                file.close()
+        for file in self.files:
+            file.close()
 
 
 class Ina3221Driver:
@@ -122,11 +116,8 @@ def _hwmon_rails(sysfs: Sysfs) -> Iterator[Rail]:
         for channel in CHANNELS:
             label = parse_word(sysfs.read_optional(folder / f"in{channel}_label"))
             if label not in {None, "NC"}:
-                yield Rail(
-                    label or "",
-                    voltage=sysfs.hot(folder / f"in{channel}_input"),
-                    current=sysfs.hot(folder / f"curr{channel}_input"),
-                )
+                names = (f"in{channel}_input", f"curr{channel}_input")
+                yield Rail(label or "", tuple(sysfs.hot(folder / name) for name in names))
 
 
 def _iio_rails(sysfs: Sysfs) -> Iterator[Rail]:
@@ -139,7 +130,7 @@ def _iio_rails(sysfs: Sysfs) -> Iterator[Rail]:
             for channel in range(len(CHANNELS)):
                 label = parse_word(sysfs.read_optional(folder / f"rail_name_{channel}"))
                 if label not in {None, "NC"}:
-                    yield Rail(label or "", power=sysfs.hot(folder / f"in_power{channel}_input"))
+                    yield Rail(label or "", (sysfs.hot(folder / f"in_power{channel}_input"),))
 
 
 def _describe(sample: EnergySample) -> str:

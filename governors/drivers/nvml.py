@@ -39,8 +39,11 @@ CLOCK_GRAPHICS = 0
 TEMPERATURE_GPU = 0
 ERROR_UNINITIALIZED = 1
 ERROR_NOT_SUPPORTED = 3
+ERROR_NO_PERMISSION = 4
 ERROR_FUNCTION_NOT_FOUND = 13
 ERROR_GPU_IS_LOST = 15
+# What no later try will change.
+_NEVER = {ERROR_NOT_SUPPORTED, ERROR_NO_PERMISSION, ERROR_FUNCTION_NOT_FOUND}
 
 
 class Nvml(Protocol):
@@ -141,6 +144,7 @@ class NvmlGpu:
         )
 
     def _try(self, metric: Metric) -> None:
+        """Find the function that gives a metric, or why there is none."""
         for name in metric.functions:
             function = getattr(self._nvml, name, None)
             if function is None:
@@ -149,15 +153,13 @@ class NvmlGpu:
             try:
                 function(self._handle, *metric.arguments)
             except self._nvml.NVMLError as error:
-                self.missing[metric.name] = str(error).lower()
-                if _code(error) not in {ERROR_NOT_SUPPORTED, ERROR_FUNCTION_NOT_FOUND}:
-                    return
-            else:
-                self.missing.pop(metric.name, None)
-                self._calls[metric.name] = functools.partial(
-                    function, self._handle, *metric.arguments
-                )
-                return
+                if _code(error) in _NEVER:
+                    self.missing[metric.name] = str(error).lower()
+                    continue
+                # Supported, but not at this moment.
+            self.missing.pop(metric.name, None)
+            self._calls[metric.name] = functools.partial(function, self._handle, *metric.arguments)
+            return
 
     def _value(self, name: str) -> Any:
         call = self._calls.get(name)

@@ -120,6 +120,12 @@ def test_a_link_to_the_same_hierarchy_counts_once(
     assert driver.read().throttled_us == 7
 
 
+def test_a_name_that_is_none_is_passed_over(machine: FakeMachine, driver: CgroupDriver) -> None:
+    machine.write("proc/self/cgroup", "4:cpu:/a\0b\n0::/app\n")
+    write_v2(machine, "app", "50000 100000")
+    assert driver.read().quota_cpus == 0.5
+
+
 def test_nothing_there(machine: FakeMachine, driver: CgroupDriver) -> None:
     capability = driver.probe()
     assert capability.status is Status.UNSUPPORTED

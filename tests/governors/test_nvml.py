@@ -208,6 +208,29 @@ def test_a_metric_that_fails_now_and_then(nvml: FakeNvml, driver: NvmlDriver) ->
     assert driver.read()[0].power_mw == 68_500
 
 
+def test_a_metric_that_fails_at_first_is_asked_again(nvml: FakeNvml, driver: NvmlDriver) -> None:
+    nvml.errors = {"nvmlDeviceGetPowerUsage": pynvml.NVML_ERROR_TIMEOUT}
+    assert driver.probe().reason == "0: NVIDIA A10"
+    assert driver.read()[0].power_mw is None
+    nvml.errors = {}
+    assert driver.read()[0].power_mw == 68_500
+
+
+def test_forbidden_metric(nvml: FakeNvml, driver: NvmlDriver) -> None:
+    nvml.errors = {"nvmlDeviceGetPowerUsage": pynvml.NVML_ERROR_NO_PERMISSION}
+    assert driver.probe().reason.endswith("without power (insufficient permissions)")
+
+
+def test_error_codes_are_those_of_pynvml() -> None:
+    names = [name for name in vars(module) if name.startswith("ERROR_")]
+    assert len(names) == 5
+    assert {getattr(pynvml, f"NVML_{name}") for name in names} == {
+        getattr(module, name) for name in names
+    }
+    assert pynvml.NVML_CLOCK_GRAPHICS == module.CLOCK_GRAPHICS
+    assert pynvml.NVML_TEMPERATURE_GPU == module.TEMPERATURE_GPU
+
+
 def test_a_lost_gpu_is_looked_for_again(nvml: FakeNvml, driver: NvmlDriver) -> None:
     driver.read()
     nvml.errors = {

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from fake_machine import LAPTOP, ORIN_NANO, FakeMachine, MachineMaker
@@ -102,3 +103,20 @@ def test_root_from_the_environment(orin: FakeMachine, monkeypatch: pytest.Monkey
     monkeypatch.setenv("AIO_SYSFS_ROOT", str(orin.root / "none"))
     with pytest.raises(ValueError, match="AIO_SYSFS_ROOT"):
         open_sensors(None)
+
+
+def test_nvml_tells_of_this_machine_only(
+    make_machine: MachineMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aio.governors.drivers.nvml.LIBRARY", "libnone.so.1")
+
+    def answer(root: Path) -> Capability:
+        sensors = open_sensors(loop, root)
+        sensors.close()
+        return next(item for item in sensors.capabilities if item.driver == "nvml")
+
+    root = make_machine(None).root
+    assert answer(root).reason == f"not asked: it tells of this machine, not of {root}"
+    # The devices of the machine that runs the tests come first; without one NVML is asked.
+    real = answer(Path("/")).reason
+    assert real.startswith(("libnone.so.1 is not installed", "not tried: devfreq answered"))

@@ -188,8 +188,14 @@ def test_a_clock_without_a_value_is_in_the_report(device: Device) -> None:
 def test_a_clock_driver_that_breaks_gives_a_sample_all_the_same(device: Device) -> None:
     device.drivers["clock"].error = OSError("broken")
     clock = device.sensors.read().clock
-    assert (clock.cpu_khz, clock.driver) == (None, "clock")
+    assert (clock.cpu_khz, clock.driver) == (None, "sensors")
     assert clock.error == "clock failed: OSError: broken"
+
+
+def test_a_quantity_without_a_driver_has_no_value() -> None:
+    channel: Channel[ThermalSample] = Channel(None, [])
+    assert (channel.read(SECOND), channel.error, channel.capabilities) == (None, None, ())
+    channel.close()
 
 
 def test_close_closes_all(device: Device) -> None:
