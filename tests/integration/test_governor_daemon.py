@@ -150,6 +150,7 @@ def test_stopped_daemon_is_stale(daemon: DaemonProcess, reader: Reader) -> None:
         wait_until(lambda: not reader.shared, "the client notices that it stands still")
         os.kill(daemon.pid, signal.SIGCONT)
     wait_until(lambda: reader.shared, "the client returns")
+    assert OWN_KHZ in reader.seen
 
 
 def test_the_file_is_destroyed_while_clients_read(
@@ -187,6 +188,7 @@ def test_the_folder_is_removed(daemon: DaemonProcess, reader: Reader, folder: Pa
     moved.rename(folder)
     wait_until(lambda: ask("status", [folder])["problem"] is None, "the daemon publishes again")
     wait_until(lambda: reader.shared, "everything is as it was")
+    assert daemon.process.poll() is None
 
 
 def test_one_daemon_per_folder(daemon: DaemonProcess, folder: Path, tmp_path: Path) -> None:
