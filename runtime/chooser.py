@@ -44,6 +44,9 @@ SUSPICIOUS = 0.12
 CLOCK_MOVED = 0.03
 REFRESH_EVERY = 200  # inferences between looks at what the slow refinements have learned
 OVERHEAD_RATE = 0.05
+# A call that took longer beside the executor than in it, and than this, was stopped: that is no
+# habit to plan for.
+STALL_MS = 1.0
 _UNCALIBRATED = "not calibrated: the densest level"
 
 _logger = logging.getLogger(__name__)
@@ -139,6 +142,7 @@ class PlanChooser:
         self._ended_ns: int | None = None
         self._asked: object = None
         self._decision: Decision | None = None
+        self._changes = 0
         if model is not None:
             self._refresh(sampler.latest().clock.cpu_khz)
 
@@ -178,6 +182,11 @@ class PlanChooser:
         clock_ms = self._model.predict(self.sample.clock.cpu_khz)
         return tuple(self.residual * takes_ms for takes_ms in clock_ms)
 
+    @property
+    def changes(self) -> int:
+        """Return how often the policy changed the plan; its first plan counts too."""
+        return self._changes
+
     def history(self) -> tuple[Decision, ...]:
         """Return the policy's last changes of plan."""
         return self._policy.history()
@@ -204,6 +213,7 @@ class PlanChooser:
             )
             self._asked, self._decision = asked, self._policy.choose(outlook)
             if self._decision.changed:
+                self._changes += 1
                 _logger.info("%s", self._decision.reason)
         decision = self._decision
         return Choice(
@@ -285,7 +295,8 @@ class PlanChooser:
         """
         self._ended_ns = now_ns
         self._inferences += 1
-        self._overhead_ms += OVERHEAD_RATE * (overhead_ns / 1e6 - self._overhead_ms)
+        overhead_ms = min(overhead_ns, max(elapsed_ns, STALL_MS * 1e6)) / 1e6
+        self._overhead_ms += OVERHEAD_RATE * (overhead_ms - self._overhead_ms)
         if expected_ns <= 0.0 or elapsed_ns <= 0.0:
             return
         ratio = elapsed_ns / expected_ns
