@@ -15,7 +15,9 @@ constexpr double kMargin = 0.9;
 std::vector<int32_t> element_offsets(const LayerWeights& weights, const Window2d& window,
                                      const BufferLayout& in) {
   std::vector<int32_t> offsets;
-  for (int c = 0; c < weights.in_channels; ++c) {
+  // A depthwise kernel starts at its block's channels.
+  const int channels = weights.is_depthwise() ? 1 : weights.in_channels * weights.groups;
+  for (int c = 0; c < channels; ++c) {
     for (int y = 0; y < weights.kernel_h; ++y) {
       for (int x = 0; x < weights.kernel_w; ++x) {
         offsets.push_back(static_cast<int32_t>(y * window.dilation_h * in.row() +
@@ -36,6 +38,7 @@ class ConvStep final : public Step {
                element_offsets(node_.weights, node_.window, plan.buffer(planned.inputs[0]))),
         operands_{node_.window,
                   node_.weights.in_channels,
+                  node_.weights.is_depthwise(),
                   plan.buffer(planned.inputs[0]),
                   plan.buffer(planned.output),
                   planned.residual == kNoValue ? BufferLayout() : plan.buffer(planned.residual),
@@ -44,7 +47,8 @@ class ConvStep final : public Step {
                   &layer_},
         direct_(operands_, graph.levels(), isa),
         winograd_levels_(static_cast<size_t>(graph.levels()), false) {
-    if (WinogradConv::supports(node_.window, node_.weights.in_channels)) {
+    if (node_.weights.groups == 1 &&
+        WinogradConv::supports(node_.window, node_.weights.in_channels)) {
       consider_winograd(graph.levels(), threads, isa);
     }
     node_.weights = LayerWeights();  // packed now
