@@ -12,7 +12,6 @@ namespace aio {
 struct ConvOperands {
   Window2d window;
   int in_channels;
-  bool depthwise;  // each block reads its own 16 input channels
   BufferLayout in;
   BufferLayout out;
   BufferLayout residual;

@@ -15,9 +15,7 @@ constexpr double kMargin = 0.9;
 std::vector<int32_t> element_offsets(const LayerWeights& weights, const Window2d& window,
                                      const BufferLayout& in) {
   std::vector<int32_t> offsets;
-  // A depthwise kernel starts at its block's channels.
-  const int channels = weights.is_depthwise() ? 1 : weights.in_channels * weights.groups;
-  for (int c = 0; c < channels; ++c) {
+  for (int c = 0; c < weights.in_channels * weights.groups; ++c) {
     for (int y = 0; y < weights.kernel_h; ++y) {
       for (int x = 0; x < weights.kernel_w; ++x) {
         offsets.push_back(static_cast<int32_t>(y * window.dilation_h * in.row() +
@@ -38,7 +36,6 @@ class ConvStep final : public Step {
                element_offsets(node_.weights, node_.window, plan.buffer(planned.inputs[0]))),
         operands_{node_.window,
                   node_.weights.in_channels,
-                  node_.weights.is_depthwise(),
                   plan.buffer(planned.inputs[0]),
                   plan.buffer(planned.output),
                   planned.residual == kNoValue ? BufferLayout() : plan.buffer(planned.residual),
@@ -100,6 +97,8 @@ class ConvStep final : public Step {
 
 std::unique_ptr<Step> make_conv_step(const Graph& graph, const Plan& plan,
                                      const PlannedStep& planned, int threads, Isa isa) {
+  const Node& node = graph.nodes()[static_cast<size_t>(planned.node)];
+  if (node.weights.is_depthwise()) return make_depthwise_step(graph, plan, planned, isa);
   return std::make_unique<ConvStep>(graph, plan, planned, threads, isa);
 }
 

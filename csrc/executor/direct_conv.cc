@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "csrc/kernels/depthwise_conv/depthwise_conv.h"
-
 namespace aio {
 namespace {
 
@@ -63,19 +61,13 @@ double DirectConv::cost(int level) const {
   return static_cast<double>(operands_.layer->total_nnz(level)) * pixels / 0.97;
 }
 
-const SparseConvKernel* DirectConv::find(Isa isa, int rows, int cols) const {
-  return operands_.depthwise ? find_depthwise_conv(isa, rows, cols)
-                             : find_sparse_conv(isa, rows, cols);
-}
-
 void DirectConv::tile_output(Isa isa) {
   const BufferLayout& out = operands_.out;
-  const auto select = operands_.depthwise ? select_depthwise_conv : select_sparse_conv;
-  kernel_ = select(out.height, out.width, isa);
+  kernel_ = select_sparse_conv(out.height, out.width, isa);
   const int col_tiles = (out.width + kernel_->cols - 1) / kernel_->cols;
   for (int row = 0; row < out.height;) {
     int rows = std::min(kernel_->rows, out.height - row);
-    while (find(isa, rows, kernel_->cols) == nullptr) --rows;
+    while (find_sparse_conv(isa, rows, kernel_->cols) == nullptr) --rows;
     for (int i = 0; i < col_tiles; ++i) {
       const int begin = out.width * i / col_tiles;
       const int end = out.width * (i + 1) / col_tiles;
@@ -91,8 +83,8 @@ void DirectConv::add_tiles(Isa isa, int row, int rows, int col, int cols) {
   const BufferLayout& out = operands_.out;
   const BufferLayout& residual = operands_.residual;
   const Window2d& w = operands_.window;
-  const SparseConvKernel* exact = find(isa, rows, cols);
-  const SparseConvKernel* kernel = exact ? exact : find(isa, 1, cols);
+  const SparseConvKernel* exact = find_sparse_conv(isa, rows, cols);
+  const SparseConvKernel* kernel = exact ? exact : find_sparse_conv(isa, 1, cols);
   for (int r = row; r < row + rows; r += kernel->rows) {
     PlacedTile tile;
     tile.fn = kernel->fn;
@@ -182,7 +174,7 @@ void DirectConv::set_block(int level, int block, SparseConvTile* tile) const {
 void DirectConv::set_place(float* arena, const PlacedTile& placed, int block,
                            SparseConvTile* tile) const {
   const int channel = block * kBlockHeight;
-  tile->in = arena + placed.in + (operands_.depthwise ? channel : 0);
+  tile->in = arena + placed.in;
   tile->residual = operands_.has_residual ? arena + placed.residual + channel : nullptr;
   tile->out = arena + placed.out + channel;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A convolution by the nested block-sparse kernels, or by the depthwise ones: its output is covered
-// with tiles, and each tile is computed block by block from the kept elements alone.
+// A convolution by the nested block-sparse kernels: its output is covered with tiles, and each tile
+// is computed block by block from the kept elements alone.
 #ifndef AIO_CSRC_EXECUTOR_DIRECT_CONV_H_
 #define AIO_CSRC_EXECUTOR_DIRECT_CONV_H_
 
@@ -47,7 +47,6 @@ class DirectConv {
     int64_t chunks;
   };
 
-  const SparseConvKernel* find(Isa isa, int rows, int cols) const;
   void tile_output(Isa isa);
   void add_tiles(Isa isa, int row, int rows, int col, int cols);
   int64_t choose_part(int level) const;

@@ -3,8 +3,8 @@
 // Depthwise convolution, fp32, NEON (the baseline of aarch64). A block of 16 channels is four
 // vectors.
 //
-// Tile      up to 6 pixels: 24 of the 32 registers accumulate, four hold the weights.
-// Reads     exactly the tile's inputs; the halo makes bounds checks needless.
+// Tile      6 pixels: 24 of the 32 registers accumulate, four hold the weights.
+// Reads     exactly the region's inputs; the halo makes bounds checks needless.
 // Numerics  one FMA per kept tap in packed order, bit-equal to avx2_fma3 and avx512.
 #if defined(__aarch64__)
 
@@ -16,15 +16,15 @@ namespace aio {
 namespace {
 #include "csrc/kernels/vec16/neon.inc"
 // Over the Vec16 above.
-#include "csrc/kernels/depthwise_conv/tile.inc"
+#include "csrc/kernels/depthwise_conv/region.inc"
 }  // namespace
 
-#define AIO_DEFINE_neon(rows, cols)                                               \
-  void depthwise_conv_f32_##rows##x##cols##x16_neon(const SparseConvTile& tile) { \
-    depthwise_conv<rows, cols>(tile);                                             \
+#define AIO_DEFINE_neon(cols)                                                     \
+  void depthwise_conv_f32_1x##cols##x16_neon(const DepthwiseConvRegion& region) { \
+    depthwise_conv<cols>(region);                                                 \
   }
-#define AIO_DEFINE_scalar(rows, cols)
-#define AIO_DEPTHWISE_CONV(isa, suffix, rows, cols) AIO_DEFINE_##suffix(rows, cols)
+#define AIO_DEFINE_scalar(cols)
+#define AIO_DEPTHWISE_CONV(isa, suffix, cols) AIO_DEFINE_##suffix(cols)
 #include "csrc/kernels/depthwise_conv/depthwise_conv.inc"
 #undef AIO_DEPTHWISE_CONV
 

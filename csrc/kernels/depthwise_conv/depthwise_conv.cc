@@ -1,34 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "csrc/kernels/depthwise_conv/depthwise_conv.h"
 
-#include "csrc/kernels/sparse_conv/tile_table.h"
-
 namespace aio {
 namespace {
 
-constexpr SparseConvKernel kKernels[] = {
-#define AIO_DEPTHWISE_CONV(isa, suffix, rows, cols)                       \
-  {"depthwise_conv_f32_" #rows "x" #cols "x16_" #suffix, isa, rows, cols, \
-   depthwise_conv_f32_##rows##x##cols##x16_##suffix},
+constexpr DepthwiseConvKernel kKernels[] = {
+#define AIO_DEPTHWISE_CONV(isa, suffix, cols)               \
+  {"depthwise_conv_f32_1x" #cols "x16_" #suffix, isa, cols, \
+   depthwise_conv_f32_1x##cols##x16_##suffix},
 #include "csrc/kernels/depthwise_conv/depthwise_conv.inc"
 #undef AIO_DEPTHWISE_CONV
 };
 
-constexpr TileTable kTable{kKernels, sizeof(kKernels) / sizeof(kKernels[0])};
-
 }  // namespace
 
-const SparseConvKernel* depthwise_conv_kernels(size_t* count) {
-  *count = kTable.count;
-  return kTable.kernels;
+const DepthwiseConvKernel* depthwise_conv_kernels(size_t* count) {
+  *count = sizeof(kKernels) / sizeof(kKernels[0]);
+  return kKernels;
 }
 
-const SparseConvKernel* find_depthwise_conv(Isa isa, int rows, int cols) {
-  return kTable.find(isa, rows, cols);
-}
-
-const SparseConvKernel* select_depthwise_conv(int height, int width, Isa isa) {
-  return kTable.select(height, width, isa);
+const DepthwiseConvKernel* select_depthwise_conv(Isa isa) {
+  for (const DepthwiseConvKernel& kernel : kKernels) {
+    if (kernel.isa == isa) return &kernel;
+  }
+  return nullptr;
 }
 
 }  // namespace aio

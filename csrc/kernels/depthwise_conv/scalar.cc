@@ -3,8 +3,8 @@
 // Depthwise convolution, fp32, for every machine. Plain loops over 16 channels, which compilers
 // turn into the baseline's vectors (SSE2, NEON).
 //
-// Tile      up to 4 pixels.
-// Reads     exactly the tile's inputs.
+// Tile      4 pixels.
+// Reads     exactly the region's inputs.
 // Numerics  the product is rounded before it is added: within the family's tolerance, not
 // bit-equal.
 #include "csrc/kernels/depthwise_conv/depthwise_conv.h"
@@ -13,17 +13,17 @@ namespace aio {
 namespace {
 #include "csrc/kernels/vec16/scalar.inc"
 // Over the Vec16 above.
-#include "csrc/kernels/depthwise_conv/tile.inc"
+#include "csrc/kernels/depthwise_conv/region.inc"
 }  // namespace
 
-#define AIO_DEFINE_avx512(rows, cols)
-#define AIO_DEFINE_avx2_fma3(rows, cols)
-#define AIO_DEFINE_neon(rows, cols)
-#define AIO_DEFINE_scalar(rows, cols)                                               \
-  void depthwise_conv_f32_##rows##x##cols##x16_scalar(const SparseConvTile& tile) { \
-    depthwise_conv<rows, cols>(tile);                                               \
+#define AIO_DEFINE_avx512(cols)
+#define AIO_DEFINE_avx2_fma3(cols)
+#define AIO_DEFINE_neon(cols)
+#define AIO_DEFINE_scalar(cols)                                                     \
+  void depthwise_conv_f32_1x##cols##x16_scalar(const DepthwiseConvRegion& region) { \
+    depthwise_conv<cols>(region);                                                   \
   }
-#define AIO_DEPTHWISE_CONV(isa, suffix, rows, cols) AIO_DEFINE_##suffix(rows, cols)
+#define AIO_DEPTHWISE_CONV(isa, suffix, cols) AIO_DEFINE_##suffix(cols)
 #include "csrc/kernels/depthwise_conv/depthwise_conv.inc"
 #undef AIO_DEPTHWISE_CONV
 

@@ -3,8 +3,8 @@
 // Depthwise convolution, fp32, AVX-512. A block of 16 channels is one vector, which each FMA reads
 // from memory.
 //
-// Tile      up to 16 pixels, one accumulator each.
-// Reads     exactly the tile's inputs; the halo makes bounds checks needless.
+// Tile      8 pixels: eight accumulators cover the FMA latency (4 cycles, 2 per cycle).
+// Reads     exactly the region's inputs; the halo makes bounds checks needless.
 // Numerics  one FMA per kept tap in packed order, bit-equal to avx2_fma3.
 #if defined(__x86_64__)
 
@@ -24,16 +24,16 @@ namespace aio {
 namespace {
 #include "csrc/kernels/vec16/avx512.inc"
 // Over the Vec16 above.
-#include "csrc/kernels/depthwise_conv/tile.inc"
+#include "csrc/kernels/depthwise_conv/region.inc"
 }  // namespace
 
-#define AIO_DEFINE_avx512(rows, cols)                                               \
-  void depthwise_conv_f32_##rows##x##cols##x16_avx512(const SparseConvTile& tile) { \
-    depthwise_conv<rows, cols>(tile);                                               \
+#define AIO_DEFINE_avx512(cols)                                                     \
+  void depthwise_conv_f32_1x##cols##x16_avx512(const DepthwiseConvRegion& region) { \
+    depthwise_conv<cols>(region);                                                   \
   }
-#define AIO_DEFINE_avx2_fma3(rows, cols)
-#define AIO_DEFINE_scalar(rows, cols)
-#define AIO_DEPTHWISE_CONV(isa, suffix, rows, cols) AIO_DEFINE_##suffix(rows, cols)
+#define AIO_DEFINE_avx2_fma3(cols)
+#define AIO_DEFINE_scalar(cols)
+#define AIO_DEPTHWISE_CONV(isa, suffix, cols) AIO_DEFINE_##suffix(cols)
 #include "csrc/kernels/depthwise_conv/depthwise_conv.inc"
 #undef AIO_DEPTHWISE_CONV
 
