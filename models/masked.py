@@ -133,9 +133,7 @@ class MaskedConv2d(MaskedLayer):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve with the weights of the current level."""
         weight = self.masked_weight()
-        return F.conv2d(
-            x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 class MaskedLinear(MaskedLayer):
