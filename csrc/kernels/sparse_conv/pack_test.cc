@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <set>
 
 #include "csrc/base/check.h"
@@ -83,8 +84,8 @@ void test_dense_layer() {
 // Three groups of 6 output and 2 input channels: the first block spans all three, the second of 2
 // channels only the last.
 void test_groups() {
-  std::vector<float> weight;
-  for (int i = 0; i < 18 * 2; ++i) weight.push_back(static_cast<float>(i + 1));
+  std::vector<float> weight(18 * 2);
+  std::iota(weight.begin(), weight.end(), 1.0f);
   const std::vector<float> score = {0.9f, 0.1f, 0.2f, 0.8f};
   const std::vector<float> threshold = {0.0f, 0.5f};
   const aio::WeightView view{weight.data(), score.data(), threshold.data(), 2, 18, 2, 3};
