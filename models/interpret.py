@@ -41,7 +41,8 @@ def _layer(
     if weight.ndim == 4:
         top, left, bottom, right = attrs["padding"]
         x = F.pad(x, (left, right, top, bottom))
-        y = F.conv2d(x, weight, None, tuple(attrs["stride"]), 0, tuple(attrs["dilation"]))
+        stride, dilation = tuple(attrs["stride"]), tuple(attrs["dilation"])
+        y = F.conv2d(x, weight, None, stride, 0, dilation, attrs.get("groups", 1))
     else:
         y = F.linear(x, weight)
     per_channel = (-1, 1, 1) if weight.ndim == 4 else (-1,)

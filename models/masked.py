@@ -120,7 +120,7 @@ class MaskedLayer(nn.Module):
 
 
 class MaskedConv2d(MaskedLayer):
-    """A Conv2d with one group and zero padding, by blocks."""
+    """A Conv2d with zero padding, by blocks."""
 
     def __init__(self, conv: nn.Conv2d, levels: int, block_height: int) -> None:
         super().__init__(conv, levels, block_height)
@@ -132,9 +132,8 @@ class MaskedConv2d(MaskedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve with the weights of the current level."""
-        return F.conv2d(
-            x, self.masked_weight(), self.bias, self.stride, self.padding, self.dilation
-        )
+        weight = self.masked_weight()
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 class MaskedLinear(MaskedLayer):

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which layers are pruned, and which modules change level together.
 
-Pruned is every Conv2d with one group and zero padding and every Linear, except
+Pruned is every Conv2d with zero padding and every Linear, except
 * the first and the last layer in execution order: the first reads few channels and the last
   makes the answer, both are small and sensitive;
+* a depthwise convolution: it has few weights, and all that an output channel ever sees of its
+  input are those of one channel;
+* a convolution whose groups' output channels are not whole blocks: a block's score would stand
+  for inputs of different groups;
 * a layer with fewer weights than MIN_BLOCKS blocks hold, where one block is a jump in the ratio.
 """
 
@@ -69,8 +73,11 @@ def find_layers(traced: fx.GraphModule, block_height: int) -> list[Layer]:
 def _why_dense(module: nn.Module, block_height: int) -> str | None:
     assert isinstance(module, nn.Conv2d | nn.Linear)
     if isinstance(module, nn.Conv2d):
-        if module.groups != 1:
-            return f"{module.groups} groups"
+        if module.groups == module.in_channels == module.out_channels > 1:
+            return "depthwise"
+        if module.groups != 1 and module.out_channels // module.groups % block_height != 0:
+            size = module.out_channels // module.groups
+            return f"groups of {size} output channels, not whole blocks of {block_height}"
         if module.padding_mode != "zeros":
             return f"padding mode {module.padding_mode}"
     least = MIN_BLOCKS * min(block_height, module.weight.shape[0])

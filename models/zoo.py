@@ -3,9 +3,10 @@
 
 from aio.models.digits_resnet import DigitsResNet
 from aio.models.errors import ModelError
+from aio.models.mobilenet import MobileNetV2, check_width
 from aio.models.resnet import ResNet
 
-__all__ = ["digits_resnet", "resnet18", "resnet34", "resnet50"]
+__all__ = ["digits_resnet", "mobilenet_v2", "resnet18", "resnet34", "resnet50"]
 
 
 def resnet18(num_classes: int = 1000) -> ResNet:
@@ -21,6 +22,11 @@ def resnet34(num_classes: int = 1000) -> ResNet:
 def resnet50(num_classes: int = 1000) -> ResNet:
     """Return a ResNet-50 with random weights."""
     return ResNet((3, 4, 6, 3), _check_classes(num_classes), bottleneck=True)
+
+
+def mobilenet_v2(num_classes: int = 1000, width_mult: float = 1.0) -> MobileNetV2:
+    """Return a MobileNetV2 with random weights; `width_mult` scales its channels."""
+    return MobileNetV2(_check_classes(num_classes), check_width(width_mult))
 
 
 def digits_resnet(num_classes: int = 10) -> DigitsResNet:

@@ -59,8 +59,13 @@ class Graph:
         stride: tuple[int, int] = (1, 1),
         padding: tuple[int, int, int, int] = (0, 0, 0, 0),
         dilation: tuple[int, int] = (1, 1),
+        groups: int = 1,
     ) -> int:
-        """Add a convolution; padding is (top, left, bottom, right), scale and bias are (K, O)."""
+        """Add a convolution; padding is (top, left, bottom, right), scale and bias are (K, O).
+
+        With groups the weight is (O, I / groups, kh, kw), and a block's score holds for the
+        element of that number in the group of each of the block's output channels.
+        """
 
     def linear(
         self,

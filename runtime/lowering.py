@@ -59,6 +59,7 @@ def _conv2d(graph: _native.Graph, node: Node, inputs: list[int], weights: Weight
         stride=node.attrs.stride,
         padding=node.attrs.padding,
         dilation=node.attrs.dilation,
+        groups=node.attrs.groups,
     )
 
 

@@ -94,9 +94,10 @@ const Shape& shape_of(const Graph& graph, int value) {
 int add_conv2d(Graph& graph, const std::string& name, int input, const FloatArray& weight,
                const MaybeArray& score, const MaybeArray& threshold, const MaybeArray& scale,
                const MaybeArray& bias, const Pair& stride, const Padding& padding,
-               const Pair& dilation) {
+               const Pair& dilation, int groups) {
   int id = -1;
   LayerWeights weights = make_weights(name, weight, 4, score, threshold, scale, bias);
+  weights.groups = groups;
   raise_if_error(graph.add_conv2d(name, input, std::move(weights),
                                   make_window({1, 1}, stride, padding, dilation), &id));
   return id;
@@ -130,7 +131,8 @@ void bind_layers(py::class_<Graph>& graph) {
   graph.def("conv2d", add_conv2d, py::arg("name"), py::arg("input"), py::arg("weight"),
             py::kw_only(), py::arg("score") = none, py::arg("threshold") = none,
             py::arg("scale") = none, py::arg("bias") = none, py::arg("stride") = Pair{1, 1},
-            py::arg("padding") = Padding{0, 0, 0, 0}, py::arg("dilation") = Pair{1, 1});
+            py::arg("padding") = Padding{0, 0, 0, 0}, py::arg("dilation") = Pair{1, 1},
+            py::arg("groups") = 1);
   graph.def("linear", add_linear, py::arg("name"), py::arg("input"), py::arg("weight"),
             py::kw_only(), py::arg("score") = none, py::arg("threshold") = none,
             py::arg("scale") = none, py::arg("bias") = none);

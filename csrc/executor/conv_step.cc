@@ -15,7 +15,7 @@ constexpr double kMargin = 0.9;
 std::vector<int32_t> element_offsets(const LayerWeights& weights, const Window2d& window,
                                      const BufferLayout& in) {
   std::vector<int32_t> offsets;
-  for (int c = 0; c < weights.in_channels; ++c) {
+  for (int c = 0; c < weights.in_channels * weights.groups; ++c) {
     for (int y = 0; y < weights.kernel_h; ++y) {
       for (int x = 0; x < weights.kernel_w; ++x) {
         offsets.push_back(static_cast<int32_t>(y * window.dilation_h * in.row() +
@@ -44,7 +44,8 @@ class ConvStep final : public Step {
                   &layer_},
         direct_(operands_, graph.levels(), isa),
         winograd_levels_(static_cast<size_t>(graph.levels()), false) {
-    if (WinogradConv::supports(node_.window, node_.weights.in_channels)) {
+    if (node_.weights.groups == 1 &&
+        WinogradConv::supports(node_.window, node_.weights.in_channels)) {
       consider_winograd(graph.levels(), threads, isa);
     }
     node_.weights = LayerWeights();  // packed now
@@ -96,6 +97,8 @@ class ConvStep final : public Step {
 
 std::unique_ptr<Step> make_conv_step(const Graph& graph, const Plan& plan,
                                      const PlannedStep& planned, int threads, Isa isa) {
+  const Node& node = graph.nodes()[static_cast<size_t>(planned.node)];
+  if (node.weights.is_depthwise()) return make_depthwise_step(graph, plan, planned, isa);
   return std::make_unique<ConvStep>(graph, plan, planned, threads, isa);
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A whole residual network on every instruction set of this machine, at every level. With random
-// weights the vector ISAs must agree to the bit. With small integers every sum is exact, so scalar
-// must agree too. The results are printed without the ISAs' names: the lines of two machines of
-// different architecture must be the same text (scripts/native-test --arm compares them).
+// A whole residual network, with depthwise and grouped layers, on every instruction set of this
+// machine, at every level. With random weights the vector ISAs must agree to the bit. With small
+// integers every sum is exact, so scalar must agree too. The results are printed without the ISAs'
+// names: the lines of two machines of different architecture must be the same text
+// (scripts/native-test --arm compares them).
 #include <algorithm>
 #include <cinttypes>
 #include <cmath>
@@ -49,12 +50,12 @@ class Lcg {
 
 enum class Weights { kRandom, kExact };
 
-// The exact network: inputs are integers, weights -1, 0 or 1, the scales of convolutions 1/4, and
-// relu6 follows each. So behind l convolutions a value is a multiple of 2^-2l of at most 6, and the
-// largest sum, over 96 inputs of the last layer in units of 2^-14 (five convolutions and an average
-// of 16), stays below 96 * 6 * 2^14 < 2^24: floats hold it whatever the order of summation.
-// Winograd's transforms would round, so the exact network's 3x3 taps are dilated, to which it does
-// not apply; the random network uses it.
+// The exact network: inputs are integers, weights -1, 0 or 1, the scales of convolutions without
+// groups 1/4, of the others 1, and relu6 follows each. So behind l convolutions of the former kind
+// a value is a multiple of 2^-2l of at most 6, and the largest sum, over 96 inputs of the last
+// layer in units of 2^-14 (five convolutions and an average of 16), stays below 96 * 6 * 2^14 <
+// 2^24: floats hold it whatever the order of summation. Winograd's transforms would round, so the
+// exact network's 3x3 taps are dilated, to which it does not apply; the random network uses it.
 class Builder {
  public:
   explicit Builder(Weights kind) : exact_(kind == Weights::kExact), graph_(kLevels) {}
@@ -70,6 +71,8 @@ class Builder {
     AIO_CHECK(graph_.add_add("sum", value, stem, &value).is_ok());
     value = clamp("clamp2", value);
     value = pool("max", aio::Op::kMaxPool2d, value, 3, 2, 1);
+    value = conv("depthwise", value, 1, kChannels, same(3, 1), Activation::kRelu6, kChannels);
+    value = conv("grouped", value, 5, kChannels, same(3, 1), Activation::kRelu6, 4);
     value = conv("expand", value, kChannels, kWide, same(1, 1),
                  exact_ ? Activation::kRelu6 : Activation::kHardswish);
     value = conv("dilated", value, kWide, kWide, same(3, 2), Activation::kRelu6);
@@ -94,8 +97,9 @@ class Builder {
     return window;
   }
 
-  aio::LayerWeights weights(int in, int out, int kernel) {
+  aio::LayerWeights weights(int in, int out, int kernel, int groups = 1) {
     aio::LayerWeights weights;
+    weights.groups = groups;
     weights.in_channels = in;
     weights.out_channels = out;
     weights.kernel_h = weights.kernel_w = kernel;
@@ -107,17 +111,19 @@ class Builder {
     for (int i = 0; i < (out + 15) / 16 * elements; ++i) weights.score.push_back(lcg_.uniform());
     weights.threshold = {-INFINITY, 0.4f, 0.7f, 0.9f};
     for (int i = 0; i < kLevels * out; ++i) {
-      weights.scale.push_back(exact_ ? (out == kClasses ? 1.0f : 0.25f) : 0.5f + lcg_.uniform());
+      const bool one = out == kClasses || groups > 1;
+      weights.scale.push_back(exact_ ? (one ? 1.0f : 0.25f) : 0.5f + lcg_.uniform());
       weights.bias.push_back(exact_ ? lcg_.integer(2) : lcg_.uniform() - 0.5f);
     }
     return weights;
   }
 
   int conv(const std::string& name, int input, int in, int out, const aio::Window2d& window,
-           Activation activation) {
+           Activation activation, int groups = 1) {
     const int kernel = window.pad_top == 0 ? 1 : 3;
     int value = 0;
-    AIO_CHECK(graph_.add_conv2d(name, input, weights(in, out, kernel), window, &value).is_ok());
+    aio::LayerWeights layer = weights(in, out, kernel, groups);
+    AIO_CHECK(graph_.add_conv2d(name, input, std::move(layer), window, &value).is_ok());
     if (activation == Activation::kNone) return value;
     AIO_CHECK(graph_.add_activation(name + "_act", value, activation, &value).is_ok());
     return value;

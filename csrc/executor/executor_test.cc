@@ -10,6 +10,7 @@
 #include <memory>
 #include <new>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "csrc/base/check.h"
@@ -58,11 +59,14 @@ std::unique_ptr<aio::Executor> make_network(int threads) {
   aio::Window2d window;
   window.pad_top = window.pad_left = window.pad_bottom = window.pad_right = 1;
   int x = 0, a = 0, b = 0, sum = 0, flat = 0, y = 0;
+  aio::LayerWeights depthwise = random_weights(&generator, 48, 1, 3);
+  depthwise.groups = 48;
   AIO_CHECK(graph.add_input("x", 3, 24, 20, &x).is_ok());
   AIO_CHECK(graph.add_conv2d("conv1", x, random_weights(&generator, 48, 3, 3), window, &a).is_ok());
   AIO_CHECK(
       graph.add_conv2d("conv2", a, random_weights(&generator, 48, 48, 3), window, &b).is_ok());
   AIO_CHECK(graph.add_add("sum", a, b, &sum).is_ok());
+  AIO_CHECK(graph.add_conv2d("depthwise", sum, std::move(depthwise), window, &sum).is_ok());
   aio::Window2d pool;
   pool.kernel_h = 24;
   pool.kernel_w = 20;

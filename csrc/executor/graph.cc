@@ -14,6 +14,7 @@ constexpr int kMaxLevels = 256;
 constexpr int kMaxChannels = 1 << 16;
 constexpr int kMaxSide = 1 << 14;
 constexpr int64_t kMaxActivationFloats = int64_t{1} << 28;  // 1 GiB per value
+constexpr int64_t kMaxPackedFloats = int64_t{1} << 28;      // 1 GiB per grouped layer
 
 Status refuse(const std::string& name, const std::string& what) {
   return Status::error("node '" + name + "': " + what);
@@ -109,6 +110,35 @@ Status Graph::check_weights(const std::string& name, const LayerWeights& weights
   return Status::ok();
 }
 
+Status Graph::check_groups(const std::string& name, const LayerWeights& weights,
+                           int channels) const {
+  const int groups = weights.groups;
+  AIO_RETURN_IF_ERROR(check_range(name, "groups", groups, 1, kMaxChannels));
+  if (channels % groups != 0 || weights.out_channels % groups != 0) {
+    return refuse(name, number(groups) + " groups do not divide " + number(channels) +
+                            " input and " + number(weights.out_channels) + " output channels");
+  }
+  if (int64_t{weights.in_channels} * groups != channels) {
+    const std::string per_group = groups == 1 ? "" : " in each of " + number(groups) + " groups";
+    return refuse(name, "weight has " + number(weights.in_channels) + " input channels" +
+                            per_group + ", its input has " + number(channels));
+  }
+  if (groups == 1 || weights.is_depthwise()) return Status::ok();
+  // A block of output channels holds the elements of every group it touches.
+  const int64_t size = weights.out_channels / groups;
+  int64_t packed = 0;
+  for (int64_t begin = 0; begin < weights.out_channels; begin += kBlockHeight) {
+    const int64_t last = std::min<int64_t>(begin + kBlockHeight, weights.out_channels) - 1;
+    packed += last / size - begin / size + 1;
+  }
+  packed *= int64_t{weights.in_channels} * weights.kernel_h * weights.kernel_w * kBlockHeight;
+  if (packed > kMaxPackedFloats) {
+    return refuse(name, "its " + number(groups) + " groups need " + number(packed) +
+                            " packed weights, the limit is " + number(kMaxPackedFloats));
+  }
+  return Status::ok();
+}
+
 Status Graph::window_shape(const std::string& name, const Window2d& window, const Shape& in,
                            Shape* out) const {
   if (in.flat) return refuse(name, "needs an image, but its input is flat");
@@ -145,10 +175,7 @@ Status Graph::add_conv2d(const std::string& name, int input, LayerWeights weight
   AIO_RETURN_IF_ERROR(check_value(name, input));
   const Shape& in = nodes_[static_cast<size_t>(input)].shape;
   AIO_RETURN_IF_ERROR(check_weights(name, weights));
-  if (weights.in_channels != in.channels) {
-    return refuse(name, "weight has " + number(weights.in_channels) +
-                            " input channels, its input has " + number(in.channels));
-  }
+  AIO_RETURN_IF_ERROR(check_groups(name, weights, in.channels));
   Node node;
   node.op = Op::kConv2d;
   node.name = name;

@@ -49,14 +49,18 @@ struct Window2d {
 // and 0. Without scores the layer is dense at every level.
 struct LayerWeights {
   int out_channels = 0;
-  int in_channels = 0;
+  int in_channels = 0;  // that one output channel reads: those of its group
   int kernel_h = 1;
   int kernel_w = 1;
-  std::vector<float> weight;     // out x in x kernel_h x kernel_w
-  std::vector<float> score;      // ceil(out / 16) x in x kernel_h x kernel_w, or empty
+  int groups = 1;             // of equally many input and output channels; a linear layer has one
+  std::vector<float> weight;  // out x in x kernel_h x kernel_w
+  std::vector<float> score;   // ceil(out / 16) x in x kernel_h x kernel_w, or empty
   std::vector<float> threshold;  // levels, or empty
   std::vector<float> scale;
   std::vector<float> bias;
+
+  // Each output channel reads the one input channel of its number.
+  bool is_depthwise() const { return groups > 1 && in_channels == 1 && out_channels == groups; }
 };
 
 struct Node {
@@ -98,6 +102,7 @@ class Graph {
  private:
   Status check_value(const std::string& name, int value) const;
   Status check_weights(const std::string& name, const LayerWeights& weights) const;
+  Status check_groups(const std::string& name, const LayerWeights& weights, int channels) const;
   Status window_shape(const std::string& name, const Window2d& window, const Shape& in,
                       Shape* out) const;
   Status append(Node node, int* id);

@@ -28,12 +28,15 @@ AlignedBuffer<float> pad_to_blocks(const std::vector<float>& vectors, float abse
 }  // namespace
 
 WeightView weight_view(const LayerWeights& weights, int levels) {
+  // The depthwise kernel gives every channel its own input, so there is nothing to tell apart.
+  const int groups = weights.is_depthwise() ? 1 : weights.groups;
   return {weights.weight.data(),
           weights.score.empty() ? nullptr : weights.score.data(),
           weights.threshold.empty() ? nullptr : weights.threshold.data(),
           levels,
           weights.out_channels,
-          weights.in_channels * weights.kernel_h * weights.kernel_w};
+          weights.in_channels * weights.kernel_h * weights.kernel_w,
+          groups};
 }
 
 PackedLayer::PackedLayer(const LayerWeights& weights, int levels,
@@ -41,7 +44,6 @@ PackedLayer::PackedLayer(const LayerWeights& weights, int levels,
     : packed_(pack_nested(weight_view(weights, levels), element_offsets)),
       scale_(pad_to_blocks(weights.scale, 1.0f, levels, weights.out_channels, packed_.blocks)),
       bias_(pad_to_blocks(weights.bias, 0.0f, levels, weights.out_channels, packed_.blocks)),
-      out_channels_(weights.out_channels),
       prunable_weights_(weights.score.empty() ? 0 : static_cast<int64_t>(weights.weight.size())) {
   for (int level = 0; level < levels; ++level) {
     int64_t total = 0;
@@ -54,11 +56,7 @@ void PackedLayer::describe(int64_t pixels, LayerInfo* info) const {
   info->sparse = prunable_weights_ > 0;
   info->prunable_weights = prunable_weights_;
   for (int level = 0; level < packed_.levels; ++level) {
-    int64_t weights = 0;
-    for (int block = 0; block < packed_.blocks; ++block) {
-      const int channels = std::min(kBlockHeight, out_channels_ - block * kBlockHeight);
-      weights += int64_t{packed_.nnz(level, block)} * channels;
-    }
+    const int64_t weights = packed_.weights[static_cast<size_t>(level)];
     info->nonzero_weights[static_cast<size_t>(level)] = weights;
     info->macs[static_cast<size_t>(level)] = weights * pixels;
   }

@@ -50,7 +50,6 @@ class PackedLayer {
   AlignedBuffer<float> scale_;
   AlignedBuffer<float> bias_;
   std::vector<int64_t> total_nnz_;
-  int out_channels_;
   int64_t prunable_weights_;
 };
 

@@ -153,6 +153,10 @@ int padded_channels(int channels) {
   return static_cast<int>(conflicts ? rounded + kBlockHeight : rounded);
 }
 
+bool is_depthwise(const Graph& graph, const PlannedStep& step) {
+  return graph.nodes()[at(step.node)].weights.is_depthwise();
+}
+
 // A network's input of a few channels stays that narrow, if all who read it broadcast single
 // elements.
 int channel_stride(const Graph& graph, const Plan& plan, int value) {
@@ -162,7 +166,8 @@ int channel_stride(const Graph& graph, const Plan& plan, int value) {
   for (const PlannedStep& step : plan.steps) {
     const Op op = graph.nodes()[at(step.node)].op;
     const bool reads = std::count(step.inputs.begin(), step.inputs.end(), value) > 0;
-    if (step.residual == value || (reads && op != Op::kConv2d && op != Op::kLinear)) return padded;
+    const bool broadcasts = op == Op::kLinear || (op == Op::kConv2d && !is_depthwise(graph, step));
+    if (step.residual == value || (reads && !broadcasts)) return padded;
   }
   return node.shape.channels;
 }

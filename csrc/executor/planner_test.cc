@@ -2,6 +2,7 @@
 #include "csrc/executor/planner.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "csrc/base/check.h"
@@ -76,6 +77,20 @@ void test_halo_is_what_the_taps_reach() {
   AIO_CHECK(in.channel_stride == 3);                     // only broadcasts read it
 }
 
+// A depthwise kernel loads 16 channels at once, so even a narrow input has them all.
+void test_depthwise_input_is_whole_blocks() {
+  aio::Graph graph(1);
+  int x = 0, y = 0;
+  aio::LayerWeights weights = conv_weights(3, 1, 3);
+  weights.groups = 3;
+  AIO_CHECK(graph.add_input("x", 3, 8, 8, &x).is_ok());
+  AIO_CHECK(graph.add_conv2d("conv", x, std::move(weights), padded(1, 1), &y).is_ok());
+  AIO_CHECK(graph.add_output(y).is_ok());
+  aio::Plan plan;
+  AIO_CHECK(aio::make_plan(graph, &plan).is_ok());
+  AIO_CHECK(plan.buffer(x).channel_stride == 16 && plan.buffer(x).halo_right == 1);
+}
+
 // In a chain, a buffer's place is taken again two layers later; buffers alive together never
 // overlap.
 void test_arena_is_shared() {
@@ -124,6 +139,7 @@ int main() {
   test_residual_block_is_two_steps();
   test_a_value_used_twice_is_not_fused_away();
   test_halo_is_what_the_taps_reach();
+  test_depthwise_input_is_whole_blocks();
   test_arena_is_shared();
   test_refusals_name_the_node();
   return aio::finish_checks();

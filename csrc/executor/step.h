@@ -54,6 +54,8 @@ void zero_halo(const BufferLayout& buffer, float* arena);
 
 std::unique_ptr<Step> make_conv_step(const Graph& graph, const Plan& plan,
                                      const PlannedStep& planned, int threads, Isa isa);
+std::unique_ptr<Step> make_depthwise_step(const Graph& graph, const Plan& plan,
+                                          const PlannedStep& planned, Isa isa);
 std::unique_ptr<Step> make_linear_step(const Graph& graph, const Plan& plan,
                                        const PlannedStep& planned, Isa isa);
 std::unique_ptr<Step> make_pool_step(const Graph& graph, const Plan& plan,

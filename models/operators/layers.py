@@ -27,8 +27,6 @@ from aio.models.trace import input_of, module_of
     padding_mode="zeros",
 )
 def _conv2d(conversion: Conversion, node: fx.Node, options: Options) -> None:
-    if options["groups"] != 1:
-        conversion.fail(node, f"groups={options['groups']} is not supported, only 1")
     if options["padding_mode"] != "zeros":
         conversion.fail(node, f"padding mode {options['padding_mode']!r} is not supported")
     conversion.image_shape(input_of(node))
@@ -39,7 +37,7 @@ def _conv2d(conversion: Conversion, node: fx.Node, options: Options) -> None:
         "stride": pair(options["stride"]),
         "padding": _conv_padding(options["padding"], list(weight.shape[2:]), dilation),
         "dilation": dilation,
-        "groups": 1,
+        "groups": int(options["groups"]),
     }
     _emit_layer(conversion, node, "conv2d", options, attrs)
 

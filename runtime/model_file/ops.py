@@ -46,6 +46,7 @@ class ConvAttrs(WindowAttrs):
 
     dilation: Pair
     block_height: int
+    groups: int
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,10 @@ def _linear_attrs(fields: Fields) -> Attrs:
 
 
 def _conv_attrs(fields: Fields) -> Attrs:
-    if fields.has("groups"):
-        fields.integer("groups", 1, 1)
+    groups = fields.integer("groups", 1, MAX_CHANNELS) if fields.has("groups") else 1
     dilation = _pair(fields, "dilation") if fields.has("dilation") else (1, 1)
-    return ConvAttrs(_pair(fields, "stride"), _sides(fields), dilation, _block_height(fields))
+    stride, padding = _pair(fields, "stride"), _sides(fields)
+    return ConvAttrs(stride, padding, dilation, _block_height(fields), groups)
 
 
 def _max_pool_attrs(fields: Fields) -> Attrs:
@@ -124,12 +125,23 @@ def _check_pool_padding(where: str, kernel: Pair, padding: Sides) -> None:
 def _infer_conv(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
     assert isinstance(attrs, ConvAttrs)
     channels, height, width = _image(inputs[0])
-    if weight[1] != channels:
-        raise Defect(f"weight {list(weight)} has {weight[1]} input channels, its input {channels}")
+    _check_groups(attrs.groups, weight, channels)
     kernel = weight[2], weight[3]
     extent = tuple(d * (k - 1) + 1 for d, k in zip(attrs.dilation, kernel, strict=True))
     sides = _slide((height, width), extent, attrs)
     return _check_image((weight[0], *sides))
+
+
+def _check_groups(groups: int, weight: Shape, channels: int) -> None:
+    if channels % groups or weight[0] % groups:
+        raise Defect(
+            f"{groups} groups do not divide its {channels} input and {weight[0]} output channels"
+        )
+    if weight[1] * groups != channels:
+        times = f" for each of {groups} groups" if groups > 1 else ""
+        raise Defect(
+            f"weight {list(weight)} has {weight[1]} input channels{times}, its input {channels}"
+        )
 
 
 def _infer_linear(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aio.runtime.model_file.defect import Defect, show
 from aio.runtime.model_file.manifest import Manifest, Node
-from aio.runtime.model_file.ops import BLOCK_HEIGHT, Shape
+from aio.runtime.model_file.ops import BLOCK_HEIGHT, ConvAttrs, Shape
 
 Array = NDArray[np.float32]
 
@@ -158,7 +158,7 @@ def summarize(
         pixels = math.prod(shapes[name][1:])
         prunable = 0 if layer.score is None else layer.weight.size
         summaries.append(LayerSummary(name, kept, tuple(n * pixels for n in kept), prunable))
-    _check_macs(summaries)
+    _check_macs(manifest, layers, summaries)
     _check_ratios(manifest, layers, summaries)
     return tuple(summaries)
 
@@ -177,10 +177,24 @@ def _count_above(scores: Array, thresholds: Array) -> list[int]:
     return [int(n) for n in ordered.size - np.searchsorted(ordered, thresholds, side="right")]
 
 
-def _check_macs(summaries: list[LayerSummary]) -> None:
-    macs = sum(summary.macs[0] for summary in summaries)
+def _check_macs(
+    manifest: Manifest, layers: Mapping[str, Weights], summaries: list[LayerSummary]
+) -> None:
+    nodes = {node.name: node for node in manifest.nodes}
+    macs = sum(
+        summary.macs[0] * _groups_per_block(nodes[summary.node], layers[summary.node].weight.shape)
+        for summary in summaries
+    )
     if macs > MAX_MACS:
         raise Defect(f"one sample needs {macs} multiply-accumulates, the limit is {MAX_MACS}")
+
+
+def _groups_per_block(node: Node, weight: Shape) -> int:
+    """Return how many groups a block of output channels spans, at most; it computes all of them."""
+    groups = node.attrs.groups if isinstance(node.attrs, ConvAttrs) else 1
+    size = weight[0] // groups
+    depthwise = weight[1] == size == 1  # has kernels of its own
+    return 1 if depthwise else min(groups, (BLOCK_HEIGHT + size - 2) // size + 1)
 
 
 def _check_ratios(

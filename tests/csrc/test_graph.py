@@ -43,6 +43,21 @@ RISING = np.array([0, 1], np.float32)
             lambda g, x: g.conv2d("c", x, ONES, score=SCORE * np.nan, threshold=RISING),
             "score has a NaN",
         ),
+        (lambda g, x: g.conv2d("c", x, ONES[:, :1], groups=0), r"groups 0 is outside \[1, 65536\]"),
+        (lambda g, x: g.conv2d("c", x, ONES[:, :1], groups=-3), "groups -3 is outside"),
+        (lambda g, x: g.conv2d("c", x, ONES[:, :1], groups=70_000), "groups 70000 is outside"),
+        (
+            lambda g, x: g.conv2d("c", x, ONES[:, :1], groups=3),
+            "3 groups do not divide 3 input and 16 output channels",
+        ),
+        (
+            lambda g, x: g.conv2d("c", x, ONES, groups=2),
+            "2 groups do not divide 3 input and 16 output channels",
+        ),
+        (
+            lambda g, x: g.conv2d("c", x, ONES[:15, :2], groups=3),
+            "weight has 2 input channels in each of 3 groups, its input has 3",
+        ),
         (lambda g, x: g.conv2d("c", x, ONES, scale=np.ones(16, np.float32)), "scale has 16 values"),
         (lambda g, x: g.linear("c", x, np.ones((4, 192), np.float32)), "needs a flat input"),
         (
@@ -71,6 +86,17 @@ def test_an_image_that_cannot_fit_is_refused() -> None:
         graph.input("x", 100_000, 1, 1)
     with pytest.raises(ValueError, match="values per sample, the limit is"):
         graph.input("x", 65_536, 16_384, 16_384)
+
+
+def test_groups_whose_blocks_take_too_much_memory_are_refused() -> None:
+    # 2,048 blocks of 16 groups: 16 times the weights, all but one of 16 of them zero.
+    graph = _native.Graph(1)
+    x = graph.input("x", 65_536, 1, 1)
+    weight = np.ones((32_768, 2, 1, 9), np.float32)
+    pad = (0, 4, 0, 4)
+    graph.conv2d("small", x, weight, padding=pad, groups=32_768)
+    with pytest.raises(ValueError, match=r"'large': its 32768 groups need .* limit is 2\d+"):
+        graph.conv2d("large", x, np.tile(weight, 30), padding=(0, 150, 0, 150), groups=32_768)
 
 
 def test_a_halo_beyond_the_arena_is_refused() -> None:

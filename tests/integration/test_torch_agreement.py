@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from aio.models import AllInOne, zoo
@@ -60,13 +62,48 @@ def like_trained(net: nn.Module) -> AllInOne:
     return model.eval()
 
 
+class Grouped(nn.Module):
+    """Groups of all kinds: depthwise, wider and narrower than a block, a channel multiplier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 9, 3, padding=1, groups=3)
+        self.expand = nn.Conv2d(9, 48, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(48)
+        self.depthwise = nn.Conv2d(48, 48, 3, padding=1, groups=48, bias=False)
+        self.bn2 = nn.BatchNorm2d(48)
+        self.whole = nn.Conv2d(48, 64, 3, stride=2, padding=1, groups=2, bias=False)
+        self.bn3 = nn.BatchNorm2d(64)
+        self.odd = nn.Conv2d(64, 88, 3, padding="same", dilation=2, groups=8)
+        self.multiplier = nn.Conv2d(88, 264, (5, 1), groups=88)
+        self.last = nn.Linear(264, 7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.relu6(self.bn1(self.expand(self.first(x))))
+        x = nn.functional.relu6(self.bn2(self.depthwise(x)) + x)
+        x = torch.relu(self.bn3(self.whole(x)))
+        x = nn.functional.hardswish(self.multiplier(self.odd(x)))
+        result: torch.Tensor = self.last(x.mean((2, 3)))
+        return result
+
+
 def resnet18() -> nn.Module:
     return zoo.resnet18(num_classes=100)
 
 
+def mobilenet_v2() -> nn.Module:
+    return zoo.mobilenet_v2(num_classes=100)
+
+
 @pytest.mark.parametrize(
     ("make", "shape"),
-    [(Odd, (2, 3, 17, 16)), (zoo.digits_resnet, (5, 1, 8, 8)), (resnet18, (1, 3, 64, 64))],
+    [
+        (Odd, (2, 3, 17, 16)),
+        (Grouped, (2, 3, 17, 16)),
+        (zoo.digits_resnet, (5, 1, 8, 8)),
+        (resnet18, (1, 3, 64, 64)),
+        (mobilenet_v2, (1, 3, 64, 64)),
+    ],
 )
 def test_every_level(make: Callable[[], nn.Module], shape: tuple[int, ...], tmp_path: Path) -> None:
     torch.manual_seed(0)
@@ -88,3 +125,50 @@ def error_at(level: int, model: AllInOne, x: torch.Tensor, runtime: Runtime) -> 
     answer = runtime.infer(x.numpy(), level=level)
     assert answer.shape == expected.shape
     return float(np.abs(answer - expected).max() / np.abs(expected).max())
+
+
+class Around(nn.Module):
+    """A layer between two others, behind which it is not the first or last."""
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, layer.in_channels, 1)
+        self.layer = layer
+        self.bn = nn.BatchNorm2d(layer.out_channels)
+        self.wide = nn.Conv2d(layer.out_channels, 1024, 1, bias=False)
+        self.last = nn.Conv2d(1024, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.relu6(self.bn(self.layer(self.first(x))))
+        result: torch.Tensor = self.last(torch.relu(self.wide(x)))
+        return result
+
+
+@st.composite
+def grouped_layers(draw: st.DrawFn) -> nn.Conv2d:
+    groups = draw(st.integers(1, 24))
+    pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    return nn.Conv2d(
+        groups * draw(st.integers(1, 5)),
+        groups * draw(st.sampled_from([1, 1, 2, 3, 16, 17, 32])),
+        draw(st.tuples(st.integers(1, 5), st.integers(1, 5))),
+        stride=draw(pairs),
+        padding=draw(st.sampled_from([(0, 0), (1, 2), (3, 1)])),
+        dilation=draw(pairs),
+        groups=groups,
+        bias=draw(st.booleans()),
+    )
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(layer=grouped_layers(), size=st.tuples(st.integers(13, 20), st.integers(13, 20)))
+def test_any_groups(layer: nn.Conv2d, size: tuple[int, int], tmp_path: Path) -> None:
+    model = like_trained(Around(layer))
+    x = torch.randn(2, 2, *size)
+    path = tmp_path / "model.aio"
+    model.export(path, x)
+    for isa in native_info()["isa_found"]:
+        with Runtime.load(path, isa=isa, calibrate=False) as runtime:
+            assert max(error_at(level, model, x, runtime) for level in range(7)) < TOLERANCE

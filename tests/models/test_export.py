@@ -324,7 +324,6 @@ class Around(nn.Module):
 
 
 REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
-    "groups": (nn.Conv2d(32, 32, 3, padding=1, groups=4), r"part: groups=4 is not supported"),
     "reflect": (nn.Conv2d(32, 32, 3, padding=1, padding_mode="reflect"), "part: padding mode"),
     "transposed": (nn.ConvTranspose2d(32, 32, 1), "part: operator ConvTranspose2d"),
     "sigmoid": (nn.Sequential(nn.ReLU(), nn.Sigmoid()), r"part\.1: operator Sigmoid is not"),

@@ -20,6 +20,16 @@ def test_densest_level_is_the_layer_itself() -> None:
     assert torch.equal(masked(x), conv(x))
 
 
+def test_groups_are_kept() -> None:
+    conv = nn.Conv2d(6, 32, 3, groups=2)
+    masked = MaskedConv2d(conv, 2, 16)
+    x = torch.randn(2, 6, 5, 5)
+    assert torch.equal(masked(x), conv(x))
+    masked.set_kept_blocks([54, 20])
+    masked.level = 1
+    assert torch.equal(masked(x), F.conv2d(x, masked.masked_weight(), conv.bias, groups=2))
+
+
 def test_a_pruned_block_is_zero_and_its_weights_are_kept() -> None:
     layer = masked_conv()
     before = layer.weight.detach().clone()

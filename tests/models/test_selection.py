@@ -6,6 +6,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from aio.models import AllInOne, ModelError, zoo
 from aio.models.selection import find_layers
+from aio.models.switchable import SwitchableBatchNorm
 from aio.models.trace import trace
 
 
@@ -39,7 +40,16 @@ def test_layers_come_in_execution_order_with_their_batch_norms() -> None:
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (nn.Conv2d(32, 32, 3, padding=1, groups=32), "32 groups"),
+        (nn.Conv2d(32, 32, 3, padding=1, groups=32), "depthwise"),
+        (
+            nn.Conv2d(32, 32, 3, padding=1, groups=4),
+            "groups of 8 output channels, not whole blocks of 16",
+        ),
+        (
+            nn.Conv2d(32, 64, 3, padding=1, groups=32),
+            "groups of 2 output channels, not whole blocks of 16",
+        ),
+        (nn.Conv2d(32, 32, 3, padding=1, groups=2), None),
         (nn.Conv2d(32, 32, 3, padding=1, padding_mode="reflect"), "padding mode reflect"),
         (nn.Conv2d(32, 32, 1), None),
         (nn.Conv2d(32, 31, 1), "992 weights, fewer than 1024"),
@@ -63,6 +73,30 @@ def test_batch_norm_behind_a_no_op_belongs_to_its_convolution() -> None:
     net = Ends(nn.Conv2d(32, 32, 3), nn.Dropout(), nn.Identity(), nn.BatchNorm2d(32))
     layers = {layer.name: layer for layer in find_layers(trace(net), 16)}
     assert layers["middle.0"].batch_norms == ["middle.3"]
+
+
+def test_batch_norm_behind_a_depthwise_layer_changes_level() -> None:
+    depthwise = nn.Conv2d(32, 32, 3, padding=1, groups=32, bias=False)
+    model = AllInOne(Ends(nn.Conv2d(32, 32, 1), depthwise, nn.BatchNorm2d(32)), (0.0, 0.5))
+    assert model.dense_layers["middle.1"] == "depthwise"
+    assert model.layer_names == ("middle.0", "middle.1")
+    norm = model.net.get_submodule("middle.2")
+    assert isinstance(norm, SwitchableBatchNorm)
+    model.set_level(1)
+    assert norm.level == 1
+
+
+def test_mobilenet_prunes_its_pointwise_layers() -> None:
+    found = reasons(zoo.mobilenet_v2())
+    kept = [name for name, reason in found.items() if reason is None]
+    assert len(kept) == 33  # of 34: the first projection is small
+    assert "features.1.conv.1" not in kept
+    assert {reason for reason in found.values() if reason} == {
+        "first layer",
+        "depthwise",
+        "512 weights, fewer than 1024",
+        "last layer",
+    }
 
 
 def test_batch_norm_without_a_layer_changes_level_on_its_own() -> None:

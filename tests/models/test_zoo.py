@@ -3,8 +3,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
 
 from aio.models import ModelError, zoo
+from aio.models.mobilenet import InvertedResidual
 from aio.models.resnet import Bottleneck, ResNet
 
 
@@ -86,7 +88,84 @@ def test_digits_resnet_is_as_described() -> None:
     assert net(torch.rand(2, 1, 8, 8) * 16).shape == (2, 10)
 
 
-@pytest.mark.parametrize("make", [zoo.resnet18, zoo.resnet34, zoo.resnet50, zoo.digits_resnet])
+def torchvision_mobilenet_v2() -> dict[str, tuple[int, ...]]:
+    """Names and shapes of torchvision's MobileNetV2, from its published structure."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def conv_bn(conv: str, bn: str, *weight: int) -> None:
+        shapes[f"{conv}.weight"] = weight
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"{bn}.{part}"] = (weight[0],)
+        shapes[f"{bn}.num_batches_tracked"] = ()
+
+    conv_bn("features.0.0", "features.0.1", 32, 3, 3, 3)
+    stages = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
+    inputs, number = 32, 0
+    for expansion, outputs, depth in stages:
+        for _ in range(depth):
+            number, part, hidden = number + 1, 0, expansion * inputs
+            name = f"features.{number}.conv"
+            if expansion > 1:
+                conv_bn(f"{name}.0.0", f"{name}.0.1", hidden, inputs, 1, 1)
+                part = 1
+            conv_bn(f"{name}.{part}.0", f"{name}.{part}.1", hidden, 1, 3, 3)
+            conv_bn(f"{name}.{part + 1}", f"{name}.{part + 2}", outputs, hidden, 1, 1)
+            inputs = outputs
+    conv_bn("features.18.0", "features.18.1", 1280, 320, 1, 1)
+    shapes["classifier.1.weight"] = (1000, 1280)
+    shapes["classifier.1.bias"] = (1000,)
+    return shapes
+
+
+def test_mobilenet_v2_has_torchvisions_state_dict() -> None:
+    net = zoo.mobilenet_v2()
+    found = {name: tuple(value.shape) for name, value in net.state_dict().items()}
+    expected = torchvision_mobilenet_v2()
+    assert found == expected
+    assert list(found) == list(expected)
+    assert len(found) == 314
+    assert sum(p.numel() for p in net.parameters()) == 3_504_872
+
+
+def test_mobilenet_v2_steps_and_adds_where_the_paper_says() -> None:
+    blocks = [m for m in zoo.mobilenet_v2().modules() if isinstance(m, InvertedResidual)]
+    depthwise = [
+        m for m in zoo.mobilenet_v2().modules() if isinstance(m, nn.Conv2d) and m.groups > 1
+    ]
+    strided = [i for i, conv in enumerate(depthwise) if conv.stride == (2, 2)]
+    assert strided == [1, 3, 6, 13]
+    added = [i for i, block in enumerate(blocks) if block.use_res_connect]
+    assert added == [2, 4, 5, 7, 8, 9, 11, 12, 14, 15]
+
+
+@pytest.mark.parametrize(
+    ("width_mult", "channels"),
+    [
+        (0.35, [16, 8, 8, 16, 24, 32, 56, 112, 1280]),
+        (1.4, [48, 24, 32, 48, 88, 136, 224, 448, 1792]),
+    ],
+)
+def test_mobilenet_v2_rounds_its_widths_to_multiples_of_eight(
+    width_mult: float, channels: list[int]
+) -> None:
+    net = zoo.mobilenet_v2(width_mult=width_mult).eval()
+    state = net.state_dict()
+    last = [f"features.{i}.conv.2.weight" for i in (2, 4, 7, 11, 14, 17)]
+    names = ["features.0.0.weight", "features.1.conv.1.weight", *last, "features.18.0.weight"]
+    assert [state[name].shape[0] for name in names] == channels
+    with torch.no_grad():
+        assert net(torch.randn(2, 3, 33, 65)).shape == (2, 1000)
+
+
+@pytest.mark.parametrize("width_mult", [0.0, -1.0, 100.0, float("nan")])
+def test_width_is_checked(width_mult: float) -> None:
+    with pytest.raises(ModelError, match="width_mult"):
+        zoo.mobilenet_v2(width_mult=width_mult)
+
+
+@pytest.mark.parametrize(
+    "make", [zoo.resnet18, zoo.resnet34, zoo.resnet50, zoo.mobilenet_v2, zoo.digits_resnet]
+)
 def test_number_of_classes_is_checked(make: type) -> None:
     with pytest.raises(ModelError, match="num_classes 0"):
         make(num_classes=0)

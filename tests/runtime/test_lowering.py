@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model_parts import ModelBuilder, ModelParts, small_model
+from model_parts import ModelBuilder, ModelParts, grouped_model, small_model
 from reference import evaluate
 
 from aio.runtime import InputError, _native
@@ -38,6 +39,12 @@ def check(parts: ModelParts, path: Path, *, batch: int, threads: int, isa: str) 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_every_operator(isa: str, threads: int, tmp_path: Path) -> None:
     check(small_model(RATIOS), tmp_path / "m.aio", batch=3, threads=threads, isa=isa)
+
+
+@pytest.mark.parametrize("isa", _native.supported_isas())
+@pytest.mark.parametrize("threads", [1, 2])
+def test_groups(isa: str, threads: int, tmp_path: Path) -> None:
+    check(grouped_model(), tmp_path / "m.aio", batch=3, threads=threads, isa=isa)
 
 
 sizes = st.integers(1, 9)
@@ -82,13 +89,15 @@ def _grow(
     rows = (height + padding[0] + padding[2] - kernel[0]) // stride[0] + 1
     columns = (width + padding[1] + padding[3] - kernel[1]) // stride[1] + 1
     if kind == "conv":
-        out = draw(st.integers(1, 35))
+        groups = draw(st.sampled_from([n for n in range(1, channels + 1) if channels % n == 0]))
+        out = groups * draw(st.integers(1, max(1, 35 // groups)))
         builder.conv(
             name,
             value,
-            (out, channels, *kernel),
+            (out, channels // groups, *kernel),
             stride=stride,
             padding=padding,
+            groups=groups,
             sparse=draw(st.booleans()),
             scale=draw(st.booleans()),
             bias=draw(st.booleans()),
@@ -129,8 +138,9 @@ def test_random_networks(parts: ModelParts, isa: str, batch: int, tmp_path: Path
     check(parts, tmp_path / "random.aio", batch=batch, threads=1 + batch % 2, isa=isa)
 
 
-def test_native_counts_agree_with_the_file(tmp_path: Path) -> None:
-    model = read_model_file(small_model(RATIOS).write(tmp_path / "m.aio"))
+@pytest.mark.parametrize("make", [small_model, grouped_model])
+def test_native_counts_agree_with_the_file(make: Callable[[], ModelParts], tmp_path: Path) -> None:
+    model = read_model_file(make().write(tmp_path / "m.aio"))
     executor = build_executor(model, threads=1, isa=None)
     counted = {
         layer["name"]: (tuple(layer["nonzero_weights"]), tuple(layer["macs"]))

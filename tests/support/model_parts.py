@@ -82,6 +82,7 @@ class ModelBuilder:
         stride: Sequence[int] = (1, 1),
         padding: Sequence[int] = (0, 0, 0, 0),
         dilation: Sequence[int] = (1, 1),
+        groups: int = 1,
         sparse: bool = True,
         scale: bool = True,
         bias: bool = True,
@@ -91,7 +92,7 @@ class ModelBuilder:
             "stride": list(stride),
             "padding": list(padding),
             "dilation": list(dilation),
-            "groups": 1,
+            "groups": groups,
         }
         return self.node(name, "conv2d", [source], attrs)
 
@@ -184,3 +185,16 @@ def small_model(
     b.node("flat", "flatten", ["global"])
     b.linear("head", "flat", (10, 33))
     return b.finish(["head"], labels=[str(digit) for digit in range(10)])
+
+
+def grouped_model() -> ModelParts:
+    """Return a small network of depthwise and grouped convolutions."""
+    b = ModelBuilder((12, 9, 8))
+    b.conv("depthwise", "x", (12, 1, 3, 3), padding=(1, 1, 1, 1), groups=12, sparse=False)
+    b.node("act", "relu6", ["depthwise"])
+    b.conv("point", "act", (40, 12, 1, 1))
+    b.conv("grouped", "point", (60, 10, 3, 3), stride=(2, 1), padding=(1, 0, 1, 0), groups=4)
+    b.conv("multiplier", "grouped", (120, 1, 3, 1), groups=60, bias=False)
+    b.node("flat", "flatten", ["multiplier"])
+    b.linear("head", "flat", (10, 120 * 3 * 6))
+    return b.finish(["head"])

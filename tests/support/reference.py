@@ -112,8 +112,10 @@ def _correlate(x: Array, weight: Array, attrs: dict[str, Any]) -> Array:
     rows, columns = attrs["dilation"]
     extent = rows * (weight.shape[2] - 1) + 1, columns * (weight.shape[3] - 1) + 1
     windows = _windows(x, attrs, extent, 0.0)[..., ::rows, ::columns]
-    result: Array = np.einsum("ncyxij,ocij->noyx", windows, weight, optimize=True)
-    return result
+    groups = attrs.get("groups", 1)
+    pairs = zip(np.split(windows, groups, axis=1), np.split(weight, groups), strict=True)
+    parts = [np.einsum("ncyxij,ocij->noyx", x, w, optimize=True) for x, w in pairs]
+    return np.concatenate(parts, axis=1)
 
 
 def _max_pool(x: Value, attrs: dict[str, Any]) -> Value:

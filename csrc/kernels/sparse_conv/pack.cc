@@ -8,10 +8,15 @@
 namespace aio {
 namespace {
 
+// Output channels of a block, or of the part of it that lies in one group.
+struct Channels {
+  int begin;
+  int end;
+};
+
 struct Element {
   int survives;  // levels that keep it: the first `survives` ones, as masks are nested
-  int32_t offset;
-  int index;
+  int index;     // among the elements of all groups
 };
 
 int count_levels(const WeightView& view, int block, int element) {
@@ -21,17 +26,55 @@ int count_levels(const WeightView& view, int block, int element) {
                           view.threshold);
 }
 
+int count_blocks(const WeightView& view) {
+  return (view.out_channels + kBlockHeight - 1) / kBlockHeight;
+}
+
+Channels channels_of(const WeightView& view, int block) {
+  return {block * kBlockHeight, std::min((block + 1) * kBlockHeight, view.out_channels)};
+}
+
+// The block's channels that read the group.
+Channels channels_of(const WeightView& view, int block, int group) {
+  const int size = view.out_channels / view.groups;
+  const Channels all = channels_of(view, block);
+  return {std::max(all.begin, group * size), std::min(all.end, (group + 1) * size)};
+}
+
 // The block's surviving elements in packed order.
-void order_block(const WeightView& view, int block, const std::vector<int32_t>& element_offsets,
-                 std::vector<Element>* kept) {
+void order_block(const WeightView& view, int block, std::vector<Element>* kept) {
   kept->clear();
-  for (int e = 0; e < view.elements; ++e) {
-    const int survives = count_levels(view, block, e);
-    if (survives > 0) kept->push_back({survives, element_offsets[static_cast<size_t>(e)], e});
+  const int size = view.out_channels / view.groups;
+  const Channels channels = channels_of(view, block);
+  for (int group = channels.begin / size; group * size < channels.end; ++group) {
+    for (int e = 0; e < view.elements; ++e) {
+      const int survives = count_levels(view, block, e);
+      if (survives > 0) kept->push_back({survives, group * view.elements + e});
+    }
   }
   std::sort(kept->begin(), kept->end(), [](const Element& a, const Element& b) {
     return a.survives != b.survives ? a.survives > b.survives : a.index < b.index;
   });
+}
+
+// Appends the kept elements of a block.
+void pack_block(const WeightView& view, int block, const std::vector<Element>& kept,
+                const std::vector<int32_t>& element_offsets, PackedWeights* packed) {
+  packed->begins.push_back(static_cast<int64_t>(packed->offsets.size()));
+  for (const Element& element : kept) {
+    const Channels channels = channels_of(view, block, element.index / view.elements);
+    const int column = element.index % view.elements;
+    float* values = packed->values.data() + packed->offsets.size() * kBlockHeight;
+    for (int c = channels.begin; c < channels.end; ++c) {
+      values[c % kBlockHeight] = view.weight[int64_t{c} * view.elements + column];
+    }
+    packed->offsets.push_back(element_offsets[static_cast<size_t>(element.index)]);
+    for (int level = 0; level < element.survives; ++level) {
+      ++packed->prefixes[static_cast<size_t>(level) * static_cast<size_t>(packed->blocks) +
+                         static_cast<size_t>(block)];
+      packed->weights[static_cast<size_t>(level)] += channels.end - channels.begin;
+    }
+  }
 }
 
 }  // namespace
@@ -42,13 +85,12 @@ size_t PackedWeights::bytes() const {
 }
 
 std::vector<uint16_t> kept_places(const WeightView& view) {
-  const int blocks = (view.out_channels + kBlockHeight - 1) / kBlockHeight;
+  const int blocks = count_blocks(view);
   const size_t elements = static_cast<size_t>(view.elements);
   std::vector<uint16_t> places(static_cast<size_t>(blocks) * elements, kNotKept);
-  const std::vector<int32_t> no_offsets(elements, 0);
   std::vector<Element> kept;
   for (int b = 0; b < blocks; ++b) {
-    order_block(view, b, no_offsets, &kept);
+    order_block(view, b, &kept);
     for (size_t i = 0; i < kept.size(); ++i) {
       places[static_cast<size_t>(b) * elements + static_cast<size_t>(kept[i].index)] =
           static_cast<uint16_t>(i);
@@ -60,32 +102,22 @@ std::vector<uint16_t> kept_places(const WeightView& view) {
 PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& element_offsets) {
   PackedWeights packed;
   packed.levels = view.levels;
-  packed.blocks = (view.out_channels + kBlockHeight - 1) / kBlockHeight;
+  packed.blocks = count_blocks(view);
   packed.prefixes.assign(static_cast<size_t>(packed.levels) * static_cast<size_t>(packed.blocks),
                          0);
+  packed.weights.assign(static_cast<size_t>(packed.levels), 0);
 
   std::vector<Element> kept;
   size_t total = 0;
   for (int b = 0; b < packed.blocks; ++b) {
-    for (int e = 0; e < view.elements; ++e) total += count_levels(view, b, e) > 0 ? 1 : 0;
+    order_block(view, b, &kept);
+    total += kept.size();
   }
   packed.values = AlignedBuffer<float>(total * kBlockHeight);
   packed.offsets.reserve(total);
   for (int b = 0; b < packed.blocks; ++b) {
-    order_block(view, b, element_offsets, &kept);
-    packed.begins.push_back(static_cast<int64_t>(packed.offsets.size()));
-    const int channels = std::min(kBlockHeight, view.out_channels - b * kBlockHeight);
-    for (const Element& element : kept) {
-      float* values = packed.values.data() + packed.offsets.size() * kBlockHeight;
-      for (int c = 0; c < channels; ++c) {
-        values[c] = view.weight[int64_t{b * kBlockHeight + c} * view.elements + element.index];
-      }
-      packed.offsets.push_back(element.offset);
-      for (int level = 0; level < element.survives; ++level) {
-        ++packed.prefixes[static_cast<size_t>(level) * static_cast<size_t>(packed.blocks) +
-                          static_cast<size_t>(b)];
-      }
-    }
+    order_block(view, b, &kept);
+    pack_block(view, b, kept, element_offsets, &packed);
   }
   return packed;
 }

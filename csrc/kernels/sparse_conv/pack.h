@@ -17,7 +17,8 @@
 
 namespace aio {
 
-// Weights as training leaves them. An element is one channel of one tap.
+// Weights as training leaves them. An element is one channel of one tap; with groups, of the
+// channels that the output channel's group reads.
 struct WeightView {
   const float* weight;  // out_channels x elements
   const float* score;   // ceil(out_channels / 16) x elements; null: dense at every level
@@ -25,7 +26,8 @@ struct WeightView {
       threshold;  // levels, non-decreasing; a level keeps the blocks with score > threshold
   int levels;
   int out_channels;
-  int elements;
+  int elements;    // of one output channel
+  int groups = 1;  // of equal size; divides out_channels
 };
 
 struct PackedWeights {
@@ -35,6 +37,7 @@ struct PackedWeights {
   std::vector<int32_t> offsets;   // kept elements
   std::vector<int64_t> begins;    // per block: its first kept element
   std::vector<int32_t> prefixes;  // levels x blocks: kept elements of the block at the level
+  std::vector<int64_t> weights;   // by level: weights kept, the zeros of the layout not counted
 
   int32_t nnz(int level, int block) const {
     return prefixes[static_cast<size_t>(level) * static_cast<size_t>(blocks) +
@@ -43,15 +46,16 @@ struct PackedWeights {
   size_t bytes() const;
 };
 
-// `element_offsets` gives, for each element, where a kernel finds it, in floats from the tile's
-// input pointer.
+// `element_offsets` gives, for each element of each group, where a kernel finds it, in floats from
+// the tile's input pointer. A block that spans several groups holds the elements of all of them,
+// with zeros for the output channels that do not read them.
 PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& element_offsets);
 
 // The place of an element that no level keeps.
 constexpr uint16_t kNotKept = 0xFFFF;
 
 // Where an element is among its block's kept elements in packed order, blocks x elements, or
-// kNotKept. Requires fewer elements than kNotKept.
+// kNotKept. Requires one group and fewer elements than kNotKept.
 std::vector<uint16_t> kept_places(const WeightView& view);
 
 }  // namespace aio

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <set>
 
 #include "csrc/base/check.h"
@@ -80,6 +81,34 @@ void test_dense_layer() {
   }
 }
 
+// Three groups of 6 output and 2 input channels: the first block spans all three, the second of 2
+// channels only the last.
+void test_groups() {
+  std::vector<float> weight(18 * 2);
+  std::iota(weight.begin(), weight.end(), 1.0f);
+  const std::vector<float> score = {0.9f, 0.1f, 0.2f, 0.8f};
+  const std::vector<float> threshold = {0.0f, 0.5f};
+  const aio::WeightView view{weight.data(), score.data(), threshold.data(), 2, 18, 2, 3};
+  const aio::PackedWeights packed = aio::pack_nested(view, {0, 1, 2, 3, 4, 5});
+  AIO_CHECK(packed.nnz(0, 0) == 6 && packed.nnz(0, 1) == 2);
+  AIO_CHECK(packed.nnz(1, 0) == 3 && packed.nnz(1, 1) == 1);
+  // The sparse level keeps the first element of each group in the first block, the second in the
+  // other.
+  const std::vector<int32_t> order = {0, 2, 4, 1, 3, 5, 5, 4};
+  AIO_CHECK(packed.offsets == order);
+  AIO_CHECK(packed.weights[0] == 18 * 2 && packed.weights[1] == 16 + 2);
+  for (size_t i = 0; i < order.size(); ++i) {
+    const int group = order[i] / 2;
+    for (int c = 0; c < 16; ++c) {
+      const int channel = (i < 6 ? 0 : 16) + c;
+      const float expected = channel < 18 && channel / 6 == group
+                                 ? weight[static_cast<size_t>(channel * 2 + order[i] % 2)]
+                                 : 0.0f;
+      AIO_CHECK(packed.values[i * 16 + static_cast<size_t>(c)] == expected);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -88,5 +117,6 @@ int main() {
   test_dropped_blocks_are_not_stored();
   test_equal_scores_and_thresholds_are_dropped();
   test_dense_layer();
+  test_groups();
   return aio::finish_checks();
 }

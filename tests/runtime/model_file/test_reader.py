@@ -24,7 +24,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
     assert [level.ratio for level in manifest.levels] == [0.0, 0.5, 0.8]
     assert manifest.provenance == {"seed": 0}
     attrs = {node.name: node.attrs for node in manifest.nodes}
-    assert attrs["down"] == ConvAttrs((2, 1), (0, 0, 0, 0), (1, 2), 16)
+    assert attrs["down"] == ConvAttrs((2, 1), (0, 0, 0, 0), (1, 2), 16, 1)
     assert attrs["average"] == PoolAttrs((1, 2), (0, 1, 1, 0), (2, 2), count_include_pad=False)
     assert attrs["pool"] == PoolAttrs((2, 2), (1, 1, 1, 1), (3, 3))
     assert attrs["head"] == LinearAttrs(16)
@@ -47,7 +47,7 @@ def test_optional_attributes_have_defaults(tmp_path: Path) -> None:
     del parts.node("body")["attrs"]["groups"]
     model = read_model_file(parts.write(tmp_path / "m.aio"))
     attrs = next(node.attrs for node in model.manifest.nodes if node.name == "body")
-    assert attrs == ConvAttrs((1, 1), (1, 1, 1, 1), (1, 1), 16)
+    assert attrs == ConvAttrs((1, 1), (1, 1, 1, 1), (1, 1), 16, 1)
 
 
 def test_paths_of_any_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

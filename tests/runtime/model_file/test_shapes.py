@@ -50,6 +50,31 @@ def test_windows_fit_where_the_native_core_says_so(
         assert read_model_file(path).shapes["c"] == graph.shape(value)
 
 
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    channels=st.integers(1, 12),
+    weight=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    groups=st.integers(1, 13),
+)
+def test_groups_fit_where_the_native_core_says_so(
+    channels: int, weight: tuple[int, int], groups: int, tmp_path: Path
+) -> None:
+    builder = ModelBuilder((channels, 1, 1), (0.0,))
+    builder.conv("c", "x", (*weight, 1, 1), groups=groups)
+    path = builder.finish(["c"]).write(tmp_path / "m.aio")
+    graph = _native.Graph(1)
+    source = graph.input("x", channels, 1, 1)
+    try:
+        value = graph.conv2d("c", source, builder.tensors["c.weight"], groups=groups)
+    except ValueError:
+        with pytest.raises(ModelFileError, match=r"do not divide|input channels"):
+            read_model_file(path)
+    else:
+        assert read_model_file(path).shapes["c"] == graph.shape(value)
+
+
 def wide(count: int, side: int, *, kept: bool) -> ModelParts:
     """Return a model of values of 16 channels each; `kept` keeps all of them alive."""
     builder = ModelBuilder((16, side, side), (0.0,))

@@ -55,6 +55,18 @@ def test_ratio_may_be_off_by_half_a_block_per_layer(tmp_path: Path) -> None:
                 read_model_file(path)
 
 
+def test_work_of_groups_smaller_than_a_block_is_limited(tmp_path: Path) -> None:
+    # Their blocks compute the zeros between groups too: 1.1e11 products, but 16 times the work.
+    path = tmp_path / "m.aio"
+    builder = ModelBuilder((2048, 96, 96), (0.0,))
+    builder.conv("c", "x", (1024, 2, 77, 77), padding=(38, 38, 38, 38), groups=1024)
+    with pytest.raises(ModelFileError, match="multiply-accumulates, the limit is"):
+        read_model_file(builder.finish(["c"]).write(path))
+    builder = ModelBuilder((1024, 96, 96), (0.0,))
+    builder.conv("c", "x", (1024, 1, 77, 77), padding=(38, 38, 38, 38), groups=1024)
+    assert read_model_file(builder.finish(["c"]).write(path)).macs(0) == 1024 * 77**2 * 96**2
+
+
 def test_work_is_limited(tmp_path: Path) -> None:
     builder = ModelBuilder((64, 1024, 1024), (0.0,))
     builder.conv("c", "x", (64, 64, 17, 17), padding=(8, 8, 8, 8))
