@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,9 +53,10 @@ def remove_stale(folder: Path) -> list[Path]:
 def _is_ours(path: Path) -> bool:
     """Return whether it is a real folder of this user: the place is open to everybody."""
     try:
-        return not path.is_symlink() and path.is_dir() and path.stat().st_uid == os.getuid()
-    except OSError:
-        return False
+        status = path.lstat()
+    except FileNotFoundError:
+        return False  # its owner was faster
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
 
 
 def _owner_lives(path: Path) -> bool:

@@ -77,6 +77,12 @@ def test_what_may_be_in_use_stays(tmp_path: Path, dead_pid: int) -> None:
     assert elsewhere.is_dir()
 
 
+def test_another_start_may_be_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / f"{PREFIX}1-gone"
+    monkeypatch.setattr(Path, "glob", lambda *_: [gone])
+    assert not remove_stale(tmp_path)
+
+
 # Load
 
 SPIN = "import time\nend = time.process_time() + {}\nwhile time.process_time() < end: pass\n"
@@ -93,6 +99,11 @@ def test_load_of_a_program_and_its_children() -> None:
         parent.communicate(b"\n")
     assert cpu_time_ns(child) is None
     assert load.busy_ns() == 0
+
+
+def test_a_program_that_is_gone(dead_pid: int) -> None:
+    assert descendants(dead_pid) == {dead_pid}
+    assert ProgramLoad(dead_pid).busy_ns() == 0
 
 
 def test_load_counts_what_was_used() -> None:
@@ -159,6 +170,14 @@ def test_nothing_is_left(tmp_path: Path) -> None:
     assert descendants(os.getpid()) == {os.getpid()}
     with pytest.raises(RuntimeError, match="not running"):
         _ = emulation.root
+
+
+@needs_realtime
+def test_checked_before_the_start(tmp_path: Path) -> None:
+    with RealtimeEmulation(
+        "jetson-nano", governor="performance", cpus=[CPU], folder=tmp_path, check=True
+    ) as emulation:
+        assert [point.speed for point in emulation.checked] == [1.0]
 
 
 @needs_realtime

@@ -23,6 +23,7 @@ from aio.governors.emulation import (
     trace_names,
 )
 from aio.governors.emulation.rules.demand import Ondemand
+from aio.governors.emulation.virtual.thermal import ThermalState
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -42,6 +43,21 @@ def test_work_takes_as_long_as_the_clock_makes_it() -> None:
     assert device.run(15e6, fixed_ns=3 * MS) == 13 * MS
     device = pi(governor="powersave")
     assert device.run(15e6, fixed_ns=3 * MS) == 28 * MS  # 600 MHz
+
+
+def test_time_spent_busy() -> None:
+    device = pi(governor=Ondemand())
+    device.occupy(25 * MS)
+    assert (device.now_ns, device.shown_khz) == (25 * MS, 1500000)
+    with pytest.raises(ValueError, match="can't be busy"):
+        device.occupy(-1)
+
+
+def test_two_looks_at_the_same_moment() -> None:
+    heat = ThermalState(ThermalModel(), 80.0, 5, 0)
+    heat.add(100.0)
+    assert not heat.look(0)
+    assert heat.temperature_c == 43.0
 
 
 def test_userspace_follows_set_speed() -> None:
