@@ -19,6 +19,7 @@ from collections.abc import Callable
 from aio.governors.base import Capability, DeviceSample
 
 _CAPABILITIES = "capabilities"
+_CLOCK = "clock"
 
 # From what JSON gives to a field's value; raises ValueError for anything else.
 _Decode = Callable[[object], object]
@@ -31,16 +32,15 @@ class Encoder:
         self._lines: dict[str, tuple[object, bytes]] = {}
 
     def encode(self, sample: DeviceSample, capabilities: tuple[Capability, ...]) -> bytes:
-        """Return a sample and the capabilities as lines of a name and JSON."""
-        values = [(name, getattr(sample, name)) for name in _names(DeviceSample)]
-        return b"\n".join(
-            self._line(name, value) for name, value in (*values, (_CAPABILITIES, capabilities))
-        )
+        """Return a sample, without its time, and the capabilities as lines of a name and JSON."""
+        values = {name: getattr(sample, name) for name in _FIELDS}
+        values[_CLOCK] = dataclasses.replace(sample.clock, time_ns=0)
+        values[_CAPABILITIES] = capabilities
+        return b"\n".join(self._line(name, value) for name, value in values.items())
 
     def _line(self, name: str, value: object) -> bytes:
         known = self._lines.get(name)
-        # The slow quantities of a source stay the same object until they are read again.
-        if known is not None and known[0] is value:
+        if known is not None and known[0] == value:
             return known[1]
         line = f"{name} {json.dumps(value, default=_plain, separators=(',', ':'))}".encode("ascii")
         self._lines[name] = value, line
@@ -52,24 +52,32 @@ class Decoder:
 
     def __init__(self) -> None:
         self._values: dict[str, tuple[bytes, object]] = {}
+        self._last: tuple[bytes, DeviceSample, tuple[Capability, ...]] | None = None
 
-    def decode(self, detail: bytes) -> tuple[DeviceSample, tuple[Capability, ...]]:
-        """Return the sample and the capabilities.
+    def decode(self, detail: bytes, time_ns: int) -> tuple[DeviceSample, tuple[Capability, ...]]:
+        """Return the sample of a time, which is also the time of its clock, and the capabilities.
 
         Raises:
             ValueError: the lines are not those of a sample.
         """
-        found = {}
+        if self._last is None or self._last[0] != detail:
+            self._last = detail, *self._decode_lines(detail)
+        _, sample, capabilities = self._last
+        clock = dataclasses.replace(sample.clock, time_ns=time_ns)
+        return dataclasses.replace(sample, time_ns=time_ns, clock=clock), capabilities
+
+    def _decode_lines(self, detail: bytes) -> tuple[DeviceSample, tuple[Capability, ...]]:
+        found: dict[str, typing.Any] = {}
         for line in detail.split(b"\n"):
-            name, _, text = line.partition(b" ")
-            if (decode := _LINES.get(name.decode("ascii", "replace"))) is not None:
-                found[name.decode("ascii")] = self._value(name.decode("ascii"), text, decode)
+            word, _, text = line.partition(b" ")
+            name = word.decode("ascii", "replace")
+            if (decode := _LINES.get(name)) is not None:
+                found[name] = self._value(name, text, decode)
         capabilities = found.pop(_CAPABILITIES, ())
         try:
-            sample = DeviceSample(**typing.cast("typing.Any", found))
+            return DeviceSample(time_ns=0, **found), capabilities
         except TypeError as error:  # a field without a default is missing
             raise ValueError(str(error)) from None
-        return sample, typing.cast("tuple[Capability, ...]", capabilities)
 
     def _value(self, name: str, text: bytes, decode: _Decode) -> object:
         known = self._values.get(name)
@@ -166,9 +174,11 @@ def _scalar(kind: type) -> _Decode:
 
 def _lines() -> dict[str, _Decode]:
     hints = typing.get_type_hints(DeviceSample)
-    return {name: _decoder(hints[name]) for name in _names(DeviceSample)} | {
+    return {name: _decoder(hints[name]) for name in _FIELDS} | {
         _CAPABILITIES: _decoder(tuple[Capability, ...])
     }
 
 
+# The time is in the record: it changes always, the rest seldom.
+_FIELDS = tuple(name for name in _names(DeviceSample) if name != "time_ns")
 _LINES = _lines()

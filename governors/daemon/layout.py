@@ -19,10 +19,10 @@ detail may gain members without one.
                                                          64       detail: lines of text
 
 Times are of CLOCK_MONOTONIC, which all processes of one boot share; the boot id tells a file that
-was left by another boot. The detail is the whole sample, one field of DeviceSample a line, its name
-before its JSON: `power {"source":"ac","battery":null}`; the capabilities follow. The CRC covers
-the sequence, so that a mixture of two records is never taken for one, whatever order a processor
-makes stores visible in.
+was left by another boot. The detail is the sample without its time, one field of DeviceSample a
+line, its name before its JSON: `power {"source":"ac","battery":null}`; the capabilities follow. The
+CRC covers the sequence, so that a mixture of two records is never taken for one, whatever order a
+processor makes stores visible in.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ class SharedReader:
         if self._published is not None and record.sequence == self._sequence:
             return self._published
         try:
-            sample, capabilities = self._decoder.decode(record.detail)
+            sample, capabilities = self._decoder.decode(record.detail, record.time_ns)
         except ValueError as error:
             return f"{self.path}: a sample that this release can't read: {error}"
         self._sequence = record.sequence

@@ -108,7 +108,7 @@ class ClockSettings:
         self._open = False
         with self._undo:
             with signals.deferred():
-                problems = restore(self._journal, self._write)
+                problems = restore(self._journal, self._write).problems
             if problems:
                 raise SettingsError(
                     "clocks could not be put back: " + "; ".join(problems) + "; "

@@ -126,7 +126,7 @@ class Domain:
         # some drivers change the preference along with the governor. Later both are our own doing.
         for extra in (self.names.setspeed, self.names.preference):
             previous = self._optional(extra) if extra and not self._journal.knows(path) else None
-            if extra and previous is not None and not previous.startswith("<"):
+            if extra and previous is not None:
                 self._journal.note(self.folder / extra, previous)
         self._change(path, name)
 
@@ -139,22 +139,18 @@ class Domain:
         low, high = self._number(self.names.low), self._number(self.names.high)
         self._limit(min(low, freq), max(high, freq))  # a speed beyond the limits has no effect
         self.set_governor(USERSPACE)
-        # Where another governor was found, going back to it forgets the speed; noting it would mean
-        # writing it when the governor may no longer take one.
-        was_userspace = not self._journal.knows(self.folder / self.names.governor)
-        self._change(self.folder / setspeed, str(freq), note=was_userspace)
+        self._change(self.folder / setspeed, str(freq))
 
     def _limit(self, low: int, high: int) -> None:
         """Set both limits in the order in which the kernel takes them."""
         for name, freq in ordered_limits(self.folder, self.names, low, high):
             self._change(self.folder / name, str(freq))
 
-    def _change(self, path: Path, value: str, *, note: bool = True) -> None:
+    def _change(self, path: Path, value: str) -> None:
         previous = read_attribute(path)
         if previous.strip() == value:
             return
-        if note:
-            self._journal.note(path, previous)
+        self._journal.note(path, previous)
         change(self._write, path, f"{value}\n", slack=0.0 if self.points() else _SLACK)
 
     def _optional(self, name: str) -> str | None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from aio.governors.daemon.folder import SYSTEM_FOLDER, make_runtime_dir, runtime_dir
@@ -34,12 +35,17 @@ def default_journal_dir() -> Path:
     return runtime_dir()
 
 
-def restore(journal: Journal, write: Write = write_attribute) -> list[str]:
-    """Put everything back that can be; entries that fail stay in the journal.
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was written, as `path = value`, and what could not be put back, and why."""
 
-    Returns:
-        What could not be put back, and why.
-    """
+    written: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def restore(journal: Journal, write: Write = write_attribute) -> Restored:
+    """Put everything back that can be; entries that fail stay in the journal."""
+    written: list[str] = []
     problems: list[str] = []
     failed: list[Entry] = []
     entries = {entry.path: entry for entry in journal.entries}
@@ -53,12 +59,13 @@ def restore(journal: Journal, write: Write = write_attribute) -> list[str]:
         for item in _together(entry, entries):
             entries.pop(item.path)
             try:
-                change(write, item.path, item.previous, slack=0.01)
+                if change(write, item.path, item.previous, slack=0.01):
+                    written.append(f"{item.path} = {item.previous.strip()}")
             except SettingsError as error:
                 problems.append(str(error))
                 failed.append(item)
     journal.keep(failed[::-1])
-    return problems
+    return Restored(tuple(written), tuple(problems))
 
 
 def _together(entry: Entry, entries: dict[Path, Entry]) -> list[Entry]:
@@ -113,10 +120,10 @@ def replay_locked(path: Path, write: Write) -> tuple[str, ...]:
         journal.entries = read_journal(path)
     except FileNotFoundError:
         return ()
-    entries = list(journal.entries)
-    if problems := restore(journal, write):
-        raise SettingsError("clocks are still set: " + "; ".join(problems))
-    return tuple(f"{entry.path} = {entry.previous.strip()}" for entry in entries[::-1])
+    restored = restore(journal, write)
+    if restored.problems:
+        raise SettingsError("clocks are still set: " + "; ".join(restored.problems))
+    return restored.written
 
 
 def take_lock(folder: Path) -> FileLock:

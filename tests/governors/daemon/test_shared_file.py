@@ -170,7 +170,7 @@ def test_another_boot(path: Path, writer: SharedWriter) -> None:
 def test_a_sample_of_another_release(
     path: Path, writer: SharedWriter, reader: SharedReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_detail", lambda *_: b'time_ns "later"')
+    monkeypatch.setattr(writer, "_detail", lambda *_: b'clock "later"')
     publish(writer)
     problem = reader.read()
     assert isinstance(problem, str)
