@@ -52,7 +52,7 @@ class RealtimeEmulation:
         cpus: the CPUs of this machine that are slowed down; by default all this process may use.
         period_us: how often time is taken away.
         check: measure the speeds in use first, see `checked`.
-        folder: where the tree is written; by default the system's folder for temporary files.
+        folder: where the tree is written; by default $TMPDIR, else in memory.
 
     Attributes:
         root: the tree, for AIO_SYSFS_ROOT.
@@ -89,10 +89,12 @@ class RealtimeEmulation:
         self._stack = contextlib.ExitStack()
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._driver = threading.Thread(target=self._drive, name="aio-emulation", daemon=True)
         self._tree: DeviceTree | None = None
         self._load: ProgramLoad | None = None
         self._stepped_ns = self._stolen_ns = 0
         self._clamped = False
+        self._state: tuple[object, ...] = ()
         self.checked: tuple[CheckedPoint, ...] = ()
         self.cost_ns = 0
         self.failed: str | None = None
@@ -106,11 +108,11 @@ class RealtimeEmulation:
             self.cost_ns = calibrate(self._thieves)
             if self._check:
                 self.checked = check_speeds(self._thieves, self.speeds())
-            self.watch(os.getpid())
             self._stepped_ns = time.monotonic_ns()
             self._stolen_ns = self._thieves.stolen_ns()
             self._apply()
             self._start_driver(stack)
+            self.watch(os.getpid())
             self._stack = stack.pop_all()
         return self
 
@@ -169,7 +171,8 @@ class RealtimeEmulation:
 
     def watch(self, pid: int) -> None:
         """Let the governor see the load of a process and its descendants; before, of this one."""
-        self._load = ProgramLoad(pid, self._thieves.pids)
+        ours = (*self._thieves.pids, self._driver.native_id or 0)
+        self._load = ProgramLoad(pid, ours)
 
     def speeds(self) -> tuple[float, ...]:
         """Return the speeds that governor and trace may use, or some of many, fastest first."""
@@ -193,14 +196,13 @@ class RealtimeEmulation:
         return set(asked if asked and governor == "userspace" else hardware.freqs_khz)
 
     def _start_driver(self, stack: contextlib.ExitStack) -> None:
-        driver = threading.Thread(target=self._drive, name="aio-emulation", daemon=True)
         # Signals are for the main thread; a new thread begins with the mask of its maker.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            driver.start()
+            self._driver.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        stack.callback(driver.join)
+        stack.callback(self._driver.join)
         stack.callback(self._stop.set)
 
     def _drive(self) -> None:
@@ -230,12 +232,11 @@ class RealtimeEmulation:
     def _pass_time(self) -> None:
         """Let as much time pass for the simulated device as really did, as busy as it was."""
         now_ns, stolen_ns = time.monotonic_ns(), self._thieves.stolen_ns()
-        elapsed_ns = now_ns - self._stepped_ns
-        ours_ns = elapsed_ns - (stolen_ns - self._stolen_ns)
+        elapsed_ns, taken_ns = now_ns - self._stepped_ns, stolen_ns - self._stolen_ns
         self._stepped_ns, self._stolen_ns = now_ns, stolen_ns
         load = 0.0
-        if self._virtual.samples_load and self._load is not None and ours_ns > 0:
-            load = min(self._load.busy_ns() / ours_ns, 1.0)
+        if self._virtual.samples_load and self._load is not None:
+            load = self._load.since_last(elapsed_ns, taken_ns)
         busy_ns = round(load * elapsed_ns)
         self._virtual.occupy(busy_ns)
         self._virtual.sleep(elapsed_ns - busy_ns)
@@ -251,7 +252,10 @@ class RealtimeEmulation:
                 self._thieves.min_speed,
             )
         self._thieves.set_speed(self.speed)
-        _show(self._entered(), self._virtual.sample(), self._virtual.offline_cpus)
+        state = self._virtual.visible_state
+        if state != self._state:
+            _show(self._entered(), self._virtual.sample(), self._virtual.offline_cpus)
+            self._state = state
 
     def _fraction(self) -> float:
         return self._virtual.actual_khz / self._virtual.hardware.max_khz

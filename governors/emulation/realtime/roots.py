@@ -26,9 +26,9 @@ def temporary_root(folder: Path | None = None) -> Iterator[Path]:
     """Make a folder of our own, and remove it in the end; first remove what dead owners left.
 
     Args:
-        folder: where; by default the system's folder for temporary files.
+        folder: where; by default $TMPDIR, else in memory, else in /tmp or the like.
     """
-    parent = Path(tempfile.gettempdir()) if folder is None else folder
+    parent = default_folder() if folder is None else folder
     remove_stale(parent)
     root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent))
     try:
@@ -38,6 +38,13 @@ def temporary_root(folder: Path | None = None) -> Iterator[Path]:
             yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def default_folder(memory: Path = Path("/dev/shm")) -> Path:
+    """Return where trees are written: on a busy disk renaming a file can take milliseconds."""
+    if "TMPDIR" not in os.environ and memory.is_dir() and os.access(memory, os.W_OK):
+        return memory
+    return Path(tempfile.gettempdir())
 
 
 def remove_stale(folder: Path) -> list[Path]:

@@ -142,6 +142,14 @@ class VirtualDevice:
         return self._clock.samples_load
 
     @property
+    def visible_state(self) -> tuple[object, ...]:
+        """Return what decides about the files of a tree, to see whether it changed."""
+        clock = self._clock
+        cooling = clock.limits.shown_cooling_state(self.hardware)
+        limits = (clock.allowed, clock.limits.power, cooling)
+        return (clock.shown_khz, clock.governor, clock.offline, *limits)
+
+    @property
     def energy_j(self) -> float:
         """Return the energy used since the start, by the power model."""
         return self._energy_j

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,19 @@ from realtime_rights import needs_realtime, wait_until
 from aio.governors.base import PowerSource
 from aio.governors.emulation import Change, Event, Trace
 from aio.governors.emulation.realtime import RealtimeEmulation
-from aio.governors.emulation.realtime.load import ProgramLoad, cpu_time_ns, descendants
-from aio.governors.emulation.realtime.roots import LOCK, PREFIX, remove_stale, temporary_root
+from aio.governors.emulation.realtime.load import (
+    ProgramLoad,
+    cpu_time_ns,
+    descendants,
+    wanted_ns,
+)
+from aio.governors.emulation.realtime.roots import (
+    LOCK,
+    PREFIX,
+    default_folder,
+    remove_stale,
+    temporary_root,
+)
 
 CPU = min(os.sched_getaffinity(0))
 POLICY = "sys/devices/system/cpu/cpufreq/policy0"
@@ -33,6 +45,10 @@ def dead_pid() -> int:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     return process.pid
+
+
+def sleeping(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def shown(emulation: RealtimeEmulation, name: str = "scaling_cur_freq") -> str:
@@ -49,6 +65,14 @@ def test_a_root_lasts_as_long_as_it_is_used(tmp_path: Path) -> None:
         assert str(os.getpid()) in root.name
         assert not remove_stale(tmp_path)
     assert not root.exists()
+
+
+def test_trees_are_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    assert default_folder(tmp_path) == tmp_path
+    assert default_folder(tmp_path / "missing") == Path(tempfile.gettempdir())
+    monkeypatch.setenv("TMPDIR", "/elsewhere")
+    assert default_folder(tmp_path) == Path(tempfile.gettempdir())
 
 
 def test_what_a_dead_owner_left_is_removed(tmp_path: Path, dead_pid: int) -> None:
@@ -89,43 +113,59 @@ SPIN = "import time\nend = time.process_time() + {}\nwhile time.process_time() <
 WAIT = "input()"
 
 
-def test_load_of_a_program_and_its_children() -> None:
+BOTH_WAYS = pytest.mark.parametrize("waiting", [True, False])
+
+
+@BOTH_WAYS
+def test_load_of_a_program_and_its_children(waiting: bool) -> None:
     script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{WAIT}'])"
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as parent:
         wait_until(lambda: len(descendants(parent.pid)) == 2, "the child runs")
         (child,) = descendants(parent.pid) - {parent.pid}
-        load = ProgramLoad(parent.pid)
-        assert 0 <= load.busy_ns() < 5_000 * MS
+        wait_until(lambda: sleeping(child), "the child waits")
+        load = ProgramLoad(parent.pid, waiting=waiting)
+        assert load.since_last(1000 * MS, 0) < 0.5
         parent.communicate(b"\n")
     assert cpu_time_ns(child) is None
-    assert load.busy_ns() == 0
+    assert wanted_ns(child) is None
+    assert load.since_last(MS, 0) == 0.0
 
 
-def test_a_program_that_is_gone(dead_pid: int) -> None:
+@BOTH_WAYS
+def test_a_program_that_is_gone(dead_pid: int, waiting: bool) -> None:
     assert descendants(dead_pid) == {dead_pid}
-    assert ProgramLoad(dead_pid).busy_ns() == 0
+    assert ProgramLoad(dead_pid, waiting=waiting).since_last(MS, 0) == 0.0
 
 
-def test_load_counts_what_was_used() -> None:
-    load = ProgramLoad(os.getpid())
+@BOTH_WAYS
+def test_load_counts_what_was_used(waiting: bool) -> None:
+    load = ProgramLoad(os.getpid(), waiting=waiting)
     end_s = time.process_time() + 0.05
     while time.process_time() < end_s:
         pass
-    assert load.busy_ns() >= 49 * MS
-    assert load.busy_ns() < 49 * MS
+    os.sched_yield()  # the scheduler writes its accounts when it changes threads
+    time.sleep(0.001)
+    assert load.since_last(100 * MS, 0) >= 0.49
+    assert load.since_last(0, 0) == 0.0
 
 
-def test_some_children_do_not_count() -> None:
-    spin = SPIN.format(10)
-    with subprocess.Popen([sys.executable, "-c", spin]) as child:
-        load = ProgramLoad(os.getpid(), besides=(child.pid,))
-        time.sleep(0.1)
-        busy_ns = load.busy_ns()
-        counted = ProgramLoad(os.getpid())
-        wait_until(lambda: (cpu_time_ns(child.pid) or 0) > 200 * MS, "the child has worked")
+def test_stolen_time_is_not_there_for_programs() -> None:
+    load = ProgramLoad(os.getpid(), waiting=False)
+    end_s = time.process_time() + 0.05
+    while time.process_time() < end_s:
+        pass
+    assert load.since_last(1000 * MS, 900 * MS) >= 0.49
+
+
+@BOTH_WAYS
+def test_some_children_do_not_count(waiting: bool) -> None:
+    with subprocess.Popen([sys.executable, "-c", SPIN.format(10)]) as child:
+        load = ProgramLoad(os.getpid(), besides=(child.pid,), waiting=waiting)
+        counted = ProgramLoad(os.getpid(), waiting=waiting)
+        used_ns = cpu_time_ns(child.pid) or 0
+        wait_until(lambda: (cpu_time_ns(child.pid) or 0) > used_ns + 500 * MS, "it has worked")
+        assert counted.since_last(500 * MS, 0) - load.since_last(500 * MS, 0) > 0.3
         child.kill()
-    assert busy_ns < 100 * MS
-    assert counted.busy_ns() >= 0
 
 
 # Emulation
