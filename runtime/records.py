@@ -8,7 +8,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 from aio.governors import ClockSample, Decision, DeviceSample, Plan, PredictionError
@@ -141,7 +141,8 @@ class RuntimeStats:
     """Everything since the model was loaded.
 
     `latency` and `prediction_error` are None before the first call. `switches` counts changes of
-    plan from one call to the next, `replans` those inside calls. `residual` is by how much longer
+    plan from one call to the next, whoever asked for them, `plan_changes` those that the policy
+    made, its first plan included, and `replans` those inside calls. `residual` is by how much longer
     inferences take now than sensors and calibration explain. `decisions` are the governor's last
     changes, with their reasons.
     """
@@ -149,6 +150,7 @@ class RuntimeStats:
     inferences: int
     samples: int
     switches: int
+    plan_changes: int
     replans: int
     deadlines: int
     deadlines_missed: int
@@ -159,8 +161,25 @@ class RuntimeStats:
     decisions: tuple[Decision, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """Return the statistics as plain data."""
-        return asdict(self)
+        """Return the statistics as plain data, ready for JSON; infinity becomes None."""
+        decisions = [decision_dict(decision) for decision in self.decisions]
+        return {**asdict(replace(self, decisions=())), "decisions": decisions}
+
+
+def decision_dict(decision: Decision) -> dict[str, object]:
+    """Return a decision as plain data, ready for JSON; infinity and NaN become None."""
+    return {
+        "plan": str(decision.plan),
+        "previous": None if decision.previous is None else str(decision.previous),
+        "level": decision.level,
+        "reason": decision.reason,
+        "predicted_ms": _finite(decision.predicted_ms),
+        "target_ms": _finite(decision.target_ms),
+        "target_met": decision.target_met,
+        "slowdown": decision.slowdown,
+        "cpu_khz": decision.cpu_khz,
+        "time_ns": decision.time_ns,
+    }
 
 
 class Journal:
@@ -198,6 +217,7 @@ class Journal:
     def stats(
         self,
         decisions: tuple[Decision, ...],
+        plan_changes: int,
         residual: float,
         prediction_error: PredictionError | None,
     ) -> RuntimeStats:
@@ -214,6 +234,7 @@ class Journal:
                 inferences=sum(self._counts),
                 samples=self._samples,
                 switches=self._switches,
+                plan_changes=plan_changes,
                 replans=self._replans,
                 deadlines=self._deadlines,
                 deadlines_missed=self._missed,

@@ -295,7 +295,12 @@ class Runtime:
     def stats(self) -> RuntimeStats:
         """Return counts, latencies and decisions since the model was loaded."""
         chooser = self._chooser
-        return self._journal.stats(chooser.history(), chooser.residual, chooser.prediction_error())
+        return self._journal.stats(
+            decisions=chooser.history(),
+            plan_changes=chooser.changes,
+            residual=chooser.residual,
+            prediction_error=chooser.prediction_error(),
+        )
 
     @property
     def target_ms(self) -> float:

@@ -26,7 +26,8 @@ def make_app(host: Host, limits: Limits) -> Starlette:
     """Return the application that serves the models of `host`."""
     metrics = Metrics()
     metrics.watch_pending(lambda: host.dispatcher.pending)
-    metrics.watch_clock(lambda: host.clock)
+    metrics.watch_device(lambda: host.device)
+    metrics.watch_governors(lambda: host.engines)
     endpoints = Endpoints(host, metrics, limits)
     app = Starlette(
         routes=_routes(endpoints),
@@ -52,6 +53,7 @@ def _routes(endpoints: Endpoints) -> list[Route]:
         routes += [
             Route(model, endpoints.model),
             Route(f"{model}/ready", endpoints.model_ready),
+            Route(f"{model}/stats", endpoints.model_stats),
             Route(f"{model}/infer", endpoints.infer, methods=["POST"]),
         ]
     return routes

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The paths of the V2 protocol. They translate HTTP; deciding is done in other modules."""
 
+import math
 import time
 
 from starlette.requests import Request
@@ -70,6 +71,22 @@ class Endpoints:
     async def model_ready(self, request: Request) -> Response:
         """Say whether a model would try an inference."""
         return json_response({"name": self._find(request).spec.name, "ready": True})
+
+    async def model_stats(self, request: Request) -> Response:
+        """Tell what a model has done, how its plans were chosen, and why."""
+        model = self._find(request)
+        engine = model.engine
+        last = engine.last
+        return json_response(
+            {
+                "name": model.spec.name,
+                "version": model.spec.version,
+                "policy": engine.policy,
+                "target_ms": engine.target_ms if math.isfinite(engine.target_ms) else None,
+                "stats": engine.stats().as_dict(),
+                "last": None if last is None else last.as_dict(),
+            }
+        )
 
     async def infer(self, request: Request) -> Response:
         """Run the model on the tensors of the body."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from aio.runtime.serve.schema import ModelSpec, Parameter, Tensor, TensorSpec
 
 if TYPE_CHECKING:
-    from aio.governors import ClockSample
-    from aio.runtime.records import InferenceRecord, LevelInfo, TensorInfo
+    from aio.governors import ClockSample, DeviceSample
+    from aio.runtime.records import InferenceRecord, LevelInfo, RuntimeStats, TensorInfo
     from aio.runtime.runtime import Inference
 
 
@@ -36,6 +36,18 @@ class Engine(Protocol):
         """Return the newest sample of the CPU clock."""
 
     @property
+    def device(self) -> "DeviceSample":
+        """Return the newest sample of everything the sensors see."""
+
+    @property
+    def policy(self) -> str:
+        """Return the name of the policy that chooses the plans."""
+
+    @property
+    def last(self) -> "InferenceRecord | None":
+        """Return how the last call went, None before the first."""
+
+    @property
     def inputs(self) -> "Sequence[TensorInfo]":
         """Return the model's inputs."""
 
@@ -51,6 +63,9 @@ class Engine(Protocol):
         self, x: Tensor, *, deadline_ms: float | None = None, level: int | None = None
     ) -> "Inference":
         """Return every output and the record of this call."""
+
+    def stats(self) -> "RuntimeStats":
+        """Return counts, latencies and decisions so far."""
 
     def close(self) -> None:
         """Free threads and sensors."""
@@ -74,6 +89,8 @@ def answer_parameters(record: "InferenceRecord") -> dict[str, Parameter]:
     parameters: dict[str, Parameter] = {
         "aio_level": record.level,
         "aio_ratio": record.ratio,
+        "aio_plan": str(record.plan),
+        "aio_replans": record.replans,
         "aio_latency_ms": round(record.latency_ms, 4),
         "aio_reason": record.reason,
     }

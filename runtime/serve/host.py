@@ -13,7 +13,7 @@ from aio.runtime.serve.errors import UnavailableError, UnknownModelError
 from aio.runtime.serve.schema import InferRequest, InferResult
 
 if TYPE_CHECKING:
-    from aio.governors import ClockSample
+    from aio.governors import DeviceSample
 
 VERSION = "1"  # a server with a model directory will have more
 
@@ -71,9 +71,14 @@ class Host:
         return tuple(self._models.values())
 
     @property
-    def clock(self) -> "ClockSample | None":
-        """The newest sample of the CPU clock, None while no model is loaded."""
-        return next((model.engine.clock for model in self._models.values()), None)
+    def engines(self) -> tuple[Engine, ...]:
+        """The engines of the models that are loaded."""
+        return tuple(model.engine for model in self.models)
+
+    @property
+    def device(self) -> "DeviceSample | None":
+        """The newest sample of the device, None while no model is loaded."""
+        return next((engine.device for engine in self.engines), None)
 
     async def load(self, loader: Callable[[], Engine]) -> ServedModel:
         """Load a model in the executor thread and be ready; what the loader raises passes."""

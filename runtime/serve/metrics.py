@@ -3,20 +3,25 @@
 
 Triton's counters have no `_total` suffix, which prometheus-client adds to every counter; they
 are exposed as untyped, so that dashboards made for Triton find them under their names.
+Requests are counted here; device and governor are read when Prometheus asks.
 Labels come from loaded models only, never from a request, so their number is bounded.
 """
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import Metric
-from prometheus_client.metrics_core import GaugeMetricFamily, UnknownMetricFamily
+from prometheus_client.metrics_core import UnknownMetricFamily
+
+from aio.runtime.serve.device_metrics import DeviceCollector
+from aio.runtime.serve.governor_metrics import GovernorCollector
 
 if TYPE_CHECKING:
-    from aio.governors import ClockSample
+    from aio.governors import DeviceSample
     from aio.runtime.records import InferenceRecord
+    from aio.runtime.serve.engine import Engine
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = tuple(
@@ -50,24 +55,6 @@ class TritonCounters:
             yield family
 
 
-class ClockCollector:
-    """Collector of the clocks of now: one per cpufreq policy, or the one a sensor measures."""
-
-    def __init__(self, clock: "Callable[[], ClockSample | None]") -> None:
-        self._clock = clock
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the clocks that have a reading."""
-        family = GaugeMetricFamily("aio_cpu_frequency_hertz", "CPU clock.", labels=("policy",))
-        sample = self._clock()
-        if sample is not None:
-            readings = {item.name: item.cur_freq_khz for item in sample.policies}
-            for name, khz in (readings or {sample.driver: sample.cpu_khz}).items():
-                if khz is not None:
-                    family.add_metric((name,), khz * 1e3)
-        yield family
-
-
 class Metrics:
     """All metrics of one server, in a registry of their own."""
 
@@ -98,9 +85,13 @@ class Metrics:
             "aio_predicted_duration_seconds", "Predicted time of the last inference.", model
         )
 
-    def watch_clock(self, clock: "Callable[[], ClockSample | None]") -> None:
-        """Expose the CPU clock; the function returns None while nothing reads it."""
-        self._registry.register(ClockCollector(clock))
+    def watch_device(self, sample: "Callable[[], DeviceSample | None]") -> None:
+        """Expose clocks, heat and power; the function returns None while nothing reads them."""
+        self._registry.register(DeviceCollector(sample))
+
+    def watch_governors(self, engines: "Callable[[], Iterable[Engine]]") -> None:
+        """Expose targets, residuals and changes of plan of the models that are loaded."""
+        self._registry.register(GovernorCollector(engines))
 
     def watch_pending(self, pending: Callable[[], int]) -> None:
         """Expose the length of the queue."""

@@ -44,7 +44,9 @@ def test_close_clocks_count_as_one() -> None:
 
 def test_two_clocks_tell_cycles_from_fixed_time() -> None:
     truth = LatencyModel((), (8e6, 2e6), (1.5, 0.5), ANY_SHARES)
-    model = fit_levels([observe(truth, khz) for khz in (1_000_000, 1_500_000, 2_000_000) for _ in "abc"])
+    model = fit_levels(
+        [observe(truth, khz) for khz in (1_000_000, 1_500_000, 2_000_000) for _ in "abc"]
+    )
     assert model.cycles == pytest.approx(truth.cycles)
     assert model.fixed_ms == pytest.approx(truth.fixed_ms)
     assert model.predict(500_000) == pytest.approx((17.5, 4.5))

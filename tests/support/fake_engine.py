@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aio.governors import ClockSample
-from aio.runtime.records import InferenceRecord, LevelInfo, TensorInfo
+from aio.governors import ClockSample, Decision, DeviceSample, Plan, PredictionError
+from aio.runtime.records import InferenceRecord, Journal, LevelInfo, RuntimeStats, TensorInfo
 from aio.runtime.runtime import Inference
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.listen import bind
@@ -41,11 +41,15 @@ def record(
     *,
     predicted_ms: float | None = 0.25,
     cpu_khz: int | None = 1_510_000,
+    replans: int = 0,
 ) -> InferenceRecord:
     """Return the record of an inference that took half a millisecond."""
+    clock = ClockSample(0, cpu_khz, None, "fake", (), None if cpu_khz else "no sensor")
     return InferenceRecord(
         time_ns=0,
-        level=level,
+        plan=Plan.uniform(level),
+        levels=(level,),
+        replans=replans,
         ratio=ratio,
         batch=1,
         latency_ms=0.5,
@@ -53,14 +57,16 @@ def record(
         predicted_ms=predicted_ms,
         target_ms=1.0,
         deadline_ms=None,
+        slowdown=1.0,
         reason="fits the target",
-        clock=ClockSample(0, cpu_khz, None, "fake", (), None if cpu_khz else "no sensor"),
+        sample=DeviceSample(0, clock),
     )
 
 
 def expected(x: Tensor) -> Tensor:
-    """Return what the fake answers at level 0."""
-    return np.multiply(x.reshape(len(x), -1)[:, :CLASSES], 2, dtype=np.float32)
+    """Return what the fake answers at level 0; beyond float32 that is infinity."""
+    with np.errstate(over="ignore"):
+        return np.multiply(x.reshape(len(x), -1)[:, :CLASSES], 2, dtype=np.float32)
 
 
 @dataclass
@@ -71,7 +77,9 @@ class FakeEngine:
     isa: str = "scalar"
     threads: int = 2
     target_ms: float = 1.0
-    clock: ClockSample = field(default_factory=lambda: record().clock)
+    policy: str = "adaptive"
+    device: DeviceSample = field(default_factory=lambda: record().sample)
+    last: InferenceRecord | None = None
     inputs: tuple[TensorInfo, ...] = (TensorInfo("image", SHAPE),)
     outputs: tuple[TensorInfo, ...] = (TensorInfo("logits", (CLASSES,), LABELS),)
     levels: tuple[LevelInfo, ...] = (level_info(0, 0.0), level_info(1, 0.5), level_info(2, 0.9))
@@ -81,9 +89,22 @@ class FakeEngine:
     passing: threading.Event = field(default_factory=threading.Event)
     calls: list[tuple[tuple[int, ...], float | None, int | None]] = field(default_factory=list)
     closed: bool = False
+    journal: Journal = field(default_factory=lambda: Journal(3))
+    decisions: tuple[Decision, ...] = ()
+    residual: float = 1.0
+    prediction_error: PredictionError | None = None
 
     def __post_init__(self) -> None:
         self.passing.set()
+
+    @property
+    def clock(self) -> ClockSample:
+        return self.device.clock
+
+    def stats(self) -> RuntimeStats:
+        return self.journal.stats(
+            self.decisions, len(self.decisions), self.residual, self.prediction_error
+        )
 
     def reset(self) -> None:
         self.record = record()
@@ -100,6 +121,8 @@ class FakeEngine:
         self.passing.wait(30)
         if self.error is not None:
             raise self.error
+        self.last = self.record
+        self.journal.note(self.record)
         y = np.add(expected(x), level or 0, dtype=np.float32)
         return Inference({"logits": y}, self.record)
 

@@ -89,8 +89,7 @@ def test_a_denser_plan_waits_for_the_dwell() -> None:
     held = decide(policy, LEVEL_MS, 7.5, now_ms=40, slowdown=0.94, shares=TEN)
     assert held.plan == first.plan
     assert held.reason.endswith(
-        "level 2 for 5 layers, then 1 takes 7.05 ms, target 7.50 ms; "
-        "a denser one must wait 60.0 ms"
+        "level 2 for 5 layers, then 1 takes 7.05 ms, target 7.50 ms; a denser one must wait 60.0 ms"
     )
     freed = decide(policy, LEVEL_MS, 7.5, now_ms=100, slowdown=0.94, shares=TEN)
     assert freed.plan == Plan(2, 1, 4)

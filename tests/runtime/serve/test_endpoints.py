@@ -2,6 +2,7 @@
 """The paths of the protocol, over a real socket."""
 
 import json
+import math
 import threading
 
 import numpy as np
@@ -18,7 +19,9 @@ from fake_engine import (
     tensor_binary,
     tensor_json,
 )
+from outlooks import decide
 
+from aio.governors import AdaptivePolicy
 from aio.runtime.errors import AioError, InputError
 from aio.runtime.serve.limits import Limits
 
@@ -89,6 +92,8 @@ def test_infer_json(live: LiveServer) -> None:
         "parameters": {
             "aio_level": 0,
             "aio_ratio": 0.0,
+            "aio_plan": "level 0",
+            "aio_replans": 0,
             "aio_latency_ms": 0.5,
             "aio_predicted_ms": 0.25,
             "aio_cpu_khz": 1_510_000,
@@ -262,6 +267,28 @@ def test_a_timeout_that_passes_in_the_queue(engine: FakeEngine, live: LiveServer
     assert len(engine.calls) == 1
 
 
+def test_stats_tell_what_was_done_and_why() -> None:
+    engine = FakeEngine(decisions=(decide(AdaptivePolicy(), [30.0, 9.0], math.inf),))
+    with serving(lambda: engine) as live:
+        live.wait_for(live.announced.is_set)
+        before = live.request("GET", "/v2/models/fake/stats").json
+        assert (before["last"], before["stats"]["latency"]) == (None, None)
+        engine.record = record(replans=1)
+        live.infer(tensor_json(X))
+        reply = live.request("GET", "/v2/models/fake/versions/1/stats")
+        assert live.request("GET", "/v2/models/other/stats").status == 404
+    assert reply.status == 200
+    found = reply.json
+    assert (found["name"], found["version"], found["policy"]) == ("fake", "1", "adaptive")
+    assert found["target_ms"] == 1.0
+    assert (found["stats"]["inferences"], found["stats"]["replans"]) == (1, 1)
+    assert found["last"]["reason"] == "fits the target"
+    (decision,) = found["stats"]["decisions"]
+    assert decision["reason"] == "cpu 1510 MHz: level 0 takes 30.0 ms, no target"
+    assert (decision["plan"], decision["previous"]) == ("level 0", None)
+    assert decision["target_ms"] is None
+
+
 def test_metrics() -> None:
     engine = FakeEngine()
     with serving(lambda: engine) as live:
@@ -282,6 +309,10 @@ def test_metrics() -> None:
         'aio_active_sparsity_ratio{model="fake"} 0.9',
         'aio_cpu_frequency_hertz{policy="fake"} 1.51e+09',
         'aio_predicted_duration_seconds{model="fake"} 0.00025',
+        'aio_target_seconds{model="fake"} 0.001',
+        'aio_residual_ratio{model="fake"} 1.0',
+        'aio_replans_total{model="fake"} 0.0',
+        'aio_governor_decisions_total{model="fake",policy="adaptive"} 0.0',
         'aio_ratio_switches_total{from="0",model="fake",to="0.9"} 1.0',
         'aio_inference_duration_seconds_count{level="0",model="fake"} 1.0',
         "nv_inference_pending_request_count 0.0",

@@ -1,24 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exposition, read back by the reference parser."""
 
-from dataclasses import replace
-
 from fake_engine import record
-from prometheus_client.parser import text_string_to_metric_families
+from metric_samples import samples
 
-from aio.governors.base import PolicySample
 from aio.runtime.serve.metrics import Metrics
-
-
-def samples(metrics: Metrics) -> dict[str, float]:
-    text = metrics.exposition().decode()
-    return {
-        "|".join((sample.name, *(f"{k}={v}" for k, v in sorted(sample.labels.items())))): (
-            sample.value
-        )
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 def test_nothing_is_zero_before_anything_happened() -> None:
@@ -31,26 +17,6 @@ def test_a_missing_prediction_is_no_sample() -> None:
     found = samples(metrics)
     assert found["aio_active_level|model=m"] == 0
     assert "aio_predicted_duration_seconds|model=m" not in found
-
-
-def policy(name: str, khz: int | None) -> PolicySample:
-    return PolicySample(name, (0,), khz, None, None, None, None, None)
-
-
-def test_clocks() -> None:
-    measured = record(cpu_khz=2_000_000).clock
-    for clock, expected in (
-        (None, {}),
-        (measured, {"aio_cpu_frequency_hertz|policy=fake": 2e9}),
-        (record(cpu_khz=None).clock, {}),
-        (
-            replace(measured, policies=(policy("policy0", 5), policy("policy4", None))),
-            {"aio_cpu_frequency_hertz|policy=policy0": 5e3},
-        ),
-    ):
-        metrics = Metrics()
-        metrics.watch_clock(lambda clock=clock: clock)  # type: ignore[misc]
-        assert samples(metrics) == expected
 
 
 def test_switches_are_counted_by_ratio() -> None:

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the governor of every model holds, learns and changes, as Prometheus metrics.
+
+Reasons are words: they are in the log, in responses and under `/v2/models/NAME/stats`.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+
+if TYPE_CHECKING:
+    from aio.runtime.serve.engine import Engine
+
+_MODEL = ("model",)
+
+
+class GovernorCollector:
+    """Collector of the state of every governor.
+
+    Args:
+        engines: returns the models that are loaded.
+    """
+
+    def __init__(self, engines: "Callable[[], Iterable[Engine]]") -> None:
+        self._engines = engines
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield targets, what was learned, and counts of changes."""
+        target = GaugeMetricFamily("aio_target_seconds", "Latency to hold now.", labels=_MODEL)
+        residual = GaugeMetricFamily(
+            "aio_residual_ratio",
+            "By how much longer inferences take than sensors and calibration explain.",
+            labels=_MODEL,
+        )
+        error = GaugeMetricFamily(
+            "aio_prediction_error_ratio",
+            "How far the last predictions were off, as a part of the prediction.",
+            labels=("model", "quantile"),
+        )
+        replans = CounterMetricFamily(
+            "aio_replans", "Changes of level inside inferences.", labels=_MODEL
+        )
+        decisions = CounterMetricFamily(
+            "aio_governor_decisions", "Changes of plan by the policy.", labels=("model", "policy")
+        )
+        for engine in self._engines():
+            stats = engine.stats()
+            if math.isfinite(engine.target_ms):
+                target.add_metric((engine.name,), engine.target_ms / 1e3)
+            residual.add_metric((engine.name,), stats.residual)
+            if stats.prediction_error is not None:
+                error.add_metric((engine.name, "0.5"), stats.prediction_error.median)
+                error.add_metric((engine.name, "0.95"), stats.prediction_error.p95)
+            replans.add_metric((engine.name,), stats.replans)
+            decisions.add_metric((engine.name, engine.policy), stats.plan_changes)
+        yield from (target, residual, error, replans, decisions)
