@@ -3,7 +3,8 @@
 
 Pruned is every Conv2d with zero padding and every Linear, except
 * the first and the last layer in execution order: the first reads few channels and the last
-  makes the answer, both are small and sensitive;
+  makes the answer, both are small and sensitive; but a last layer that is not small is pruned
+  (1.28 of MobileNetV2's 3.5 million weights would else be what its sparse levels wait for);
 * a depthwise convolution: it has few weights, and all that an output channel ever sees of its
   input are those of one channel;
 * a convolution whose groups' output channels are not whole blocks: a block's score would stand
@@ -23,6 +24,10 @@ from aio.models.trace import input_of, module_of
 
 MIN_BLOCKS = 64
 """With fewer, rounding to whole blocks could leave the tolerance of the model file (0.01)."""
+
+
+LARGE_WEIGHTS, LARGE_PART = 1 << 19, 0.2
+"""A last layer of more weights, and of more than this part of all, is not small."""
 
 
 @dataclass
@@ -64,10 +69,21 @@ def find_layers(traced: fx.GraphModule, block_height: int) -> list[Layer]:
             layer.batch_norms.append(str(node.target))
             by_node[node] = layer
     _check_called_once(traced)
+    ends = _dense_ends([module for _, module in weighted])
     for index, (layer, module) in enumerate(weighted):
-        ends = {0: "first layer", len(weighted) - 1: "last layer"}
         layer.dense_reason = ends.get(index) or _why_dense(module, block_height)
     return list({id(layer): layer for layer in by_node.values()}.values())
+
+
+def _dense_ends(modules: list[nn.Module]) -> dict[int, str]:
+    """Return which layers stay dense for their place, by index, and why."""
+    ends = {0: "first layer"}
+    weights = [
+        module.weight.numel() for module in modules if isinstance(module.weight, nn.Parameter)
+    ]
+    if weights and not (weights[-1] > LARGE_WEIGHTS and weights[-1] > LARGE_PART * sum(weights)):
+        ends[len(modules) - 1] = "last layer"
+    return ends
 
 
 def _why_dense(module: nn.Module, block_height: int) -> str | None:

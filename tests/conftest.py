@@ -12,7 +12,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-ALLOWED_SKIPS = ("is not supported by this processor", "needs two vector ISAs")
+ALLOWED_SKIPS = (
+    "is not supported by this processor",
+    "needs two vector ISAs",
+    "needs CAP_SYS_NICE",
+)
 
 _unexpected_skips: list[str] = []
 

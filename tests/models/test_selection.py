@@ -89,14 +89,19 @@ def test_batch_norm_behind_a_depthwise_layer_changes_level() -> None:
 def test_mobilenet_prunes_its_pointwise_layers() -> None:
     found = reasons(zoo.mobilenet_v2())
     kept = [name for name, reason in found.items() if reason is None]
-    assert len(kept) == 33  # of 34: the first projection is small
+    assert len(kept) == 34  # of 34 pointwise ones all but the small first projection; the classifier
     assert "features.1.conv.1" not in kept
+    assert "classifier.1" in kept  # more than a third of all weights
     assert {reason for reason in found.values() if reason} == {
         "first layer",
         "depthwise",
         "512 weights, fewer than 1024",
-        "last layer",
     }
+
+
+def test_a_last_layer_that_is_small_stays_dense() -> None:
+    assert reasons(zoo.resnet18())["fc"] == "last layer"
+    assert reasons(zoo.mobilenet_v2(num_classes=10))["classifier.1"] == "last layer"
 
 
 def test_batch_norm_without_a_layer_changes_level_on_its_own() -> None:
