@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aio.runtime.commands.options import add_governor_options, governor_options
 from aio.runtime.commands.printing import json_text, megahertz, milliseconds
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ examples:
   aio infer                                    a handwritten digit, by the shipped model
   aio infer --level 3                          the same at level 3
   aio infer resnet18.aio --input x.npy --top 5
+  aio infer --target-ms 0.05 --policy table    hold 50 us by whole levels
   curl ... | aio infer resnet18.aio --input -  a V2 request or .npy from standard input
 """
 
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--input", metavar="FILE", help=".npy or V2 JSON request, - is standard input (a digit)")
     add("--output", type=Path, metavar="FILE", help="write the first output as .npy")
     add("--level", type=int, help="use this level, 0 is the densest (follow the clock)")
-    add("--target-ms", type=float, help="latency to stay below (that of level 0 at full clock)")
+    add_governor_options(parser)
     add("--threads", type=int, help="threads to compute with (as many as make sense)")
     add("--top", type=int, default=3, metavar="K", help="classes to show (3)")
     add("--json", action="store_true", help="print JSON")
@@ -46,14 +48,16 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--input is missing: the example digit only fits the shipped model")
     if args.top < 1:
         raise InputError(f"--top is {args.top}, expected at least 1")
-    with Runtime.load(args.model, target_ms=args.target_ms, threads=args.threads) as runtime:
+    with Runtime.load(args.model, threads=args.threads, **governor_options(args)) as runtime:
         source = str(EXAMPLE_REQUEST) if args.input is None else args.input
         x = read_input(source, runtime.inputs[0])
         outputs, record = runtime.run(x, level=args.level)
         if args.output is not None:
             _save(args.output, outputs[runtime.outputs[0].name])
         if args.json:
-            print(json_text(_document(runtime.name, runtime.outputs, outputs, record, args.top)))
+            document = _document(runtime.name, runtime.outputs, outputs, record, args.top)
+            governor = {"policy": runtime.policy, "stats": runtime.stats().as_dict()}
+            print(json_text(document | governor))
             return 0
         for info in runtime.outputs:
             print(_answer(info, outputs[info.name], args.top))
@@ -122,7 +126,7 @@ def _answer(info: "TensorInfo", values: "NDArray[np.float32]", top: int) -> str:
 
 def _how(record: "InferenceRecord") -> str:
     return (
-        f"level {record.level} (ratio {record.ratio:.2f}), {milliseconds(record.latency_ms)} ms, "
+        f"{record.plan} (ratio {record.ratio:.2f}), {milliseconds(record.latency_ms)} ms, "
         f"predicted {milliseconds(record.predicted_ms)} ms, clock {megahertz(record.cpu_khz)}\n"
         f"reason: {record.reason}"
     )

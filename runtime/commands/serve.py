@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aio.runtime.commands.options import add_governor_options, governor_options
+
 if TYPE_CHECKING:
     from aio.runtime.runtime import Runtime
     from aio.runtime.serve.host import ServedModel
@@ -17,7 +19,9 @@ HELP = "serve a model over HTTP with the Open Inference Protocol (KServe V2)"
 EXAMPLES = """\
 examples:
   aio-serve                                  the digit classifier that ships, on port 8000
-  aio-serve resnet18.aio --target-ms 20      stay below 20 ms per sample while the clock changes
+  aio-serve resnet18.aio --target-ms 20      hold 20 ms per sample while the clock changes
+  aio-serve --target-ms 20 --battery-target-ms 40    be slower and denser on battery
+  aio-serve --policy table                   whole levels, by the clock alone
   aio-serve --min-accuracy 0.95              never use a level that is less accurate
   aio-serve --level 0                        always the densest level
   aio-serve --port 0                         any free port; the start line says which
@@ -37,12 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="allow an address that other machines can reach; there is no authentication",
     )
-    add(
-        "--target-ms",
-        type=float,
-        metavar="MS",
-        help="latency of one sample to stay below (the densest level's at full clock)",
-    )
+    add_governor_options(parser)
     add("--threads", type=int, metavar="N", help="threads that compute (follows the machine)")
     add(
         "--min-accuracy",
@@ -83,10 +82,10 @@ def _load(args: argparse.Namespace) -> "Runtime":
 
     return Runtime.load(
         args.model,
-        target_ms=args.target_ms,
         threads=args.threads,
         min_accuracy=args.min_accuracy,
         level=args.level,
+        **governor_options(args),
     )
 
 

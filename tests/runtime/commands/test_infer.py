@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""`aio infer`: what it prints, and what it refuses."""
+
 from __future__ import annotations
 
 import json
@@ -51,6 +53,37 @@ def test_json_and_output_file(
     assert answer["top"][0][0]["index"] == saved[0].argmax()
     assert document["inference"]["level"] == 0
     assert document["inference"]["latency_ms"] > 0
+    assert document["inference"]["reason"] == "level given by the caller"
+    assert (document["policy"], document["stats"]["inferences"]) == ("adaptive", 1)
+
+
+def test_the_governor_is_asked_as_told(
+    path: str, sample: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--policy", "table", "--no-replan", "--target-ms", "1e9"]
+    options += ["--battery-target-ms", "1e9"]
+    assert cli.main(["infer", path, "--input", sample, "--json", *options]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["policy"] == "table"
+    assert document["inference"]["target_ms"] == 1e9
+    assert document["inference"]["replans"] == 0
+    (decision,) = document["stats"]["decisions"]
+    assert decision["reason"] == document["inference"]["reason"]
+    assert decision["plan"] == document["inference"]["plan"] == "level 0"
+    assert document["stats"]["plan_changes"] == 1
+
+
+@pytest.mark.parametrize("command", ["infer", "serve"])
+def test_help_shows_what_can_be_told_to_the_governor(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    shown = capsys.readouterr().out
+    for option in ("--target-ms", "--battery-target-ms", "--policy", "--no-replan"):
+        assert option in shown
+    assert "adaptive" in shown
+    assert "table" in shown
 
 
 def test_images_as_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +102,8 @@ def test_images_as_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["--input", "SAMPLE", "--level", "9"], "level=9: the model has levels 0 to 2"),
         (["--input", "SAMPLE", "--top", "0"], "--top is 0, expected at least 1"),
         (["--input", "SAMPLE", "--threads", "0"], "threads=0: expected 1 to 1024"),
+        (["--input", "SAMPLE", "--policy", "x"], "policy='x': expected one of adaptive, table"),
+        (["--input", "SAMPLE", "--battery-target-ms", "0"], "battery_target_ms=0.0: expected more"),
         (["--input", "MODEL"], "small.aio: neither .npy nor JSON"),
     ],
 )
