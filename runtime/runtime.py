@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsFloat, SupportsIndex, fina
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aio.governors import Capability, ClockSample, DeviceSample, Plan
+from aio.governors import Capability, ClockSample, DeviceSample, FixedPolicy, Plan
 from aio.runtime.chooser import Choice
 from aio.runtime.errors import ClosedError, ForkError, InputError
 from aio.runtime.inputs import accurate_levels, as_batch, as_duration_ms, as_level
@@ -48,7 +48,7 @@ class Runtime:
     def __init__(self, engine: Engine, executor: "_native.Executor") -> None:
         self._engine = engine
         self._shape = engine.manifest.input.shape
-        self._layers = len(executor.layers())
+        self._layers = tuple(executor.layers())
         self._ratios = tuple(level.ratio for level in engine.levels)
         self._chooser = engine.chooser
         self._executor: _native.Executor | None = executor
@@ -56,6 +56,7 @@ class Runtime:
         self._plan: Plan | None = None
         self._paced_by: tuple[NDArray[np.float64] | None, tuple[int, ...]] = (None, ())
         self._lock = threading.Lock()
+        self._settings = threading.Lock()  # of targets, which are two values
         self._journal = Journal(len(engine.levels))
         self._pid = os.getpid()
         self._release = weakref.finalize(self, engine.release)
@@ -202,7 +203,7 @@ class Runtime:
             return self._empty(), (), 0
         if plan != self._plan:
             if plan.mixed:
-                executor.set_layer_levels(plan.levels(self._layers))
+                executor.set_layer_levels(plan.levels(len(self._layers)))
             else:
                 executor.set_level(plan.rest)
             self._plan = plan
@@ -312,7 +313,8 @@ class Runtime:
         wanted_ms = self._chooser.default_target_ms
         if target_ms is not None:
             wanted_ms = as_duration_ms("target_ms", target_ms)
-        self._chooser.targets = self._chooser.targets._replace(ac_ms=wanted_ms)
+        with self._settings:
+            self._chooser.targets = self._chooser.targets._replace(ac_ms=wanted_ms)
 
     @property
     def battery_target_ms(self) -> float | None:
@@ -324,7 +326,8 @@ class Runtime:
         wanted_ms = None
         if target_ms is not None:
             wanted_ms = as_duration_ms("battery_target_ms", target_ms)
-        self._chooser.targets = self._chooser.targets._replace(battery_ms=wanted_ms)
+        with self._settings:
+            self._chooser.targets = self._chooser.targets._replace(battery_ms=wanted_ms)
 
     @property
     def policy(self) -> str:
@@ -340,10 +343,25 @@ class Runtime:
         """Let the governor choose only levels of at least this recorded accuracy.
 
         Raises:
-            InputError: no level is accurate enough, or the model records no accuracy.
+            InputError: no level is accurate enough, the one that the runtime was loaded with is
+                not, or the model records no accuracy.
         """
         accuracies = [level.accuracy for level in self._engine.levels]
-        self._chooser.allowed = accurate_levels(accuracies, min_accuracy)
+        levels = accurate_levels(accuracies, min_accuracy)
+        if isinstance(self._chooser.policy, FixedPolicy):
+            (fixed,) = self._chooser.allowed
+            if fixed not in levels:
+                raise InputError(
+                    f"min_accuracy={min_accuracy}: the runtime was loaded with level={fixed}, "
+                    f"whose accuracy is {accuracies[fixed]}"
+                )
+            return
+        self._chooser.allowed = levels
+
+    @property
+    def layers(self) -> "tuple[_native.LayerInfo, ...]":
+        """Return the executor's layers in execution order."""
+        return self._layers
 
     @property
     def calibration(self) -> LatencyModel | None:
