@@ -18,6 +18,7 @@ class LayerInfo(TypedDict):
     op: str
     kernel: str  # symbol of the kernel chosen, e.g. "sparse_conv_f32_4x7x16_avx512"; "" for a view
     output_shape: tuple[int, ...]  # without batch: (C, H, W) or (features,)
+    parts: int  # that a paced run can give levels of their own
     sparse: bool  # has block scores, so its level can be chosen
     macs: list[int]  # multiply-accumulates per sample and level
     nonzero_weights: list[int]  # weights kept per level, channel padding not counted
@@ -129,8 +130,8 @@ class Executor:
     def set_pace(self, cost_ns: NDArray[np.float64], allowed: Sequence[int]) -> None:
         """Set what paced runs hold the time against.
 
-        `cost_ns` is levels x layers, the expected time at the clock of now; `allowed` are the
-        levels a re-plan may use.
+        `cost_ns` is levels x layers, the expected time at the clock of now, which the parts of a
+        layer share equally; `allowed` are the levels a re-plan may use.
         """
 
     def run_paced(
@@ -149,7 +150,7 @@ class Executor:
         """
 
     def paced_levels(self) -> list[int]:
-        """Return the level of every layer in the last sample of the last paced run."""
+        """Return the level of every part of every layer in the last paced run's last sample."""
 
     def set_profiling(self, enabled: bool) -> None:
         """Record the time of every layer from the next run on."""

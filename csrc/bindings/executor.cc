@@ -109,6 +109,7 @@ py::list layers(const Executor& executor) {
     layer["kernel"] = info.kernel;
     layer["output_shape"] = shape_tuple(info.output_shape);
     layer["sparse"] = info.sparse;
+    layer["parts"] = info.parts;
     layer["macs"] = info.macs;
     layer["nonzero_weights"] = info.nonzero_weights;
     layer["prunable_weights"] = info.prunable_weights;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <memory>
 
 #include "csrc/executor/direct_conv.h"
@@ -11,6 +12,9 @@ namespace {
 // Where the costs are about equal the direct algorithm wins: it shares out among threads more
 // evenly and rounds less.
 constexpr double kMargin = 0.9;
+// A part has at least so many blocks of channels, as each reads all of the input again.
+constexpr int kMinBlocksPerPart = 8;
+constexpr int kMaxParts = 4;
 
 std::vector<int32_t> element_offsets(const LayerWeights& weights, const Window2d& window,
                                      const BufferLayout& in) {
@@ -49,6 +53,8 @@ class ConvStep final : public Step {
       consider_winograd(graph.levels(), threads, isa);
     }
     node_.weights = LayerWeights();  // packed now
+    // Winograd shares its transformed input among all channels.
+    if (!winograd_) parts_ = std::clamp(layer_.packed().blocks / kMinBlocksPerPart, 1, kMaxParts);
   }
 
   void run(const RunContext& context, int level) const override {
@@ -56,8 +62,17 @@ class ConvStep final : public Step {
     if (winograd_levels_[static_cast<size_t>(level)]) {
       winograd_->run(context, level);
     } else {
-      direct_.run(context, level);
+      direct_.run(context, level, {0, layer_.packed().blocks});
     }
+  }
+
+  int parts() const override { return parts_; }
+
+  void run_part(const RunContext& context, int level, int part) const override {
+    if (parts_ == 1) return run(context, level);
+    if (part == 0) zero_halo(operands_.out, context.arena);
+    const int64_t blocks = layer_.packed().blocks;
+    direct_.run(context, level, {blocks * part / parts_, blocks * (part + 1) / parts_});
   }
 
   LayerInfo info() const override {
@@ -91,6 +106,7 @@ class ConvStep final : public Step {
   DirectConv direct_;
   std::unique_ptr<WinogradConv> winograd_;  // if any level uses it
   std::vector<bool> winograd_levels_;
+  int parts_ = 1;
 };
 
 }  // namespace

@@ -27,16 +27,16 @@ DirectConv::DirectConv(const ConvOperands& operands, int levels, Isa isa) : oper
   }
 }
 
-void DirectConv::run(const RunContext& context, int level) const {
+void DirectConv::run(const RunContext& context, int level, Range blocks) const {
   const BufferLayout& out = operands_.out;
   const int64_t macs = operands_.layer->total_nnz(level) * kBlockHeight * out.height * out.width;
   const int64_t tiles = static_cast<int64_t>(tiles_.size());
-  const int64_t blocks = operands_.layer->packed().blocks;
   const int64_t chunks = int64_t{context.pool->threads()} * kChunksPerThread;
   // A thread that keeps to its own rows finds them in its own cache in the next layer.
   const bool by_tiles = tiles >= chunks * kMinTilesPerChunk;
-  const int64_t count = macs < kMinParallelMacs ? 1 : std::min(chunks, by_tiles ? tiles : blocks);
-  const Job job{this, context.arena, level, by_tiles, count};
+  const int64_t count =
+      macs < kMinParallelMacs ? 1 : std::min(chunks, by_tiles ? tiles : blocks.end - blocks.begin);
+  const Job job{this, context.arena, level, blocks, by_tiles, count};
   context.pool->parallel_for(
       count, 1,
       [](const void* data, int64_t begin, int64_t end) {
@@ -47,13 +47,14 @@ void DirectConv::run(const RunContext& context, int level) const {
 }
 
 void DirectConv::run_chunk(const Job& job, int64_t chunk) const {
-  const auto part_of = [&](int64_t size) {
-    return Range{size * chunk / job.chunks, size * (chunk + 1) / job.chunks};
+  const auto part_of = [&](Range all) {
+    const int64_t size = all.end - all.begin;
+    return Range{all.begin + size * chunk / job.chunks,
+                 all.begin + size * (chunk + 1) / job.chunks};
   };
-  const int64_t tiles = static_cast<int64_t>(tiles_.size());
-  const int64_t blocks = operands_.layer->packed().blocks;
-  job.by_tiles ? run_range(job, part_of(tiles), {0, blocks})
-               : run_range(job, {0, tiles}, part_of(blocks));
+  const Range tiles{0, static_cast<int64_t>(tiles_.size())};
+  job.by_tiles ? run_range(job, part_of(tiles), job.blocks)
+               : run_range(job, tiles, part_of(job.blocks));
 }
 
 double DirectConv::cost(int level) const {

@@ -20,7 +20,13 @@ class DirectConv {
   // `operands` must outlive this.
   DirectConv(const ConvOperands& operands, int levels, Isa isa);
 
-  void run(const RunContext& context, int level) const;
+  struct Range {
+    int64_t begin;
+    int64_t end;
+  };
+
+  // Makes the channels of some blocks.
+  void run(const RunContext& context, int level, Range blocks) const;
   // Multiply-adds of whole vectors of 16.
   double cost(int level) const;
   const char* kernel_name() const { return kernel_->name; }
@@ -35,14 +41,11 @@ class DirectConv {
     int64_t residual;
     int64_t out;
   };
-  struct Range {
-    int64_t begin;
-    int64_t end;
-  };
   struct Job {
     const DirectConv* conv;
     float* arena;
     int level;
+    Range blocks;
     bool by_tiles;  // a chunk is some tiles, all blocks; else the reverse
     int64_t chunks;
   };

@@ -106,6 +106,12 @@ Executor::Executor(const Graph& graph, Plan plan, int threads, Isa isa)
   for (int level = 0; level < graph.levels(); ++level) {
     uniform_.emplace_back(std::max<size_t>(steps_.size(), 1), level);
   }
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    for (int part = 0; part < steps_[i]->parts(); ++part) {
+      units_.push_back({static_cast<int>(i), part});
+    }
+  }
+  planned_.assign(units_.size(), 0);
   mixed_.assign(steps_.size(), 0);
   layer_ns_.assign(steps_.size(), 0);
   level_of_step_ = uniform_[0].data();
@@ -142,9 +148,21 @@ void Executor::run(const float* input, int64_t batch, float* const* outputs) {
 }
 
 Status Executor::set_pace(std::vector<double> cost_ns, std::vector<int> allowed) {
+  const size_t expected = static_cast<size_t>(levels()) * steps_.size();
+  if (cost_ns.size() != expected) {
+    return Status::error("got " + std::to_string(cost_ns.size()) + " costs, expected " +
+                         std::to_string(expected) + ": one per level and layer");
+  }
+  std::vector<double> unit_costs;
+  for (int level = 0; level < levels(); ++level) {
+    const double* costs = cost_ns.data() + static_cast<size_t>(level) * steps_.size();
+    for (const Unit& unit : units_) {
+      unit_costs.push_back(costs[unit.step] / steps_[static_cast<size_t>(unit.step)]->parts());
+    }
+  }
   PaceTable table;
-  AIO_RETURN_IF_ERROR(PaceTable::create(levels(), static_cast<int>(steps_.size()),
-                                        std::move(cost_ns), std::move(allowed), &table));
+  AIO_RETURN_IF_ERROR(PaceTable::create(levels(), static_cast<int>(units_.size()),
+                                        std::move(unit_costs), std::move(allowed), &table));
   std::lock_guard<std::mutex> lock(mutex_);
   pace_table_ = std::move(table);
   pace_ = Pace(&pace_table_);
@@ -157,6 +175,7 @@ Status Executor::run_paced(const float* input, int64_t batch, float* const* outp
   std::lock_guard<std::mutex> lock(mutex_);
   if (pace_table_.levels() == 0) return Status::error("a paced run needs set_pace first");
   const int* levels = level_of_step_.load(std::memory_order_acquire);
+  for (size_t i = 0; i < units_.size(); ++i) planned_[i] = levels[units_[i].step];
   const auto begin = Clock::now();
   *report = PaceReport();
   for (int64_t n = 0; n < batch; ++n) {
@@ -168,10 +187,10 @@ Status Executor::run_paced(const float* input, int64_t batch, float* const* outp
     // The samples so far say more of this one than what was known before them; the first counts
     // like one sample more.
     if (n > 0) {
-      sample.slowdown = (elapsed_ns + request.slowdown * report->expected_ns / n) /
-                        (report->expected_ns + report->expected_ns / n);
+      const double one_ns = report->expected_ns / static_cast<double>(n);
+      sample.slowdown = (elapsed_ns + request.slowdown * one_ns) / (report->expected_ns + one_ns);
     }
-    pace_.begin(levels, sample);
+    pace_.begin(planned_.data(), sample);
     load_input(input + n * input_shape_.size());
     run_steps_paced(sample_begin);
     store_outputs(n, outputs);
@@ -189,9 +208,10 @@ std::vector<int> Executor::paced_levels() {
 
 void Executor::run_steps_paced(std::chrono::steady_clock::time_point begin) {
   const RunContext context{arena_.data(), scratch_.data(), &pool_};
-  for (int i = 0; i < static_cast<int>(steps_.size()); ++i) {
+  for (int i = 0; i < static_cast<int>(units_.size()); ++i) {
     if (pace_.due()) pace_.check(i, nanoseconds(Clock::now() - begin));
-    steps_[static_cast<size_t>(i)]->run(context, pace_.next(i));
+    const Unit& unit = units_[static_cast<size_t>(i)];
+    steps_[static_cast<size_t>(unit.step)]->run_part(context, pace_.next(i), unit.part);
   }
 }
 
@@ -254,7 +274,10 @@ std::vector<int64_t> Executor::layer_ns() {
 std::vector<LayerInfo> Executor::layers() const {
   std::vector<LayerInfo> layers;
   layers.reserve(steps_.size());
-  for (const auto& step : steps_) layers.push_back(step->info());
+  for (const auto& step : steps_) {
+    layers.push_back(step->info());
+    layers.back().parts = step->parts();
+  }
   return layers;
 }
 

@@ -41,15 +41,15 @@ class Executor {
   // order too. Calls from several threads are serialised.
   void run(const float* input, int64_t batch, float* const* outputs);
 
-  // Sets what paced runs hold the time against: the cost of every layer at every level and the
-  // levels a re-plan may use.
+  // Sets what paced runs hold the time against: the cost of every layer at every level, shared
+  // equally among its parts, and the levels a re-plan may use.
   Status set_pace(std::vector<double> cost_ns, std::vector<int> allowed);
 
   // Like `run`, and keeps `request`, whose budget is for all samples together: a sample has an
   // equal part of the time that is left. Refused before set_pace.
   Status run_paced(const float* input, int64_t batch, float* const* outputs,
                    const PaceRequest& request, PaceReport* report);
-  // The level each layer ran at in the last sample of the last paced run.
+  // The level each part of each layer ran at in the last sample of the last paced run.
   std::vector<int> paced_levels();
 
   // From the next run on, every layer uses `level`. O(1), from any thread.
@@ -96,7 +96,13 @@ class Executor {
   std::vector<int> mixed_;                 // what set_layer_levels asked for
   std::atomic<const int*> level_of_step_;
 
-  PaceTable pace_table_;  // without levels before set_pace
+  struct Unit {  // what a paced run can give a level of its own
+    int step;
+    int part;
+  };
+  std::vector<Unit> units_;
+  std::vector<int> planned_;  // by unit
+  PaceTable pace_table_;      // by unit; without levels before set_pace
   Pace pace_{&pace_table_};
 
   std::atomic<bool> profiling_{false};

@@ -60,8 +60,12 @@ class Pace {
   // Starts an inference with a level per step. `planned` has table.steps() levels.
   void begin(const int* planned, const PaceRequest& request);
 
-  // True where enough work was done since the last check for a clock reading to be worth its cost.
-  bool due() const { return pending_ns_ >= interval_ns_; }
+  // True where enough work was done since the last check for a clock reading to be worth its cost;
+  // near the end, where little is left that could still give way, sooner.
+  bool due() const {
+    return pending_ns_ >= interval_ns_ ||
+           (pending_ns_ >= left_ns_ && pending_ns_ >= kLastInterval * interval_ns_);
+  }
   // Holds `elapsed_ns` since the begin against the plan before `step` runs.
   void check(int step, double elapsed_ns);
   // The level to run `step` at. Called once per step, in order.
@@ -70,6 +74,7 @@ class Pace {
     const double cost_ns = table_->cost_ns(level, step);
     pending_ns_ += cost_ns;
     expected_ns_ += cost_ns;
+    left_ns_ -= cost_ns;
     return level;
   }
 
@@ -81,16 +86,19 @@ class Pace {
 
  private:
   void learn(double interval_ns);
-  double remaining_ns(int step) const;
+  double planned_ns(int step) const;
   void replan(int step, double budget_ns);
   bool assign(int step, int end, int level);
 
   const PaceTable* table_;
   PaceRequest request_;
   std::vector<int> levels_;
+  static constexpr double kLastInterval = 0.25;
+
   double interval_ns_ = 0.0;      // table time between checks
   double pending_ns_ = 0.0;       // table time of the steps since the last check
   double expected_ns_ = 0.0;      // table time of all steps so far
+  double left_ns_ = 0.0;          // table time of the steps to come, as planned now
   double last_elapsed_ns_ = 0.0;  // at the last check
   double evidence_ns_ = 0.0;      // table time, older parts forgotten, ...
   double measured_ns_ = 0.0;      // ... and what it took, by the request's slowdown

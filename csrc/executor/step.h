@@ -24,6 +24,7 @@ struct LayerInfo {
   std::string kernel;
   Shape output_shape;
   bool sparse = false;
+  int parts = 1;  // that may run at levels of their own, one after the other
   std::vector<int64_t> macs;
   std::vector<int64_t> nonzero_weights;
   int64_t prunable_weights = 0;
@@ -41,6 +42,12 @@ class Step {
 
   // Runs at `level`, which a step without weights ignores.
   virtual void run(const RunContext& context, int level) const = 0;
+  // A long step can be run in parts, one after the other and each at a level of its own: a part
+  // makes some of the output channels.
+  virtual int parts() const { return 1; }
+  virtual void run_part(const RunContext& context, int level, int /*part*/) const {
+    run(context, level);
+  }
   virtual LayerInfo info() const = 0;
   virtual size_t weight_bytes() const { return 0; }
   virtual int64_t scratch_floats() const { return 0; }

@@ -143,7 +143,11 @@ def calibrated(
         model = field.adaptive.calibration
         assert model is not None
         network = VirtualNetwork.from_calibration(
-            model.reference_ms, model.layer_shares, scenarios.full_khz(), scenarios.MEMORY_SHARE
+            model.reference_ms,
+            model.layer_shares,
+            scenarios.full_khz(),
+            scenarios.MEMORY_SHARE,
+            [layer["parts"] for layer in field.adaptive.layers],
         )
         others = field.subjects[POLICIES:]
         return network, [

@@ -135,7 +135,7 @@ def halved_in_flight(
     """Return latency over target of requests in which, at a random layer, the clock halves."""
     generator = random.Random(seed)
     runtime = make_runtime(contestant, target_ms, governor="userspace", seed=seed, replan=replan)
-    layers = contestant.network.cycles.shape[1]
+    layers = len(contestant.network.parts)
     found = []
     for _ in range(trials):
         runtime.device.set_speed(1.0)

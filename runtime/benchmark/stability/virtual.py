@@ -22,19 +22,25 @@ OVERHEAD_NS = 10_000  # of a call beside the executor
 
 @dataclass(frozen=True)
 class VirtualNetwork:
-    """What every layer costs on the simulated device: levels x layers.
+    """What every part of every layer costs on the simulated device: levels x parts.
 
-    `model` is what its calibration at full clock said: it knows no part that the clock leaves
-    alone, because no other clock was seen.
+    `parts` says how many each layer has. `model` is what its calibration at full clock said: it
+    knows of no time that the clock leaves alone, because no other clock was seen.
     """
 
     cycles: NDArray[np.float64]
     fixed_ns: NDArray[np.float64]
+    parts: tuple[int, ...]
     model: LatencyModel
 
     @classmethod
     def from_calibration(
-        cls, level_ms: Sequence[float], shares: Sequence[Sequence[float]], khz: int, memory: float
+        cls,
+        level_ms: Sequence[float],
+        shares: Sequence[Sequence[float]],
+        khz: int,
+        memory: float,
+        parts: Sequence[int] | None = None,
     ) -> "VirtualNetwork":
         """Return a network with measured times as its times at full clock.
 
@@ -43,11 +49,14 @@ class VirtualNetwork:
             shares: levels x layers, the part of each layer.
             khz: the full clock of the simulated device.
             memory: the part of the time at full clock that does not depend on the clock.
+            parts: of every layer; None is one each.
         """
-        times_ms = np.asarray(shares) * np.asarray(level_ms)[:, None]
+        counts = (1,) * len(shares[0]) if parts is None else tuple(parts)
+        times_ms = in_parts(np.asarray(shares) * np.asarray(level_ms)[:, None], counts)
         return cls(
             cycles=(1.0 - memory) * times_ms * khz,
             fixed_ns=memory * times_ms * 1e6,
+            parts=counts,
             model=LatencyModel(
                 tuple(level_ms),
                 tuple(takes_ms * khz for takes_ms in level_ms),
@@ -59,6 +68,11 @@ class VirtualNetwork:
     def level_ns(self, level: int, khz: float) -> float:
         """Return how long a level takes at a constant clock."""
         return float(np.sum(self.cycles[level]) * 1e6 / khz + np.sum(self.fixed_ns[level]))
+
+
+def in_parts(costs: NDArray[np.float64], parts: Sequence[int]) -> NDArray[np.float64]:
+    """Return costs of levels x layers shared out among parts, as the executor does."""
+    return np.repeat(costs / np.array(parts), parts, axis=1)
 
 
 class VirtualSampler:
@@ -114,7 +128,7 @@ class VirtualRuntime:
         self.device = device
         self._network = network
         self._sampler = VirtualSampler(device)
-        self._levels, self._layers = network.cycles.shape
+        self._levels = len(network.cycles)
         self.chooser = PlanChooser(
             self._sampler,
             network.model,
@@ -123,6 +137,12 @@ class VirtualRuntime:
             Targets(target_ms),
             replan=replan,
         )
+        # Where each unit lies, in layers.
+        self._places = [
+            (layer + part / count, layer + (part + 1) / count)
+            for layer, count in enumerate(network.parts)
+            for part in range(count)
+        ]
         self._random = random.Random(seed)
         self._noise = noise
         self._costs: NDArray[np.float64] | None = None
@@ -154,24 +174,25 @@ class VirtualRuntime:
         choice = self.chooser.for_target(device.now_ns)
         if choice.costs_ns is not None and choice.costs_ns is not self._costs:
             self._costs = choice.costs_ns
-            self._pace = _native.Pace(self._costs, list(self.chooser.allowed))
+            units = in_parts(self._costs, network.parts)
+            self._pace = _native.Pace(units, list(self.chooser.allowed))
         khz, begin_ns = device.shown_khz, device.now_ns
         self._pace.begin(
-            choice.plan.levels(self._layers),
+            np.repeat(choice.plan.levels(len(network.parts)), network.parts).tolist(),
             budget_ns=choice.budget_ms * 1e6,
             slowdown=choice.slowdown,
             replan=choice.replan,
         )
         factor = math.exp(self._random.gauss(0.0, self._noise))
-        for layer in range(self._layers):
+        for unit, (begin, end) in enumerate(self._places):
             level = self._pace.next(device.now_ns - begin_ns)
-            cycles = network.cycles[level, layer] * factor
-            fixed_ns = network.fixed_ns[level, layer] * factor
-            if halve_after_layer is not None and layer <= halve_after_layer < layer + 1:
-                part = halve_after_layer - layer
-                device.run(cycles * part, fixed_ns * part)
+            cycles = network.cycles[level, unit] * factor
+            fixed_ns = network.fixed_ns[level, unit] * factor
+            if halve_after_layer is not None and begin <= halve_after_layer < end:
+                done = (halve_after_layer - begin) / (end - begin)
+                device.run(cycles * done, fixed_ns * done)
                 device.set_speed(0.5)
-                cycles, fixed_ns = cycles * (1.0 - part), fixed_ns * (1.0 - part)
+                cycles, fixed_ns = cycles * (1.0 - done), fixed_ns * (1.0 - done)
             device.run(cycles, fixed_ns)
             self._tick()
         elapsed_ns = device.now_ns - begin_ns
