@@ -38,7 +38,8 @@ from aio.runtime.model_file import Manifest, ModelFile, read_model_file
 from aio.runtime.records import LevelInfo, TensorInfo
 
 MAX_THREADS = 1024
-# What `policy` may name. `level` stands for the fixed one.
+FIXED = "fixed"
+# What `policy` may name, with those that need to be told nothing.
 POLICIES: dict[str, Callable[[], RatioPolicy]] = {
     "adaptive": AdaptivePolicy,
     "table": TablePolicy,
@@ -142,14 +143,12 @@ def _policy(manifest: Manifest, options: Options) -> tuple[RatioPolicy, tuple[in
     if options.min_accuracy is not None:
         accuracies = [level.accuracy for level in manifest.levels]
         allowed = accurate_levels(accuracies, options.min_accuracy)
-    if options.policy not in POLICIES:
-        names = ", ".join(POLICIES)
-        raise InputError(
-            f"policy={options.policy!r}: expected one of {names}; level= asks for a fixed one"
-        )
-    if options.level is None:
+    if options.policy not in {*POLICIES, FIXED}:
+        names = ", ".join([*POLICIES, FIXED])
+        raise InputError(f"policy={options.policy!r}: expected one of {names}")
+    if options.level is None and options.policy != FIXED:
         return POLICIES[options.policy](), allowed
-    level = as_level(options.level, count)
+    level = allowed[0] if options.level is None else as_level(options.level, count)
     if level not in allowed:
         raise InputError(
             f"level={level}: its accuracy {manifest.levels[level].accuracy} is below "

@@ -87,9 +87,10 @@ class Runtime:
             battery_target_ms: the target while the device runs on battery; None is the same one.
             threads: None follows affinity, cgroup quota and the fastest kind of cores.
             min_accuracy: never choose a level whose recorded accuracy is lower.
-            level: always use this level.
+            level: always use this level, whatever the policy.
             policy: "adaptive" holds the target by what clocks and measured latencies say, mixing
-                levels across layers; "table" follows the clock alone, by whole levels.
+                levels across layers; "table" follows the clock alone, by whole levels; "fixed"
+                always uses `level`, or the densest one that is accurate enough.
             replan: let layers still to run change their level when an inference gets late or early.
             isa: instruction set of the kernels; None is the best one, see `native_info`.
             calibrate: measure how long the levels take unless the cache knows. Without a

@@ -34,7 +34,8 @@ def add_governor_options(parser: argparse.ArgumentParser) -> None:
         default="adaptive",
         metavar="NAME",
         help="adaptive: hold the target by clocks and measured latencies, mixing levels across "
-        "layers; table: follow the clock alone, by whole levels (%(default)s)",
+        "layers; table: follow the clock alone, by whole levels; fixed: always the densest level "
+        "that is accurate enough (%(default)s)",
     )
     add(
         "--no-replan",
