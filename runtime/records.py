@@ -142,9 +142,9 @@ class RuntimeStats:
 
     `latency` and `prediction_error` are None before the first call. `switches` counts changes of
     plan from one call to the next, whoever asked for them, `plan_changes` those that the policy
-    made, its first plan included, and `replans` those inside calls. `residual` is by how much longer
-    inferences take now than sensors and calibration explain. `decisions` are the governor's last
-    changes, with their reasons.
+    made, its first plan included, and `replans` those inside calls. `residual` is by how much
+    longer inferences take now than sensors and calibration explain. `decisions` are the governor's
+    last changes, with their reasons.
     """
 
     inferences: int

@@ -89,7 +89,8 @@ def test_batch_norm_behind_a_depthwise_layer_changes_level() -> None:
 def test_mobilenet_prunes_its_pointwise_layers() -> None:
     found = reasons(zoo.mobilenet_v2())
     kept = [name for name, reason in found.items() if reason is None]
-    assert len(kept) == 34  # of 34 pointwise ones all but the small first projection; the classifier
+    # Of 34 pointwise layers all but the small first projection; and the classifier.
+    assert len(kept) == 34
     assert "features.1.conv.1" not in kept
     assert "classifier.1" in kept  # more than a third of all weights
     assert {reason for reason in found.values() if reason} == {

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prometheus_client.parser import text_string_to_metric_families
 
-from aio.runtime.serve.metrics import Metrics
+if TYPE_CHECKING:
+    from aio.runtime.serve.metrics import Metrics
 
 
 def samples(metrics: Metrics) -> dict[str, float]:

@@ -102,7 +102,10 @@ def test_images_as_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["--input", "SAMPLE", "--level", "9"], "level=9: the model has levels 0 to 2"),
         (["--input", "SAMPLE", "--top", "0"], "--top is 0, expected at least 1"),
         (["--input", "SAMPLE", "--threads", "0"], "threads=0: expected 1 to 1024"),
-        (["--input", "SAMPLE", "--policy", "x"], "policy='x': expected one of adaptive, table, fixed"),
+        (
+            ["--input", "SAMPLE", "--policy", "x"],
+            "policy='x': expected one of adaptive, table, fixed",
+        ),
         (["--input", "SAMPLE", "--battery-target-ms", "0"], "battery_target_ms=0.0: expected more"),
         (["--input", "MODEL"], "small.aio: neither .npy nor JSON"),
     ],
