@@ -56,7 +56,7 @@ class DepthwiseStep final : public Step {
         parts, macs < kMinParallelMacs ? parts : (parts + chunks - 1) / chunks,
         [](const void* data, int64_t begin, int64_t end) {
           const Job* work = static_cast<const Job*>(data);
-          work->step->run_part(*work, static_cast<int>(begin), static_cast<int>(end));
+          work->step->run_blocks(*work, static_cast<int>(begin), static_cast<int>(end));
         },
         &job);
   }
@@ -77,7 +77,7 @@ class DepthwiseStep final : public Step {
     bool by_rows;  // a part is some rows, all blocks; else the reverse
   };
 
-  void run_part(const Job& job, int begin, int end) const {
+  void run_blocks(const Job& job, int begin, int end) const {
     const int row_begin = job.by_rows ? begin : 0;
     const int row_end = job.by_rows ? end : out_.height;
     const int block_begin = job.by_rows ? 0 : begin;

@@ -207,7 +207,7 @@ void test_paced_runs_answer_as_their_levels() {
   for (const double budget_ns : {0.0, 2.2e6, 1e12}) {
     AIO_CHECK(executor->set_level(1).is_ok());
     AIO_CHECK(executor->run_paced(x.data(), 1, outputs, {budget_ns}, &report).is_ok());
-    const std::vector<float> paced = y;
+    const std::vector<float> paced(y.begin(), y.end());
     AIO_CHECK(report.elapsed_ns > 0.0 && report.expected_ns > 0.0);
     // The first layer runs before any time can be held against the plan.
     AIO_CHECK(executor->paced_levels().front() == 1);

@@ -5,6 +5,8 @@
 #include "csrc/executor/pace.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <functional>
 #include <numeric>
 #include <string>
@@ -16,8 +18,8 @@ namespace {
 
 constexpr int kSteps = 21;
 constexpr double kBudgetNs = 20e6;
-const std::vector<double> kLevelCosts = {1.0, 0.85, 0.7, 0.55, 0.45, 0.35, 0.3, 0.22};
-const int kLevels = static_cast<int>(kLevelCosts.size());
+constexpr std::array kLevelCosts = {1.0, 0.85, 0.7, 0.55, 0.45, 0.35, 0.3, 0.22};
+constexpr int kLevels = static_cast<int>(kLevelCosts.size());
 
 std::vector<int> all_levels() {
   std::vector<int> levels(kLevelCosts.size());
@@ -65,7 +67,8 @@ void test_a_plan_that_holds_is_left_alone() {
 void test_half_the_clock_at_any_moment_keeps_the_budget() {
   const aio::PaceTable table = make_table(all_levels());
   aio::Pace pace(&table);
-  for (double at = 0.0; at < kBudgetNs; at += kBudgetNs / 200) {
+  for (int moment = 0; moment < 200; ++moment) {
+    const double at = moment * kBudgetNs / 200;
     const auto speed = [at](double now) { return now < at ? 1.0 : 0.5; };
     AIO_CHECK(run(&pace, table, 0, {kBudgetNs}, speed) < 1.06 * kBudgetNs);
     const double without = run(&pace, table, 0, {kBudgetNs, 1.0, false}, speed);
