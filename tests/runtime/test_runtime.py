@@ -1,4 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The runtime as a user sees it: arguments, answers, records, threads, closing.
+
+Which levels it chooses is tested in test_runtime_plans.py.
+"""
+
 from __future__ import annotations
 
 import gc
@@ -12,17 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fake_machine import RASPBERRY_PI_4, FakeMachine
 from model_parts import ModelBuilder, ModelParts, small_model
 from reference import evaluate
 
-from aio.governors import densest_within
+from aio.governors import Plan
 from aio.runtime import ClosedError, InputError, ModelFileError, Runtime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FULL_KHZ = 1_500_000
 SHAPE = (3, 11, 9)
 
 
@@ -44,12 +47,6 @@ def path(parts: ModelParts, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runtime(path: Path) -> Iterator[Runtime]:
     with Runtime.load(path) as loaded:
         yield loaded
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
-    monkeypatch.setenv("AIO_SYSFS_ROOT", str(tmp_path / "root"))
-    return FakeMachine(tmp_path / "root", RASPBERRY_PI_4)
 
 
 def test_answers_equal_the_reference_at_every_level(runtime: Runtime, parts: ModelParts) -> None:
@@ -174,14 +171,17 @@ def test_what_happened_last(runtime: Runtime) -> None:
     outside_ms = (time.monotonic() - begin_s) * 1e3
     last = runtime.last
     assert last is not None
-    assert (last.level, last.levels, last.ratio, last.batch) == (1, (1,), 0.5, 2)
+    assert (last.plan, last.levels, last.replans) == (Plan.uniform(1), (1,), 0)
+    assert (last.level, last.ratio, last.batch) == (1, 0.5, 2)
+    assert last.slowdown > 0
     assert 0 <= last.wait_ms < last.latency_ms <= outside_ms
     assert last.predicted_ms is not None
     assert last.predicted_ms > 0
     assert last.target_ms == runtime.target_ms
     assert last.deadline_ms is None
     assert last.reason == "level given by the caller"
-    assert last.cpu_khz == last.clock.cpu_khz
+    assert last.cpu_khz == last.clock.cpu_khz == last.sample.clock.cpu_khz
+    assert runtime.device.clock.driver == last.sample.clock.driver
 
 
 def test_run_returns_every_output_and_its_own_record(tmp_path: Path) -> None:
@@ -330,68 +330,11 @@ def test_closing_while_others_infer(path: Path) -> None:
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.05)
+    assert eventually(lambda: runtime.stats().inferences > 4)
     runtime.close()
     for thread in threads:
         thread.join(timeout=30)
     assert ends == [ClosedError] * 4
-
-
-def wide_ladder(path: Path) -> Path:
-    """Write a network whose levels differ a lot in time, too: 5x5 has no Winograd transform."""
-    builder = ModelBuilder((64, 24, 24), (0.0, 0.3, 0.6, 0.8, 0.95))
-    builder.conv("c", "x", (64, 64, 5, 5), padding=(2, 2, 2, 2))
-    builder.conv("d", "c", (64, 64, 5, 5), padding=(2, 2, 2, 2))
-    return builder.finish(["d"]).write(path)
-
-
-def infer_at(machine: FakeMachine, runtime: Runtime, khz: int) -> int:
-    """Set the clock, let the last sample grow old, and return the level of the next answer."""
-    machine.set_khz(khz)
-    time.sleep(0.15)
-    runtime.infer(np.ones((1, 64, 24, 24), np.float32))
-    assert runtime.last is not None
-    assert runtime.last.cpu_khz == khz
-    return runtime.last.level
-
-
-def test_the_ratio_follows_the_clock(machine: FakeMachine, tmp_path: Path) -> None:
-    with Runtime.load(wide_ladder(tmp_path / "m.aio"), threads=1) as runtime:
-        assert runtime.clock.driver == "cpufreq"
-        assert infer_at(machine, runtime, FULL_KHZ) == 0
-        last = 0
-        for khz in (1_200_000, 900_000, 600_000, 300_000):
-            level = infer_at(machine, runtime, khz)
-            predicted = [info.predicted_ms or 0.0 for info in runtime.levels]
-            assert level == densest_within(predicted, runtime.target_ms)[0]
-            assert level >= last
-            last = level
-        assert last >= 2
-        assert infer_at(machine, runtime, FULL_KHZ) == 0
-        decisions = runtime.stats().decisions
-        assert decisions[0].level == decisions[-1].level == 0
-        assert "300 -> 1500 MHz" in decisions[-1].reason
-
-
-def test_predictions_scale_with_the_clock(machine: FakeMachine, path: Path) -> None:
-    with Runtime.load(path, threads=1) as runtime:
-        full = [level.predicted_ms or 0.0 for level in runtime.levels]
-        machine.set_khz(FULL_KHZ // 2)
-        time.sleep(0.15)
-        runtime.infer(sample())
-        assert [level.predicted_ms for level in runtime.levels] == pytest.approx(
-            [2 * ms for ms in full]
-        )
-
-
-def test_a_clock_that_vanishes(machine: FakeMachine, path: Path) -> None:
-    with Runtime.load(path, threads=1) as runtime:
-        machine.remove_policy(0)
-        time.sleep(0.15)
-        assert runtime.infer(sample()).shape == (1, 10)
-        assert runtime.last is not None
-        assert runtime.last.cpu_khz is None
-        assert all(level.predicted_ms for level in runtime.levels)
 
 
 FORK = """
