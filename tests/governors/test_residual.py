@@ -219,7 +219,7 @@ def feed(residual: Residual, ratios: Iterable[float]) -> None:
 def check_sane(residual: Residual) -> None:
     assert 0.0 < residual.residual <= math.exp(BOUND) * (1 + 1e-9)
     for gap_s in (0.0, 0.01, 0.05, 0.2, math.inf):
-        assert 1 / MOST <= residual.slowdown(gap_s) * (1 + 1e-9)
+        assert residual.slowdown(gap_s) * (1 + 1e-9) >= 1 / MOST
         assert residual.slowdown(gap_s) <= MOST * (1 + 1e-9)
     for refined, predicted in zip(residual.refine(PREDICTED_MS, KHZ), PREDICTED_MS, strict=True):
         assert predicted / 4 <= refined * (1 + 1e-9)

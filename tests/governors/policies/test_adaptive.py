@@ -175,9 +175,9 @@ def test_late_is_immediate_and_early_waits(
         best, met = shares.plan_within(expected_ms, target_ms)
         if stays_ms > (1 + late) * target_ms or not met:
             assert decision.plan == best
-        elif stays_ms >= (1 - early) * target_ms:
-            assert decision.plan == last
-        elif stays_ms >= (1 - leap) * target_ms and now_ms - changed_ms < dwell_ms:
+        elif stays_ms >= (1 - early) * target_ms or (
+            stays_ms >= (1 - leap) * target_ms and now_ms - changed_ms < dwell_ms
+        ):
             assert decision.plan == last
         else:
             assert decision.plan == best
