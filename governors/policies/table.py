@@ -20,14 +20,15 @@ class TablePolicy:
     """The densest level that meets the target at the clock of now.
 
     Args:
-        margin: a denser level must be predicted this part below the target.
+        margin: a denser level must be predicted this part below the target; less than what the
+            default target leaves above the densest level, which else would never be taken again.
         dwell_s: time since the last change before a denser level is taken.
     """
 
     name = "table"
     replans = False
 
-    def __init__(self, margin: float = 0.05, dwell_s: float = 0.1) -> None:
+    def __init__(self, margin: float = 0.02, dwell_s: float = 0.1) -> None:
         if not 0.0 <= margin < 1.0:
             raise ValueError(f"margin={margin}: must be at least 0 and below 1")
         if not 0.0 <= dwell_s < math.inf:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from aio.governors import (
     Plan,
     PowerSample,
     PowerSource,
+    RatioPolicy,
     TablePolicy,
 )
 from aio.runtime.chooser import (
@@ -144,7 +146,8 @@ def test_costs_are_those_of_the_layers_at_the_clock_of_now(device: Device) -> No
     same = chooser.for_target(device.tick())
     assert same.costs_ns is full.costs_ns
     half = chooser.for_target(device.tick(MAX_KHZ // 2))
-    np.testing.assert_allclose(half.costs_ns, 2 * full.costs_ns)
+    assert half.costs_ns is not None
+    assert np.allclose(half.costs_ns, 2 * full.costs_ns)
 
 
 def test_the_policy_is_asked_once_per_sample(device: Device) -> None:
@@ -176,6 +179,16 @@ def test_default_target_keeps_the_latency_of_full_clock(device: Device) -> None:
     chooser = PlanChooser(device, MODEL, TablePolicy(), (1, 2))
     assert chooser.target_ms == chooser.default_target_ms == pytest.approx(DEFAULT_SLACK * 10)
     assert chooser.for_target(device.now_ns).plan.level == 2
+
+
+@pytest.mark.parametrize("make", [TablePolicy, AdaptivePolicy])
+def test_at_the_default_target_the_densest_level_comes_back_with_the_clock(
+    device: Device, make: Callable[[], RatioPolicy]
+) -> None:
+    chooser = PlanChooser(device, MODEL, make(), ALL)
+    assert chooser.for_target(device.now_ns).plan == Plan.uniform(0)
+    assert chooser.for_target(device.tick(MAX_KHZ // 2)).plan != Plan.uniform(0)
+    assert chooser.for_target(device.tick(after_ns=200 * MS)).plan == Plan.uniform(0)
 
 
 def test_battery_has_a_target_of_its_own(device: Device) -> None:

@@ -69,7 +69,7 @@ def test_a_rising_clock_waits_for_the_dwell() -> None:
 
 
 def test_a_denser_level_needs_the_margin() -> None:
-    policy = TablePolicy()
+    policy = TablePolicy(margin=0.05)
     decide(policy, [20.0, 13.0, 8.0])
     tight = decide(policy, [20.0, 11.9, 7.0], now_ms=500)
     assert tight.level == 2
@@ -80,7 +80,7 @@ def test_a_denser_level_needs_the_margin() -> None:
 
 
 def test_a_denser_level_with_margin_is_taken_when_a_still_denser_one_lacks_it() -> None:
-    policy = TablePolicy()
+    policy = TablePolicy(margin=0.05)
     decide(policy, [30.0, 20.0, 8.0])
     assert decide(policy, [11.9, 9.0, 4.0], now_ms=500).level == 1
 
@@ -146,7 +146,7 @@ def test_at_a_constant_clock_the_level_changes_at_most_once(
 )
 def test_clock_moves(trace: list[tuple[int, int]], target_ms: float) -> None:
     """A lower clock never gives a denser level; a denser one comes only after the dwell."""
-    policy, now_ms, changed_ms = TablePolicy(), 0, 0
+    policy, now_ms, changed_ms = TablePolicy(margin=0.05), 0, 0
     last_khz, last_level = 3_000_000, decide(policy, times(3_000_000), target_ms).level
     for khz, wait_ms in trace:
         now_ms += wait_ms
