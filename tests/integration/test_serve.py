@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -227,6 +228,37 @@ def test_levels_follow_the_clock(server: ServeProcess, client: Any, machine: Fak
         assert server.metric("aio_active_sparsity_ratio") == RATIOS[sparse]
         assert server.metric("aio_cpu_frequency_hertz") == LOW_KHZ * 1000
     assert server.metric("aio_ratio_switches_total") >= switches + 3
+    assert server.metric("aio_governor_decisions_total") >= 4
+    assert server.metric("aio_target_seconds") > 0
+    assert server.metric("aio_residual_ratio") > 0
+    status, body = server.request("GET", "/v2/models/blobs/stats")
+    assert status == 200
+    reasons = [decision["reason"] for decision in json.loads(body)["stats"]["decisions"]]
+    assert any("2000 -> 500 MHz" in reason for reason in reasons)
+
+
+def test_options_reach_the_governor_and_reasons_the_log(
+    environ: dict[str, str], model: Path, machine: FakeMachine
+) -> None:
+    machine.set_khz(TOP_KHZ)
+    machine.write("sys/class/power_supply/battery/type", "Battery\n")
+    machine.write("sys/class/power_supply/battery/status", "Discharging\n")
+    options = ("--policy", "table", "--no-replan", "--log-level", "info")
+    targets = ("--target-ms", "1e6", "--battery-target-ms", "5e5")
+    try:
+        with serve_process(environ, model, *options, *targets) as server:
+            status, body = server.request("POST", "/v2/models/blobs/infer", json_request(X))
+            assert status == 200
+            reason = json.loads(body)["parameters"]["aio_reason"]
+            assert "target 500000.0 ms" in reason
+            assert server.metric("aio_target_seconds") == 500.0
+            assert server.metric("aio_replans_total") == 0
+            _, body = server.request("GET", "/v2/models/blobs/stats")
+            stats = json.loads(body)
+            assert (stats["policy"], stats["last"]["reason"]) == ("table", reason)
+            assert reason in server.logged()
+    finally:
+        shutil.rmtree(machine.root / "sys/class/power_supply")
 
 
 @contextlib.contextmanager
@@ -354,6 +386,8 @@ def test_a_model_that_is_not_there(environ: dict[str, str], folder: Path) -> Non
         (("--host", "0.0.0.0"), "--insecure"),
         (("--level", "6"), "level"),
         (("--target-ms", "-1"), "target_ms"),
+        (("--battery-target-ms", "0"), "battery_target_ms"),
+        (("--policy", "x"), "expected one of adaptive, table"),
         (("--min-accuracy", "0.999"), "min_accuracy"),
     ],
 )
