@@ -286,7 +286,7 @@ def test_the_table_follows_the_clock_by_whole_levels(machine: FakeMachine, tmp_p
             runtime.infer(x)  # a denser level waits for the dwell
         decisions = runtime.stats().decisions
         assert [decisions[0].level, decisions[-1].level] == [0, 0]
-        assert any("600 -> 1500 MHz" in decision.reason for decision in decisions)
+        assert any("-> 1500 MHz" in decision.reason for decision in decisions)
 
 
 def test_the_adaptive_policy_follows_the_clock(machine: FakeMachine, tmp_path: Path) -> None:
