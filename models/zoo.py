@@ -5,8 +5,9 @@ from aio.models.digits_resnet import DigitsResNet
 from aio.models.errors import ModelError
 from aio.models.mobilenet import MobileNetV2, check_width
 from aio.models.resnet import ResNet
+from aio.models.vgg import VGG
 
-__all__ = ["digits_resnet", "mobilenet_v2", "resnet18", "resnet34", "resnet50"]
+__all__ = ["digits_resnet", "mobilenet_v2", "resnet18", "resnet34", "resnet50", "vgg16_bn"]
 
 
 def resnet18(num_classes: int = 1000) -> ResNet:
@@ -27,6 +28,12 @@ def resnet50(num_classes: int = 1000) -> ResNet:
 def mobilenet_v2(num_classes: int = 1000, width_mult: float = 1.0) -> MobileNetV2:
     """Return a MobileNetV2 with random weights; `width_mult` scales its channels."""
     return MobileNetV2(_check_classes(num_classes), check_width(width_mult))
+
+
+def vgg16_bn(num_classes: int = 1000) -> VGG:
+    """Return a VGG-16 with batch normalisation and random weights; exports at 224 x 224."""
+    stages = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+    return VGG(stages, _check_classes(num_classes))
 
 
 def digits_resnet(num_classes: int = 10) -> DigitsResNet:

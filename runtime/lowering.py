@@ -6,7 +6,7 @@ from collections.abc import Callable
 from aio.runtime import _native
 from aio.runtime.errors import InputError, ModelFileError
 from aio.runtime.model_file import ModelFile, Node, Weights
-from aio.runtime.model_file.ops import ConvAttrs, PoolAttrs
+from aio.runtime.model_file.ops import PLAIN_ACTIVATIONS, ConvAttrs, LeakyReluAttrs, PoolAttrs
 
 _Lower = Callable[[_native.Graph, Node, list[int], Weights | None], int]
 
@@ -86,6 +86,14 @@ def _activation(
     return graph.activation(node.name, inputs[0], node.op)
 
 
+def _leaky_relu(
+    graph: _native.Graph, node: Node, inputs: list[int], weights: Weights | None
+) -> int:
+    assert isinstance(node.attrs, LeakyReluAttrs)
+    slope = node.attrs.negative_slope
+    return graph.activation(node.name, inputs[0], "leaky_relu", negative_slope=slope)
+
+
 def _max_pool(graph: _native.Graph, node: Node, inputs: list[int], weights: Weights | None) -> int:
     attrs = node.attrs
     assert isinstance(attrs, PoolAttrs)
@@ -119,9 +127,8 @@ _LOWER: dict[str, _Lower] = {
     "conv2d": _conv2d,
     "linear": _linear,
     "add": _add,
-    "relu": _activation,
-    "relu6": _activation,
-    "hardswish": _activation,
+    **dict.fromkeys(PLAIN_ACTIVATIONS, _activation),
+    "leaky_relu": _leaky_relu,
     "max_pool2d": _max_pool,
     "avg_pool2d": _avg_pool,
     "global_avg_pool2d": _global_pool,

@@ -5,7 +5,8 @@ Pruned weights are zeros there: ONNX has no masks. Needs the package `onnx`; wei
 of the level's batch normalisation are folded, as the executor does.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -13,7 +14,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from aio.runtime.model_file import ModelFile, Node, Weights
-from aio.runtime.model_file.ops import BLOCK_HEIGHT, ConvAttrs, PoolAttrs, WindowAttrs
+from aio.runtime.model_file.ops import (
+    BLOCK_HEIGHT,
+    ConvAttrs,
+    LeakyReluAttrs,
+    PoolAttrs,
+    WindowAttrs,
+)
 
 OPSET = 17
 IR_VERSION = 8
@@ -84,6 +91,16 @@ class _Builder:
             made.attribute.append(helper.make_attribute(name, value))
         self.nodes.append(made)
 
+    def inner(self, op: str, node: Node, part: str, inputs: Sequence[str]) -> str:
+        """Add one of several operators that make up a node, and return its value's name."""
+        name = f"{node.name}/{part}"
+        self.nodes.append(helper.make_node(op, list(inputs), [name], name))
+        return name
+
+    def scalar(self, node: Node, value: float) -> str:
+        # Numbered, as the checker wants names to be unique.
+        return self.tensor(f"{node.name}/{len(self.tensors)}", np.array(value, np.float32))
+
     def tensor(self, name: str, value: Array) -> str:
         self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
@@ -137,6 +154,45 @@ def _relu6(builder: _Builder, node: Node) -> None:
     builder.emit("Clip", node, (low, high))
 
 
+def _hardsigmoid(builder: _Builder, node: Node) -> None:
+    builder.emit("HardSigmoid", node, (), {"alpha": 1 / 6, "beta": 0.5})
+
+
+def _leaky_relu(builder: _Builder, node: Node) -> None:
+    assert isinstance(node.attrs, LeakyReluAttrs)
+    builder.emit("LeakyRelu", node, (), {"alpha": node.attrs.negative_slope})
+
+
+def _silu(builder: _Builder, node: Node) -> None:
+    gate = builder.inner("Sigmoid", node, "gate", node.inputs)
+    builder.emit("Mul", node, (gate,))
+
+
+def _gelu(builder: _Builder, node: Node) -> None:
+    # x Phi(x), where 2 Phi(x) = 1 + erf(x / sqrt(2)): ONNX has no Gelu before opset 20.
+    scaled = builder.inner("Mul", node, "scaled", (*node.inputs, builder.scalar(node, 0.5**0.5)))
+    _half_one_plus(builder, node, builder.inner("Erf", node, "erf", (scaled,)))
+
+
+def _gelu_tanh(builder: _Builder, node: Node) -> None:
+    x = node.inputs[0]
+    square = builder.inner("Mul", node, "square", (x, x))
+    factor = builder.inner("Mul", node, "factor", (square, builder.scalar(node, 0.044715)))
+    grown = builder.inner("Add", node, "grown", (factor, builder.scalar(node, 1.0)))
+    cubic = builder.inner("Mul", node, "cubic", (grown, x))
+    scaled = builder.inner(
+        "Mul", node, "scaled", (cubic, builder.scalar(node, (2 / math.pi) ** 0.5))
+    )
+    _half_one_plus(builder, node, builder.inner("Tanh", node, "tanh", (scaled,)))
+
+
+def _half_one_plus(builder: _Builder, node: Node, gate: str) -> None:
+    """Make the node's value x * 0.5 * (1 + gate)."""
+    above = builder.inner("Add", node, "above", (gate, builder.scalar(node, 1.0)))
+    half = builder.inner("Mul", node, "half", (above, builder.scalar(node, 0.5)))
+    builder.emit("Mul", node, (half,))
+
+
 def _plain(op: str) -> Callable[[_Builder, Node], None]:
     return lambda builder, node: builder.emit(op, node)
 
@@ -148,6 +204,13 @@ _EMIT: dict[str, Callable[[_Builder, Node], None]] = {
     "relu": _plain("Relu"),
     "relu6": _relu6,
     "hardswish": _plain("HardSwish"),
+    "hardsigmoid": _hardsigmoid,
+    "silu": _silu,
+    "sigmoid": _plain("Sigmoid"),
+    "tanh": _plain("Tanh"),
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "leaky_relu": _leaky_relu,
     "max_pool2d": _max_pool,
     "avg_pool2d": _avg_pool,
     "global_avg_pool2d": _plain("GlobalAveragePool"),

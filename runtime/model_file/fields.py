@@ -14,6 +14,7 @@ from typing import NoReturn
 from aio.runtime.model_file.defect import Defect, show
 
 MAX_TEXT_CHARS = 1024
+MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
 
 
 class Fields:
@@ -56,6 +57,13 @@ class Fields:
     def number(self, key: str) -> float:
         """Return a finite number; JSON integers count."""
         return check_number(self.take(key), f"{self.where}.{key}")
+
+    def single(self, key: str) -> float:
+        """Return a number that is finite in float32 too, as the executor computes in it."""
+        value = self.number(key)
+        if abs(value) > MAX_FLOAT32:
+            self._wrong(key, value, "a number within the range of float32")
+        return value
 
     def boolean(self, key: str) -> bool:
         """Return true or false."""

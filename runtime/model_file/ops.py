@@ -19,6 +19,19 @@ MAX_CHANNELS = 65_536
 MAX_SIDE = 16_384
 BLOCK_HEIGHT = 16
 
+# Activations without attributes, named as the native core names them.
+PLAIN_ACTIVATIONS = (
+    "relu",
+    "relu6",
+    "hardswish",
+    "hardsigmoid",
+    "silu",
+    "sigmoid",
+    "tanh",
+    "gelu",
+    "gelu_tanh",
+)
+
 
 @dataclass(frozen=True)
 class Attrs:
@@ -30,6 +43,13 @@ class LinearAttrs(Attrs):
     """Attributes of `linear`."""
 
     block_height: int
+
+
+@dataclass(frozen=True)
+class LeakyReluAttrs(Attrs):
+    """Attributes of `leaky_relu`: what negative values are multiplied by."""
+
+    negative_slope: float
 
 
 @dataclass(frozen=True)
@@ -74,6 +94,10 @@ def _no_attrs(fields: Fields) -> Attrs:
 
 def _linear_attrs(fields: Fields) -> Attrs:
     return LinearAttrs(_block_height(fields))
+
+
+def _leaky_relu_attrs(fields: Fields) -> Attrs:
+    return LeakyReluAttrs(fields.single("negative_slope"))
 
 
 def _conv_attrs(fields: Fields) -> Attrs:
@@ -222,9 +246,8 @@ OPS = {
     "conv2d": Operator(1, _conv_attrs, _infer_conv, weight_rank=4, halo=_window_halo),
     "linear": Operator(1, _linear_attrs, _infer_linear, weight_rank=2),
     "add": Operator(2, _no_attrs, _infer_add),
-    "relu": Operator(1, _no_attrs, _infer_same),
-    "relu6": Operator(1, _no_attrs, _infer_same),
-    "hardswish": Operator(1, _no_attrs, _infer_same),
+    **{name: Operator(1, _no_attrs, _infer_same) for name in PLAIN_ACTIVATIONS},
+    "leaky_relu": Operator(1, _leaky_relu_attrs, _infer_same),
     "max_pool2d": Operator(1, _max_pool_attrs, _infer_pool, halo=_window_halo),
     "avg_pool2d": Operator(1, _avg_pool_attrs, _infer_pool, halo=_window_halo),
     "global_avg_pool2d": Operator(1, _no_attrs, _infer_global_pool),

@@ -141,6 +141,13 @@ def same_output_twice(parts: ModelParts) -> None:
     parts.manifest["outputs"] *= 2
 
 
+def leaky(slope: object) -> Change:
+    def change(parts: ModelParts) -> None:
+        parts.node("body_act").update(op="leaky_relu", attrs={"negative_slope": slope})
+
+    return change
+
+
 def swap_levels(parts: ModelParts) -> None:
     parts.manifest["levels"].reverse()
 
@@ -233,6 +240,10 @@ DEFECTS: dict[str, tuple[Change, str]] = {
         tensor("body.weight", lambda a: a[:, :1]),
         "has 1 input channels, its input 20",
     ),
+    "slope missing": (node("body_act", "op", "leaky_relu"), "attrs lacks the key 'negative_slope'"),
+    "slope is text": (leaky("0.1"), "negative_slope is '0.1', expected a number"),
+    "slope of float64": (leaky(1e39), "negative_slope is 1e+39, expected a number within the ran"),
+    "slope of relu": (attr("body_act", "negative_slope", 0.1), "unknown key 'negative_slope'"),
     "block height": (attr("body", "block_height", 8), "block_height is 8, expected 16 to 16"),
     "kernel 0": (attr("pool", "kernel", [0, 3]), "kernel[0] is 0, expected 1"),
     "kernel too large": (attr("average", "kernel", [99, 2]), "does not fit in the input [6, 5]"),

@@ -117,6 +117,20 @@ def test_every_level(make: Callable[[], nn.Module], shape: tuple[int, ...], tmp_
         assert worst < TOLERANCE
 
 
+def test_vgg16_bn(tmp_path: Path) -> None:
+    """At its own size, below which it repeats pixels; with narrower linear layers, for time."""
+    torch.manual_seed(0)
+    net = zoo.vgg16_bn(num_classes=10)
+    net.classifier = nn.Sequential(nn.Linear(25_088, 64), nn.ReLU(), nn.Linear(64, 10))
+    model = like_trained(net)
+    x = torch.randn(1, 3, 224, 224)
+    model.export(tmp_path / "model.aio", x)
+    with Runtime.load(tmp_path / "model.aio", threads=2, calibrate=False) as runtime:
+        worst = max(error_at(level, model, x, runtime) for level in range(len(RATIOS)))
+    print(f"vgg16_bn: {worst:.1e} of the largest answer")  # shown by -rP
+    assert worst < TOLERANCE
+
+
 def error_at(level: int, model: AllInOne, x: torch.Tensor, runtime: Runtime) -> float:
     """Return the largest difference, relative to the largest answer."""
     model.set_level(level)

@@ -161,6 +161,38 @@ class PreActivation(nn.Module):
         return torch.mean(self.last(x), dim=(-1, -2))
 
 
+class Activations(nn.Module):
+    """Every activation as a module, behind a layer, and as a function or method."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 40, 3, padding=1)
+        self.modules_ = nn.ModuleList(
+            [
+                nn.SiLU(inplace=True),
+                nn.Sigmoid(),
+                nn.Hardsigmoid(),
+                nn.Tanh(),
+                nn.GELU(),
+                nn.GELU(approximate="tanh"),
+                nn.LeakyReLU(0.3, inplace=True),
+                nn.LeakyReLU(),
+            ]
+        )
+        self.layers = nn.ModuleList(nn.Conv2d(40, 40, 1) for _ in self.modules_)
+        self.last = nn.Conv2d(40, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for layer, activation in zip(self.layers, self.modules_, strict=True):
+            x = activation(layer(x)) + x
+        y = F.silu(x) + torch.sigmoid(x) + F.sigmoid(x) + x.sigmoid() + F.hardsigmoid(x)
+        y = y + torch.tanh(x) + F.tanh(x) + x.tanh() + F.gelu(x) + F.gelu(x, approximate="tanh")
+        y = y + F.leaky_relu(x, 0.2) + F.leaky_relu(x, negative_slope=-0.5)
+        out: Tensor = self.last(y)
+        return out
+
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
     "digits_resnet": (zoo.digits_resnet, (1, 8, 8)),
     "resnet18": (lambda: zoo.resnet18(num_classes=11), (3, 40, 40)),
@@ -169,6 +201,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
     "pools": (Pools, (1, 10, 12)),
     "linear_with_batch_norm": (LinearWithBatchNorm, (3, 4, 4)),
     "pre_activation": (PreActivation, (1, 6, 6)),
+    "activations": (Activations, (2, 5, 6)),
 }
 
 
@@ -326,8 +359,9 @@ class Around(nn.Module):
 REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "reflect": (nn.Conv2d(32, 32, 3, padding=1, padding_mode="reflect"), "part: padding mode"),
     "transposed": (nn.ConvTranspose2d(32, 32, 1), "part: operator ConvTranspose2d"),
-    "sigmoid": (nn.Sequential(nn.ReLU(), nn.Sigmoid()), r"part\.1: operator Sigmoid is not"),
-    "silu": (F.silu, "operator silu is not supported"),
+    "elu": (nn.Sequential(nn.ReLU(), nn.ELU()), r"part\.1: operator ELU is not"),
+    "mish": (F.mish, "operator mish is not supported"),
+    "slope": (nn.LeakyReLU(float("inf")), "part: leaky_relu with negative_slope=inf is not"),
     "method": (lambda x: x.clamp(0, 1), r"operator Tensor\.clamp is not supported"),
     "cat": (lambda x: torch.cat([x[:, :16], x[:, 16:]], dim=1), "operator getitem is not"),
     "mul": (lambda x: x * x, "operator mul is not supported"),

@@ -163,8 +163,38 @@ def test_width_is_checked(width_mult: float) -> None:
         zoo.mobilenet_v2(width_mult=width_mult)
 
 
+def torchvision_vgg16_bn() -> dict[str, tuple[int, ...]]:
+    """Names and shapes of torchvision's VGG-16 with batch normalisation."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    inputs, index = 3, 0
+    for channels, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(depth):
+            shapes[f"features.{index}.weight"] = (channels, inputs, 3, 3)
+            shapes[f"features.{index}.bias"] = (channels,)
+            for part in ("weight", "bias", "running_mean", "running_var"):
+                shapes[f"features.{index + 1}.{part}"] = (channels,)
+            shapes[f"features.{index + 1}.num_batches_tracked"] = ()
+            inputs, index = channels, index + 3
+        index += 1
+    for index, outputs, features in ((0, 4096, 25_088), (3, 4096, 4096), (6, 1000, 4096)):
+        shapes[f"classifier.{index}.weight"] = (outputs, features)
+        shapes[f"classifier.{index}.bias"] = (outputs,)
+    return shapes
+
+
+def test_vgg16_bn_has_torchvisions_state_dict() -> None:
+    with torch.device("meta"):  # half a gigabyte of weights that nobody looks at
+        net = zoo.vgg16_bn()
+    found = {name: tuple(value.shape) for name, value in net.state_dict().items()}
+    expected = torchvision_vgg16_bn()
+    assert found == expected
+    assert list(found) == list(expected)
+    assert sum(p.numel() for p in net.parameters()) == 138_365_992
+
+
 @pytest.mark.parametrize(
-    "make", [zoo.resnet18, zoo.resnet34, zoo.resnet50, zoo.mobilenet_v2, zoo.digits_resnet]
+    "make",
+    [zoo.resnet18, zoo.resnet34, zoo.resnet50, zoo.mobilenet_v2, zoo.vgg16_bn, zoo.digits_resnet],
 )
 def test_number_of_classes_is_checked(make: type) -> None:
     with pytest.raises(ModelError, match="num_classes 0"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model_parts import ModelBuilder, ModelParts, grouped_model, small_model
+from model_parts import ModelBuilder, ModelParts, activation_model, grouped_model, small_model
 from reference import evaluate
 
 from aio.runtime import InputError, _native
@@ -45,6 +45,11 @@ def test_every_operator(isa: str, threads: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_groups(isa: str, threads: int, tmp_path: Path) -> None:
     check(grouped_model(), tmp_path / "m.aio", batch=3, threads=threads, isa=isa)
+
+
+@pytest.mark.parametrize("isa", _native.supported_isas())
+def test_activations(isa: str, tmp_path: Path) -> None:
+    check(activation_model(), tmp_path / "m.aio", batch=2, threads=2, isa=isa)
 
 
 sizes = st.integers(1, 9)

@@ -187,6 +187,19 @@ def small_model(
     return b.finish(["head"], labels=[str(digit) for digit in range(10)])
 
 
+def activation_model() -> ModelParts:
+    """Return a small network with every activation, behind a layer and on its own."""
+    b = ModelBuilder((6, 5, 4))
+    value = b.conv("stem", "x", (40, 6, 3, 3), padding=(1, 1, 1, 1))
+    for op in ("hardsigmoid", "silu", "sigmoid", "tanh", "gelu", "gelu_tanh", "leaky_relu"):
+        attrs = {"negative_slope": 0.2} if op == "leaky_relu" else {}
+        act = b.node(f"{op}_act", op, [b.conv(f"{op}_conv", value, (40, 40, 1, 1))], attrs)
+        value = b.node(f"{op}_sum", "add", [act, b.node(f"{op}_alone", op, ["stem"], attrs)])
+    b.node("flat", "flatten", [value])
+    b.linear("head", "flat", (10, 40 * 5 * 4))
+    return b.finish(["head"])
+
+
 def grouped_model() -> ModelParts:
     """Return a small network of depthwise and grouped convolutions."""
     b = ModelBuilder((12, 9, 8))

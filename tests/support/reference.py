@@ -8,6 +8,8 @@ of the inputs pass through the absolute weights.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +53,7 @@ def _node(parts: ModelParts, node: dict[str, Any], inputs: list[Value], level: i
         return Value(*(part.reshape(len(part), -1) for part in inputs[0]))
     if op.endswith("pool2d"):
         return _pool(op, inputs[0], attrs)
-    return _activation(op, inputs[0])
+    return _activation(op, inputs[0], attrs)
 
 
 def _linear(parts: ModelParts, name: str, x: Value, level: int) -> Value:
@@ -135,16 +137,53 @@ def _average_pool(x: Value, attrs: dict[str, Any]) -> Value:
     return _rounded(exact, error + gamma(kernel[0] * kernel[1] + 3) * reach)
 
 
-def _activation(op: str, x: Value) -> Value:
+def _activation(op: str, x: Value, attrs: dict[str, Any]) -> Value:
+    if op == "leaky_relu":
+        slope = float(np.float32(attrs["negative_slope"]))
+        exact = np.where(x.exact < 0, slope * x.exact, x.exact)
+        return _rounded(exact, max(1.0, abs(slope)) * x.error)
     if op == "relu":
         return Value(np.maximum(x.exact, 0.0), x.error)
     if op == "relu6":
         return Value(np.clip(x.exact, 0.0, 6.0), x.error)
+    if op in _SMOOTH:
+        return _smooth(op, x)
     assert op == "hardswish"
     exact = x.exact * np.clip(x.exact + 3.0, 0.0, 6.0) / 6.0
     reach = np.abs(x.exact) + x.error
     # Its slope is at most 1.5; four roundings of intermediates of up to |x| (|x| + 6) / 6.
     return _rounded(exact, 1.5 * x.error + gamma(4) * reach * (reach + 6.0) / 6.0)
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.exp(-np.logaddexp(0.0, -x))
+
+
+def _gelu(x: Array) -> Array:
+    result: Array = x * 0.5 * np.vectorize(math.erfc)(-x * 0.5**0.5)
+    return result
+
+
+# With the steepest slope of each.
+_SMOOTH: dict[str, tuple[Callable[[Array], Array], float]] = {
+    "hardsigmoid": (lambda x: np.clip(x + 3.0, 0.0, 6.0) / 6.0, 0.17),
+    "silu": (lambda x: x * _sigmoid(x), 1.1),
+    "sigmoid": (_sigmoid, 0.25),
+    "tanh": (np.tanh, 1.0),
+    "gelu": (_gelu, 1.13),
+    "gelu_tanh": (
+        lambda x: x * 0.5 * (1.0 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3))),
+        1.13,
+    ),
+}
+
+
+def _smooth(op: str, x: Value) -> Value:
+    function, slope = _SMOOTH[op]
+    exact = function(x.exact)
+    # The functions themselves are within 1e-6 of values of the order of their inputs, which
+    # csrc/kernels/elementwise/test.cc holds them to more closely.
+    return _rounded(exact, slope * x.error + 1e-6 * (1.0 + np.abs(x.exact)))
 
 
 def _rounded(exact: Array, error: Array) -> Value:

@@ -7,19 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_parts import small_model
+from model_parts import activation_model, small_model
 
 from aio.runtime import Runtime
 from aio.runtime.benchmark.peers import OnnxRuntimePeer
 from aio.runtime.model_file import read_model_file
 from aio.runtime.shipped import SHIPPED_MODEL
 
+MADE = {"small": small_model, "activations": activation_model}
 
-@pytest.fixture(params=["shipped", "small"])
+
+@pytest.fixture(params=["shipped", *MADE])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if request.param == "shipped":
         return SHIPPED_MODEL
-    return small_model().write(tmp_path / "small.aio")
+    return MADE[request.param]().write(tmp_path / "made.aio")
 
 
 def test_answers_are_equal_at_every_level(path: Path) -> None:
