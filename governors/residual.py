@@ -30,19 +30,26 @@ MIN_NOISE = 0.02  # standard deviation of the logarithm; below it a step could n
 START_NOISE = 0.03
 MAX_NOISE = 0.15
 DRIFT = 0.75  # Page's k and h, in standard deviations
-ALARM = 5.0
+ALARM = 7.0
 # One inference alone is no step: it counts as at most this part of what sets off the alarm.
 MOST_OF_ALARM = 0.7
 MAX_RUN = 64  # inferences looked at after a step
-BOUND = math.log(30.0)  # of the residual
+SLOWEST = math.log(30.0)  # of the residual
 MAX_REFINEMENT = math.log(2.0)
+# A clock that a sensor shows is believed: what is faster than it says may be a burst that ends, and
+# a deadline missed is worse than accuracy lost. Re-planning in flight uses the time all the same.
+FASTEST = math.log(0.8)
+MIN_REFINEMENT = math.log(0.9)
 # Where the sensor of the clock is slow, a step is the clock's: when the sensor catches up
 # within this time, the step is taken back.
 CATCH_UP_S = 0.5
-CATCH_UP_TOLERANCE = 0.25
-GAP_EDGES_S = (0.002, 0.02, 0.1, 0.5)  # idle gaps are told apart this finely
+CATCH_UP_TOLERANCE = 0.4  # of the step
+GAP_EDGES_S = (0.0002, 0.002, 0.02, 0.1, 0.5)  # idle gaps are told apart this finely
+GAP_FIRST = 4  # inferences after gaps of a kind whose median is taken as what it costs
+MAX_GAP = math.log(8.0)
 CLOCK_BINS_PER_OCTAVE = 8
 ERRORS_KEPT = 512
+TAIL_EVERY = 32
 MAX_ERROR = 700.0  # logarithm; beyond it there is no such float
 
 
@@ -76,12 +83,15 @@ class Residual:
         self._noise = START_NOISE
         self._levels = [0.0] * levels
         self._gaps = [0.0] * (len(GAP_EDGES_S) + 1)
+        self._first_gaps: list[list[float]] = [[] for _ in self._gaps]
         self._clocks: dict[int, float] = {}
         self._above = _Run()
         self._below = _Run()
         self._step: tuple[float, int] | None = None  # the last step and when it was taken over
         self._seen = CALIBRATION_WEIGHT  # inferences that the residual of now rests on
         self._errors: deque[float] = deque(maxlen=ERRORS_KEPT)
+        self._observed = 0
+        self._tail = 0.0  # the p95 of the errors, renewed now and then
 
     @property
     def residual(self) -> float:
@@ -91,6 +101,10 @@ class Residual:
     def slowdown(self, gap_s: float) -> float:
         """Return measured over calibrated time expected for an inference after an idle gap."""
         return math.exp(self._log + self._gaps[_gap_bin(gap_s)])
+
+    def gap_factor(self, gap_s: float) -> float:
+        """Return by how much longer an inference takes after an idle gap than after none."""
+        return math.exp(self._gaps[_gap_bin(gap_s)])
 
     def refine(self, predicted_ms: Sequence[float], cpu_khz: int | None) -> tuple[float, ...]:
         """Return the calibrated times of the levels at a clock as refined by measurements."""
@@ -108,6 +122,11 @@ class Residual:
         rank = max(0, math.ceil(0.95 * len(errors)) - 1)
         return PredictionError(len(errors), median(errors), errors[rank])
 
+    @property
+    def usual_error(self) -> float:
+        """Return about the p95 of `error`, at once; 0 before there is one."""
+        return self._tail
+
     def observe(self, ratio: float, conditions: Conditions, now_ns: int) -> bool:
         """Learn from an inference; return whether a step was taken over.
 
@@ -119,13 +138,21 @@ class Residual:
         if not 0.0 < ratio < math.inf:
             return False
         gap = _gap_bin(conditions.gap_s)
+        if gap > 0 and len(self._first_gaps[gap]) < GAP_FIRST:
+            # Nothing is known yet of such gaps: what comes first is what they cost.
+            self._first_gaps[gap].append(math.log(ratio) - self._log)
+            self._gaps[gap] = _bounded(median(self._first_gaps[gap]), 0.0, MAX_GAP)
+            return False
         error = math.log(ratio) - self._log - self._gaps[gap]
         self._errors.append(abs(math.expm1(min(error, MAX_ERROR))))
+        self._observed += 1
+        if self._observed % TAIL_EVERY == 1:
+            error_now = self.error()
+            self._tail = 0.0 if error_now is None else error_now.p95
         limit = ALARM * self._noise
         for run, sign in ((self._above, 1.0), (self._below, -1.0)):
             if run.add(sign * error, self._noise):
-                self._take_over(sign * run.typical(), len(run), now_ns)
-                return True
+                return self._take_over(sign * run.typical(), len(run), now_ns)
         if abs(error) < limit:
             self._learn(error, gap, conditions)
         return False
@@ -138,9 +165,9 @@ class Residual:
         if self._step is None or factor <= 0.0:
             return
         step, time_ns = self._step
-        explained = abs(math.log(factor) - step) < CATCH_UP_TOLERANCE
-        if explained and abs(step) > CATCH_UP_TOLERANCE and now_ns - time_ns < CATCH_UP_S * 1e9:
-            self._log -= math.log(factor)
+        explained = abs(math.log(factor) - step) < CATCH_UP_TOLERANCE * abs(step)
+        if explained and now_ns - time_ns < CATCH_UP_S * 1e9:
+            self._log = _bounded(self._log - math.log(factor), FASTEST, SLOWEST)
             self._step = None
 
     def _learn(self, error: float, gap: int, conditions: Conditions) -> None:
@@ -149,21 +176,24 @@ class Residual:
         # After a step the first inferences are averaged, so that its size is soon known well.
         self._seen += 1
         rate = max(RESIDUAL_RATE, 1.0 / self._seen)
-        self._log = _bounded(self._log + rate * error, BOUND)
+        self._log = _bounded(self._log + rate * error, FASTEST, SLOWEST)
         slow = REFINEMENT_RATE * error
-        if gap > 0:  # after no gap at all is what the calibration measured
-            self._gaps[gap] = _bounded(self._gaps[gap] + slow, MAX_REFINEMENT)
+        if gap > 0:  # after no gap at all is what the calibration measured; a pause slows only
+            self._gaps[gap] = _bounded(self._gaps[gap] + slow, 0.0, MAX_GAP)
         clock = _clock_bin(conditions.cpu_khz)
-        self._clocks[clock] = _bounded(self._clocks.get(clock, 0.0) + slow, MAX_REFINEMENT)
-        level = self._levels[conditions.level] + slow
-        self._levels[conditions.level] = _bounded(level, MAX_REFINEMENT)
+        self._clocks[clock] = _refined(self._clocks.get(clock, 0.0) + slow)
+        self._levels[conditions.level] = _refined(self._levels[conditions.level] + slow)
 
-    def _take_over(self, step: float, seen: int, now_ns: int) -> None:
-        self._seen = seen
-        self._log = _bounded(self._log + step, BOUND)
-        self._step = (step, now_ns)
+    def _take_over(self, step: float, seen: int, now_ns: int) -> bool:
+        """Move by a step as far as the bounds allow; return whether that is anywhere."""
+        before, self._log = self._log, _bounded(self._log + step, FASTEST, SLOWEST)
         self._above = _Run()
         self._below = _Run()
+        if self._log == before:
+            return False
+        self._seen = seen
+        self._step = (self._log - before, now_ns)
+        return True
 
 
 class _Run:
@@ -208,5 +238,9 @@ def _clock_bin(cpu_khz: int | None) -> int:
     return round(CLOCK_BINS_PER_OCTAVE * math.log2(cpu_khz)) if cpu_khz and cpu_khz > 0 else -1
 
 
-def _bounded(value: float, bound: float) -> float:
-    return min(max(value, -bound), bound)
+def _refined(value: float) -> float:
+    return _bounded(value, MIN_REFINEMENT, MAX_REFINEMENT)
+
+
+def _bounded(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)

@@ -44,6 +44,7 @@ SUSPICIOUS = 0.12
 CLOCK_MOVED = 0.03
 REFRESH_EVERY = 200  # inferences between looks at what the slow refinements have learned
 OVERHEAD_RATE = 0.05
+GAP_GRAIN = 0.02  # the default target follows what gaps cost in such steps
 # A call that took longer beside the executor than in it, and than this, was stopped: that is no
 # habit to plan for.
 STALL_MS = 1.0
@@ -66,12 +67,15 @@ class SampleSource(Protocol):
 
 
 class Targets(NamedTuple):
-    """Latencies of one sample to hold; infinity is no target, a missing one for battery is None."""
+    """Latencies of one sample to hold; infinity is no target.
 
-    ac_ms: float
+    `ac_ms` is None for the default target, `battery_ms` for the same one as on mains.
+    """
+
+    ac_ms: float | None = None
     battery_ms: float | None = None
 
-    def of(self, sample: DeviceSample) -> float:
+    def of(self, sample: DeviceSample) -> float | None:
         """Return the target for the power source in use; unknown counts as mains."""
         on_battery = sample.power is not None and sample.power.source is PowerSource.BATTERY
         return self.battery_ms if on_battery and self.battery_ms is not None else self.ac_ms
@@ -128,7 +132,7 @@ class PlanChooser:
         self._replan = replan
         self.allowed = allowed
         self.default_target_ms = _default_target(model, sampler.latest().clock)
-        self.targets = Targets(self.default_target_ms) if targets is None else targets
+        self.targets = Targets() if targets is None else targets
         levels = 1 if model is None else len(model.reference_ms)
         self._shares = LayerShares.whole(1) if model is None else LayerShares(model.layer_shares)
         self._share_rows = np.array(self._shares.rows())
@@ -136,7 +140,8 @@ class PlanChooser:
         self._overhead_ms = 0.0
         self._khz: int | None = None
         self._executor_ms: tuple[float, ...] = ()
-        self._predicted: tuple[float, ...] = ()
+        self._planned_overhead_ms = 0.0  # as of the last refresh
+        self._gap_s = math.inf  # before the last inference
         self._costs_ns: NDArray[np.float64] | None = None
         self._inferences = 0
         self._ended_ns: int | None = None
@@ -164,7 +169,7 @@ class PlanChooser:
     @property
     def target_ms(self) -> float:
         """Return the target in force for the power source in use."""
-        return self.targets.of(self.sample)
+        return self._target(self.sample, self._gap_s)
 
     @property
     def residual(self) -> float:
@@ -194,7 +199,7 @@ class PlanChooser:
     def for_target(self, now_ns: int) -> Choice:
         """Return the plan for the target in force."""
         sample, gap_s = self._sense(now_ns)
-        target_ms = self.targets.of(sample)
+        target_ms = self._target(sample, gap_s)
         if self._model is None:
             return self._uncalibrated(sample, target_ms, gap_s)
         slowdown = self._residual.slowdown(gap_s)
@@ -203,12 +208,13 @@ class PlanChooser:
         asked = (sample.clock, target_ms, self.allowed, grain)
         if self._decision is None or self._asked != asked:
             outlook = Outlook(
-                predicted_ms=self._predicted,
+                predicted_ms=self._executor_ms,
                 target_ms=target_ms,
                 clock=sample.clock,
                 now_ns=now_ns,
                 shares=self._shares,
                 slowdown=slowdown,
+                overhead_ms=self._planned_overhead_ms,
                 allowed=self.allowed,
             )
             self._asked, self._decision = asked, self._policy.choose(outlook)
@@ -220,7 +226,7 @@ class PlanChooser:
             plan=decision.plan,
             predicted_ms=decision.predicted_ms,
             target_ms=target_ms,
-            budget_ms=target_ms - self._overhead_ms,
+            budget_ms=target_ms - self._planned_overhead_ms,
             slowdown=slowdown,
             replan=self._replan and self._policy.replans,
             costs_ns=self._costs_ns,
@@ -232,14 +238,13 @@ class PlanChooser:
     def for_budget(self, budget_ms: float, now_ns: int) -> Choice:
         """Return the densest plan that keeps one sample within a call's own budget."""
         sample, gap_s = self._sense(now_ns)
-        target_ms = self.targets.of(sample)
+        target_ms = self._target(sample, gap_s)
         if self._model is None:
             return self._uncalibrated(sample, target_ms, gap_s)
-        error = self._residual.error()
-        margin = DEADLINE_MARGIN if error is None else max(DEADLINE_MARGIN, error.p95)
-        goal_ms = budget_ms * (1.0 - min(margin, MAX_DEADLINE_MARGIN))
+        margin = min(max(DEADLINE_MARGIN, self._residual.usual_error), MAX_DEADLINE_MARGIN)
+        goal_ms = budget_ms * (1.0 - margin)
         slowdown = self._residual.slowdown(gap_s)
-        expected_ms = tuple(slowdown * takes_ms for takes_ms in self._predicted)
+        expected_ms = self._expected(slowdown)
         plan, met = self._shares.plan_within(expected_ms, goal_ms, self.allowed)
         predicted_ms = self._shares.plan_ms(plan, expected_ms)
         verdict = "takes" if met else "is the sparsest allowed and takes"
@@ -247,7 +252,7 @@ class PlanChooser:
             plan=plan,
             predicted_ms=predicted_ms,
             target_ms=target_ms,
-            budget_ms=max(0.0, goal_ms - self._overhead_ms),
+            budget_ms=max(0.0, goal_ms - self._planned_overhead_ms),
             slowdown=slowdown,
             replan=self._replan,
             costs_ns=self._costs_ns,
@@ -259,9 +264,9 @@ class PlanChooser:
     def pinned(self, level: int, now_ns: int) -> Choice:
         """Return a level that the caller asked for."""
         sample, gap_s = self._sense(now_ns)
-        target_ms = self.targets.of(sample)
+        target_ms = self._target(sample, gap_s)
         slowdown = self._residual.slowdown(gap_s)
-        predicted_ms = slowdown * self._predicted[level] if self._predicted else None
+        predicted_ms = self._expected(slowdown)[level] if self._executor_ms else None
         return Choice(
             plan=Plan.uniform(level),
             predicted_ms=predicted_ms,
@@ -306,8 +311,27 @@ class PlanChooser:
         step = self._residual.observe(ratio, conditions, now_ns)
         if step:
             _logger.info("measured %.2f of predicted latencies", self.residual)
-        if step or self._inferences % REFRESH_EVERY == 0:
+        # Often in the beginning: at 1, 2, 4, 8 ... inferences.
+        early = self._inferences & (self._inferences - 1) == 0
+        if step or early or self._inferences % REFRESH_EVERY == 0:
             self._refresh(self._khz)
+
+    def _target(self, sample: DeviceSample, gap_s: float) -> float:
+        """Return the target in force, for an inference after an idle gap.
+
+        The default one is for the densest level as it runs in this program: what a pause costs
+        every level, and what a call costs beside the executor, is no reason to prune.
+        """
+        given_ms = self.targets.of(sample)
+        if given_ms is not None:
+            return given_ms
+        grains = round(math.log(self._residual.gap_factor(gap_s)) / GAP_GRAIN)
+        return self.default_target_ms * math.exp(grains * GAP_GRAIN) + self._planned_overhead_ms
+
+    def _expected(self, slowdown: float) -> tuple[float, ...]:
+        """Return how long a call takes at every level."""
+        overhead_ms = self._planned_overhead_ms
+        return tuple(slowdown * takes_ms + overhead_ms for takes_ms in self._executor_ms)
 
     def _clock_moved(self, choice: Choice) -> bool:
         """Return whether the clock is another one now than when the choice was made."""
@@ -326,15 +350,15 @@ class PlanChooser:
             before_ms = self._executor_ms[0]
             self._refresh(sample.clock.cpu_khz)
             self._residual.clock_moved(self._executor_ms[0] / before_ms, now_ns)
-        gap_s = math.inf if self._ended_ns is None else (now_ns - self._ended_ns) / 1e9
-        return sample, gap_s
+        self._gap_s = math.inf if self._ended_ns is None else (now_ns - self._ended_ns) / 1e9
+        return sample, self._gap_s
 
     def _refresh(self, khz: int | None) -> None:
         """Predict anew, for a clock and with what was learned since."""
         assert self._model is not None
         self._khz = khz
         self._executor_ms = self._residual.refine(self._model.predict(khz), khz)
-        self._predicted = tuple(takes_ms + self._overhead_ms for takes_ms in self._executor_ms)
+        self._planned_overhead_ms = self._overhead_ms
         self._costs_ns = self._share_rows * (np.array(self._executor_ms)[:, None] * 1e6)
         self._asked = None
 

@@ -115,9 +115,7 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
         sampler.start()
         undo.callback(sampler.stop)
         chooser = PlanChooser(sampler, latency_model, policy, allowed, replan=options.replan)
-        target_ms, battery_ms = targets
-        ac_ms = chooser.default_target_ms if target_ms is None else target_ms
-        chooser.targets = Targets(ac_ms, battery_ms)
+        chooser.targets = Targets(*targets)
         release = undo.pop_all().close
     engine = Engine(
         manifest=model.manifest,

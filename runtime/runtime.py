@@ -82,8 +82,8 @@ class Runtime:
         Args:
             path: the model file; None is the digit classifier that ships with the package.
             target_ms: latency of one sample to hold. None: 1.05 times what the densest level takes
-                at full clock, so that the latency stays when the clock falls. Infinity: always
-                the densest level allowed.
+                at full clock, so that the latency stays when the clock falls; what pauses between
+                calls and the call itself cost is added. Infinity: always the densest level allowed.
             battery_target_ms: the target while the device runs on battery; None is the same one.
             threads: None follows affinity, cgroup quota and the fastest kind of cores.
             min_accuracy: never choose a level whose recorded accuracy is lower.
@@ -311,7 +311,7 @@ class Runtime:
 
     @target_ms.setter
     def target_ms(self, target_ms: SupportsFloat | None) -> None:
-        wanted_ms = self._chooser.default_target_ms
+        wanted_ms = None
         if target_ms is not None:
             wanted_ms = as_duration_ms("target_ms", target_ms)
         with self._settings:

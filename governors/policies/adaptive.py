@@ -70,7 +70,7 @@ class AdaptivePolicy:
     def _keeps(self, last: Decision, outlook: Outlook) -> str:
         """Return why the plan in force stays, "" if it does not."""
         plan, levels, target_ms = last.plan, outlook.levels, outlook.target_ms
-        if last.target_ms != target_ms or not _allowed(plan, outlook):
+        if not _allowed(plan, outlook):
             return ""
         takes_ms = outlook.shares.plan_ms(plan, outlook.expected_ms)
         words = f"{plan} takes {ms_words(takes_ms)}, {target_words(target_ms)}"

@@ -25,8 +25,9 @@ class Outlook:
     """What is known when an inference begins.
 
     `predicted_ms` is how long each level takes at the clock of `clock`, as calibrated; `slowdown`
-    is by how much longer everything has been measured to take than that. `allowed` are the levels
-    that may be used, such as those accurate enough; None means all.
+    is by how much longer everything has been measured to take than that, `overhead_ms` what comes
+    on top of it. `allowed` are the levels that may be used, such as those accurate enough; None
+    means all.
 
     Raises:
         ValueError: a value is empty or out of range.
@@ -38,6 +39,7 @@ class Outlook:
     now_ns: int
     shares: LayerShares
     slowdown: float = 1.0
+    overhead_ms: float = 0.0
     allowed: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -57,7 +59,8 @@ class Outlook:
     @property
     def expected_ms(self) -> tuple[float, ...]:
         """Return how long each level takes as far as is known, measurements included."""
-        return tuple(self.slowdown * predicted_ms for predicted_ms in self.predicted_ms)
+        overhead_ms = self.overhead_ms
+        return tuple(self.slowdown * takes_ms + overhead_ms for takes_ms in self.predicted_ms)
 
 
 @dataclass(frozen=True, slots=True)

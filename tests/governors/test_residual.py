@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aio.governors import Conditions, Residual
-from aio.governors.residual import BOUND, CATCH_UP_S, MAX_REFINEMENT
+from aio.governors.residual import CATCH_UP_S, FASTEST, MAX_REFINEMENT, MIN_REFINEMENT, SLOWEST
 
 KHZ = 1_500_000
 BUSY = Conditions(KHZ, 0.0, 0)
 PERIOD_NS = 20_000_000
-MOST = math.exp(BOUND) * math.exp(MAX_REFINEMENT)
+MOST = math.exp(SLOWEST) * math.exp(MAX_REFINEMENT)
 LEVELS = 3
-# Of 20,000 inferences with 3 % noise, how many may pass for steps; Page's sum is expected to be
-# wrong once in some 4600 at the present DRIFT and ALARM.
-FALSE_STEPS = 10
+# Of 20,000 inferences with 3 % noise, how many may pass for steps: hardly any at the present DRIFT
+# and ALARM.
+FALSE_STEPS = 2
 PREDICTED_MS = (10.0, 6.0, 3.0)
 
 
@@ -81,7 +81,9 @@ def test_a_step_is_taken_over_within_three_inferences(factor: float, sigma: floa
         device = settled(sigma, seed)
         device.truth = factor
         assert any(device.run() for _ in range(3)), f"seed {seed}"
-        assert device.expected() == pytest.approx(factor, rel=0.1), f"seed {seed}"
+        # A sensor's clock is believed: the residual does not go far below 1.
+        reached = max(factor, math.exp(FASTEST))
+        assert device.expected() == pytest.approx(reached, rel=0.1), f"seed {seed}"
 
 
 @pytest.mark.parametrize("factor", [10.0, 0.1, 100.0])
@@ -138,7 +140,7 @@ def stepped(factor: float) -> Device:
     return device
 
 
-@pytest.mark.parametrize("factor", [2.0, 0.5, 1.5])
+@pytest.mark.parametrize("factor", [2.0, 0.8, 1.5])
 def test_a_step_is_undone_when_the_sensor_catches_up(factor: float) -> None:
     device = stepped(factor)
     device.residual.clock_moved(factor, device.now_ns + 1)
@@ -217,12 +219,12 @@ def feed(residual: Residual, ratios: Iterable[float]) -> None:
 
 
 def check_sane(residual: Residual) -> None:
-    assert 0.0 < residual.residual <= math.exp(BOUND) * (1 + 1e-9)
+    assert 0.0 < residual.residual <= math.exp(SLOWEST) * (1 + 1e-9)
     for gap_s in (0.0, 0.01, 0.05, 0.2, math.inf):
-        assert residual.slowdown(gap_s) * (1 + 1e-9) >= 1 / MOST
+        assert residual.slowdown(gap_s) * (1 + 1e-9) >= math.exp(FASTEST)
         assert residual.slowdown(gap_s) <= MOST * (1 + 1e-9)
     for refined, predicted in zip(residual.refine(PREDICTED_MS, KHZ), PREDICTED_MS, strict=True):
-        assert predicted / 4 <= refined * (1 + 1e-9)
+        assert predicted * math.exp(2 * MIN_REFINEMENT) <= refined * (1 + 1e-9)
         assert refined <= 4 * predicted * (1 + 1e-9)
     error = residual.error()
     assert error is None or 0.0 <= error.median <= error.p95 < math.inf

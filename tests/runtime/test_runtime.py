@@ -177,7 +177,7 @@ def test_what_happened_last(runtime: Runtime) -> None:
     assert 0 <= last.wait_ms < last.latency_ms <= outside_ms
     assert last.predicted_ms is not None
     assert last.predicted_ms > 0
-    assert last.target_ms == runtime.target_ms
+    assert 0 < last.target_ms <= runtime.target_ms
     assert last.deadline_ms is None
     assert last.reason == "level given by the caller"
     assert last.cpu_khz == last.clock.cpu_khz == last.sample.clock.cpu_khz
@@ -248,7 +248,7 @@ def test_target_can_change(runtime: Runtime) -> None:
     assert runtime.last is not None
     assert (runtime.last.level, runtime.last.target_ms) == (2, 1e-6)
     runtime.target_ms = None
-    assert runtime.target_ms == default_ms
+    assert runtime.target_ms >= default_ms  # with what calls and pauses cost, by now
     with pytest.raises(InputError, match="target_ms=-1"):
         runtime.target_ms = -1
 

@@ -19,6 +19,7 @@ from model_parts import ModelBuilder, ModelParts, small_model
 from reference import evaluate
 
 from aio.governors import Plan, PowerSource
+from aio.governors.residual import FASTEST
 from aio.runtime import InferenceRecord, InputError, Runtime, _native
 from aio.runtime.lowering import build_executor
 from aio.runtime.model_file import read_model_file
@@ -217,12 +218,14 @@ def test_what_was_measured_is_learned(path: Path, slow: Path) -> None:
         for _ in range(20):
             runtime.infer(sample())
         stats = runtime.stats()
-        assert stats.residual < 0.5
         assert stats.prediction_error is not None
         # Those in which the clock seems to have moved are left out.
         assert 10 <= stats.prediction_error.count <= 20
-        assert last(runtime).plan == Plan.uniform(0)
-        assert last(runtime).slowdown < 0.5
+        # Calibration and clock are believed up to a bound; what is faster still goes to the layers
+        # to come.
+        assert last(runtime).slowdown == pytest.approx(math.exp(FASTEST))
+        assert last(runtime).replans >= 1
+        assert 0 in last(runtime).levels
         assert stats.plan_changes == len(stats.decisions) >= 2
         assert "of predicted" in stats.decisions[-1].reason
         assert json.dumps(stats.as_dict(), allow_nan=False)
