@@ -2,9 +2,8 @@
 """`aio bench`: how fast levels and kernels are here, and whether latency stays flat."""
 
 import argparse
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from aio.runtime.commands.printing import (
     number,
     text_table,
 )
+from aio.runtime.commands.progress import progress_bar
 
 if TYPE_CHECKING:
     from aio.runtime import Runtime
@@ -95,7 +95,7 @@ def _bench_stability(args: argparse.Namespace) -> tuple[dict[str, object], str]:
         raise ValueError(f"--cpu is {cpu}, this process may use {sorted(cpus)}")
     results = []
     for path in args.model or [SHIPPED_MODEL]:
-        with _progress(path.stem) as progress:
+        with progress_bar(path.stem) as progress:
             results.append(
                 measure(
                     path,
@@ -123,7 +123,7 @@ def _bench_model(args: argparse.Namespace) -> tuple[dict[str, object], str]:
             isa=args.isa,
             calibrate=False,
         ) as runtime,
-        _progress("measuring levels") as progress,
+        progress_bar("measuring levels") as progress,
     ):
         result = bench_levels(runtime, batch=args.batch, seconds=args.seconds, progress=progress)
         table = markdown_table if args.markdown else text_table
@@ -181,7 +181,7 @@ def _bench_kernels(args: argparse.Namespace) -> tuple[dict[str, object], str]:
     from aio.runtime.device import cpu_model  # noqa: PLC0415
 
     shapes = [shape for shape in SHAPES if args.layers in {"all", shape.group}]
-    with _progress("measuring kernels") as progress:
+    with progress_bar("measuring kernels") as progress:
         result = bench_kernels(args.isa, shapes=shapes, rounds=args.rounds, progress=progress)
     table = markdown_table if args.markdown else text_table
     peak = result.peak_gflops
@@ -209,15 +209,3 @@ def _kernel_rows(result: "KernelBenchmark") -> tuple[list[str], list[list[str]]]
         for layer in result.layers
     ]
     return header, rows
-
-
-@contextlib.contextmanager
-def _progress(title: str) -> Iterator[Callable[[float], object]]:
-    """Show a progress bar on the terminal, nothing where standard error is no terminal."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=1.0)
-        yield lambda part: bar.update(task, completed=part)
