@@ -105,8 +105,8 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
         source = _open_sensors(threads)
         undo.callback(source.close)
         latency_model = _latency_model(model, executor, source, options)
-        if latency_model is None and targets != (None, None):
-            name = "battery_target_ms" if targets[0] is None else "target_ms"
+        if latency_model is None and targets != Targets():
+            name = "battery_target_ms" if targets.ac_ms is None else "target_ms"
             raise InputError(
                 f"{name}={getattr(options, name)}: a target needs a calibration, and "
                 "calibrate=False found none in the cache"
@@ -114,8 +114,9 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
         sampler = Sampler(source)
         sampler.start()
         undo.callback(sampler.stop)
-        chooser = PlanChooser(sampler, latency_model, policy, allowed, replan=options.replan)
-        chooser.targets = Targets(*targets)
+        chooser = PlanChooser(
+            sampler, latency_model, policy, allowed, targets, replan=options.replan
+        )
         release = undo.pop_all().close
     engine = Engine(
         manifest=model.manifest,
@@ -155,10 +156,10 @@ def _policy(manifest: Manifest, options: Options) -> tuple[RatioPolicy, tuple[in
     return FixedPolicy(level), (level,)
 
 
-def _targets(options: Options) -> tuple[float | None, float | None]:
+def _targets(options: Options) -> Targets:
     """Return the targets asked for, for mains and for battery."""
     target_ms, battery_ms = options.target_ms, options.battery_target_ms
-    return (
+    return Targets(
         None if target_ms is None else as_duration_ms("target_ms", target_ms),
         None if battery_ms is None else as_duration_ms("battery_target_ms", battery_ms),
     )

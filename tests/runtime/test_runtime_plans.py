@@ -273,7 +273,7 @@ def test_the_table_follows_the_clock_by_whole_levels(machine: FakeMachine, tmp_p
         runtime.target_ms = 1.2 * (runtime.levels[0].predicted_ms or 0.0)
         assert infer_until_clock(runtime, x, FULL_KHZ).plan == Plan.uniform(0)
         sparsest = 0
-        for khz in (1_200_000, 900_000, 600_000):
+        for khz in (1_200_000, 900_000, 600_000, 300_000):
             machine.set_khz(khz)
             record = infer_until_clock(runtime, x, khz)
             assert not record.plan.mixed
