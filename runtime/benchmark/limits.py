@@ -8,8 +8,6 @@ same threads, close in time to what they are held against.
 """
 
 import math
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,16 +99,3 @@ class Probe:
 
     def _floats(self, size_bytes: int) -> int:
         return max(math.ceil(size_bytes / 4), MIN_FLOATS_PER_THREAD * self.threads)
-
-
-def cpus_for(threads: int, available: Sequence[int]) -> set[int]:
-    """Return the CPUs that so many threads are measured on: the last ones of those available.
-
-    The first CPU of a machine often serves its interrupts.
-    """
-    return set(sorted(available)[-threads:])
-
-
-def use_cpus(cpus: set[int]) -> None:
-    """Keep the calling thread, and threads and processes it makes from now on, on these CPUs."""
-    os.sched_setaffinity(0, cpus)

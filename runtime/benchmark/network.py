@@ -10,8 +10,10 @@ is measured right before and after a run, the bandwidth after it.
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +22,13 @@ from aio.runtime import _native
 from aio.runtime.benchmark import limits
 from aio.runtime.benchmark.limits import Probe, Rates, Work
 from aio.runtime.benchmark.network_results import NetworkBenchmark, summarize
+from aio.runtime.benchmark.peers.registry import PeerKind
+from aio.runtime.benchmark.peers.subjects import open_peers
 from aio.runtime.lowering import build_executor
 from aio.runtime.model_file import ModelFile
+
+if TYPE_CHECKING:
+    from aio.runtime._native import LayerInfo
 
 MIN_ROUNDS = 5
 _SEED = 0
@@ -32,7 +39,8 @@ class Effort:
     """What to measure, and for how long.
 
     `levels` are indices, `threads` numbers of threads; `layers` times each layer too, in a run of
-    its own. `seconds` may be exceeded: five rounds are made in any case.
+    its own. `seconds` may be exceeded: five rounds are made in any case. `deepsparse` is the Python
+    of the environment that has it.
     """
 
     levels: tuple[int, ...]
@@ -40,6 +48,8 @@ class Effort:
     batch: int = 1
     seconds: float = 3.0
     layers: bool = False
+    peers: tuple[PeerKind, ...] = ()
+    deepsparse: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,13 @@ class Sample:
     latency_ms: float
     rates: Rates
     layer_ms: tuple[float, ...] = ()
+
+
+class Subject(Protocol):
+    """What takes its turn in every round."""
+
+    def measure(self) -> None:
+        """Keep a sample."""
 
 
 class LevelSubject:
@@ -64,7 +81,7 @@ class LevelSubject:
         layers: bool,
     ) -> None:
         self.executor, self.level, self.probe = executor, level, probe
-        self.layers = executor.layers()
+        self.layers: list[LayerInfo] = executor.layers()
         self.work: tuple[Work, ...] = tuple(
             limits.layer_work(layer, level, len(x)) for layer in self.layers
         )
@@ -77,6 +94,11 @@ class LevelSubject:
     def threads(self) -> int:
         """Return on how many threads it runs."""
         return self.executor.threads
+
+    def answer(self) -> NDArray[np.float32]:
+        """Return the first output."""
+        self.executor.set_level(self.level)
+        return self.executor.run(self._x)[0]
 
     def measure(self) -> None:
         """Keep a sample of a second run: the first pays for the caches others left behind."""
@@ -117,38 +139,60 @@ def bench_network(
     Raises:
         InputError: this machine can't run `isa`.
     """
-    generator = np.random.default_rng(_SEED)
     shape = (effort.batch, *model.manifest.input.shape)
-    x = generator.standard_normal(shape, dtype=np.float32)
-    with _affinity() as available:
+    x = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
+    with ExitStack() as stack:
+        stack.enter_context(_last_cpus(max(effort.threads)))  # before threads and processes are
         subjects: list[LevelSubject] = []
         for threads in effort.threads:
-            limits.use_cpus(limits.cpus_for(threads, available))  # before threads are made
             executor = build_executor(model, threads=threads, isa=isa)
-            subjects += _subjects(executor, effort, x)
-        rounds = 0
-        begin_s = time.monotonic()
-        while (past_s := time.monotonic() - begin_s) < effort.seconds or rounds < MIN_ROUNDS:
-            progress(min(past_s / effort.seconds, rounds / MIN_ROUNDS, 1.0))
-            for index in generator.permutation(len(subjects)):
-                subject = subjects[index]
-                limits.use_cpus(limits.cpus_for(subject.threads, available))
-                subject.measure()
-            rounds += 1
-    return summarize(model, subjects, effort.batch)
+            subjects += _level_subjects(executor, effort, x)
+        by_level = {subject.level: subject for subject in subjects}
+        peers, absent = stack.enter_context(
+            open_peers(
+                model,
+                x,
+                lambda level: by_level[level].answer(),
+                kinds=effort.peers,
+                levels=effort.levels,
+                threads=effort.threads,
+                deepsparse=effort.deepsparse,
+            )
+        )
+        _measure([*subjects, *peers], effort.seconds, progress)
+        return summarize(model, subjects, peers, absent, effort.batch)
+
+
+def _measure(
+    subjects: Sequence[Subject], seconds: float, progress: Callable[[float], object]
+) -> None:
+    """Let every subject take its turn in rounds of random order."""
+    generator = np.random.default_rng(_SEED)
+    rounds = 0
+    begin_s = time.monotonic()
+    while (past_s := time.monotonic() - begin_s) < seconds or rounds < MIN_ROUNDS:
+        progress(min(past_s / seconds, rounds / MIN_ROUNDS, 1.0))
+        for index in generator.permutation(len(subjects)):
+            subjects[index].measure()
+        rounds += 1
 
 
 @contextmanager
-def _affinity() -> Iterator[Sequence[int]]:
-    """Yield the CPUs this process may use, and let it use them all again afterwards."""
+def _last_cpus(count: int) -> Iterator[None]:
+    """Keep this thread, and threads and processes it makes, on the last CPUs it may use.
+
+    The first CPU of a machine often serves its interrupts. All subjects share these CPUs from the
+    beginning: threads that are moved between runs are not where the scheduler left them.
+    """
     before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[-count:])
     try:
-        yield sorted(before)
+        yield
     finally:
         os.sched_setaffinity(0, before)
 
 
-def _subjects(
+def _level_subjects(
     executor: _native.Executor, effort: Effort, x: NDArray[np.float32]
 ) -> list[LevelSubject]:
     most_bytes = max(limits.working_set_bytes(executor, level) for level in effort.levels)

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from aio.runtime.benchmark.limits import limit_ms
+from aio.runtime.benchmark.peers.subjects import AbsentPeer, PeerSubject
 from aio.runtime.benchmark.spread import Spread, spread
 from aio.runtime.model_file import ModelFile
 
@@ -64,25 +65,51 @@ class LevelResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerResult:
+    """Another engine with the model of a level.
+
+    `max_error` is the largest difference of its answer from ours, over the largest value of ours.
+    `over_ours` is its latency over that of each of our levels, in the order of the results.
+    """
+
+    name: str
+    version: str
+    level: int
+    ratio: float
+    sparse: bool
+    max_error: float
+    latency_ms: Spread
+    over_ours: tuple[Spread, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadsResult:
     """Everything measured on one number of threads."""
 
     threads: int
     levels: tuple[LevelResult, ...]
+    peers: tuple[PeerResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkBenchmark:
-    """A network on every number of threads."""
+    """A network on every number of threads; `absent` are peers that could not be measured."""
 
     model: str
     isa: str
     batch: int
     rounds: int
     results: tuple[ThreadsResult, ...]
+    absent: tuple[AbsentPeer, ...]
 
 
-def summarize(model: ModelFile, subjects: "Sequence[LevelSubject]", batch: int) -> NetworkBenchmark:
+def summarize(
+    model: ModelFile,
+    subjects: "Sequence[LevelSubject]",
+    peers: Sequence[PeerSubject],
+    absent: Sequence[AbsentPeer],
+    batch: int,
+) -> NetworkBenchmark:
     """Return the results of all rounds; subjects are ordered by number of threads, then level."""
     groups = [list(group) for _, group in groupby(subjects, key=lambda s: s.threads)]
     results = tuple(
@@ -92,12 +119,36 @@ def summarize(model: ModelFile, subjects: "Sequence[LevelSubject]", batch: int) 
                 _level(model, subject, group[0], groups[0][index])
                 for index, subject in enumerate(group)
             ),
+            peers=tuple(
+                _peer(model, peer, group) for peer in peers if peer.threads == group[0].threads
+            ),
         )
         for group in groups
     )
     first = subjects[0]
     return NetworkBenchmark(
-        model.manifest.name, first.executor.isa, batch, len(first.samples), results
+        model=model.manifest.name,
+        isa=first.executor.isa,
+        batch=batch,
+        rounds=len(first.samples),
+        results=results,
+        absent=tuple(absent),
+    )
+
+
+def _peer(model: ModelFile, peer: PeerSubject, ours: "Sequence[LevelSubject]") -> PeerResult:
+    return PeerResult(
+        name=peer.kind.name,
+        version=peer.process.version,
+        level=peer.level,
+        ratio=model.manifest.levels[peer.level].ratio,
+        sparse=peer.kind.sparse,
+        max_error=peer.max_error,
+        latency_ms=spread(peer.latencies_ms),
+        over_ours=tuple(
+            _ratio(peer.latencies_ms, [sample.latency_ms for sample in subject.samples])
+            for subject in ours
+        ),
     )
 
 

@@ -18,16 +18,18 @@ from aio.runtime.commands.progress import progress_bar
 if TYPE_CHECKING:
     from aio.runtime.benchmark.kernels import KernelBenchmark
 
-HELP = "measure the latency of every level, of kernels against the peak, or its stability"
+HELP = "measure networks against the physical limit and other engines, kernels, memory, stability"
 EXAMPLES = """\
 examples:
   aio bench                             the shipped model
   aio bench resnet18.aio --threads 1    another one, on one thread
   aio bench --markdown                  the table of the README
   aio bench resnet18.aio --ratios 0,.7,.9 --threads 1,2 --layers
+  aio bench resnet18.aio --peers --deepsparse ~/deepsparse/bin/python --chart resnet18.png
   aio bench --kernels 3x3               convolutions against the measured FMA peak
+  aio bench resnet50.aio --memory       resident memory beside ONNX Runtime's
   aio bench --stability                 latency under changing clocks, policy by policy
-  aio bench --stability --peers resnet18.aio mobilenet_v2.aio --output stability.json
+  aio bench --stability resnet18.aio mobilenet_v2.aio --peers --output stability.json
 """
 RATIO_TOLERANCE = 1e-3
 
@@ -53,14 +55,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--rounds", type=int, default=15, help="rounds over the convolutions (15)")
     add("--isa", help="instruction set (the best one here)")
+    add("--memory", action="store_true", help="measure resident memory, beside ONNX Runtime's")
     add("--stability", action="store_true", help="measure how flat latency is as clocks change")
     add("--quick", action="store_true", help="a rough answer about stability, in a minute")
-    add("--peers", action="store_true", help="measure ONNX Runtime beside (needs the bench extra)")
+    add(
+        "--peers",
+        nargs="?",
+        const="all",
+        metavar="LIST",
+        help="measure other engines beside: all (the default), or some of onnxruntime, openvino, "
+        "ncnn, mnn, torch, deepsparse with commas; --stability knows ONNX Runtime only "
+        "(needs the bench extra)",
+    )
+    add(
+        "--deepsparse",
+        type=Path,
+        metavar="PYTHON",
+        help="interpreter of an environment that has DeepSparse",
+    )
     add("--cpu", type=int, help="CPU that stability is measured on (the last one)")
     add("--seed", type=int, default=0, help="of everything random in virtual time (0)")
     add("--markdown", action="store_true", help="print a Markdown table")
     add("--json", action="store_true", help="print JSON")
     add("--output", type=Path, metavar="FILE", help="also write the JSON to a file")
+    add("--chart", type=Path, metavar="FILE.png", help="also draw latency by ratio")
 
 
 def numbers(kind: Callable[[str], NumberT]) -> Callable[[str], tuple[NumberT, ...]]:
@@ -125,13 +143,19 @@ def run(args: argparse.Namespace) -> int:
 def _measurement(
     args: argparse.Namespace,
 ) -> Callable[[argparse.Namespace], tuple[dict[str, object], str]]:
-    if args.kernels and args.stability:
-        raise ValueError("--kernels and --stability are two measurements: name one")
-    if args.stability:
-        return _bench_stability
-    if len(args.model) > 1:
+    kinds = {
+        "--kernels": (args.kernels is not None, _bench_kernels),
+        "--memory": (args.memory, _bench_memory),
+        "--stability": (args.stability, _bench_stability),
+    }
+    wanted = [name for name, (asked, _) in kinds.items() if asked]
+    if len(wanted) > 1:
+        raise ValueError(f"{' and '.join(wanted)} are {len(wanted)} measurements: name one")
+    if wanted != ["--stability"] and len(args.model) > 1:
         raise ValueError(f"{len(args.model)} models: only --stability takes several")
-    return _bench_kernels if args.kernels else _bench_network
+    if wanted and args.chart is not None:
+        raise ValueError(f"--chart draws a network's levels, not {wanted[0]}")
+    return kinds[wanted[0]][1] if wanted else _bench_network
 
 
 def _bench_stability(args: argparse.Namespace) -> tuple[dict[str, object], str]:
@@ -152,7 +176,7 @@ def _bench_stability(args: argparse.Namespace) -> tuple[dict[str, object], str]:
                     path,
                     QUICK if args.quick else Effort(),
                     cpu=cpu,
-                    peers=args.peers,
+                    peers=args.peers is not None,
                     seed=args.seed,
                     progress=progress,
                 )
@@ -165,12 +189,16 @@ def _bench_stability(args: argparse.Namespace) -> tuple[dict[str, object], str]:
 
 def _bench_network(args: argparse.Namespace) -> tuple[dict[str, object], str]:
     from aio.governors import default_threads  # noqa: PLC0415
+    from aio.runtime.benchmark.chart import check_chart_path, draw_chart  # noqa: PLC0415
     from aio.runtime.benchmark.network import Effort, bench_network  # noqa: PLC0415
+    from aio.runtime.benchmark.peers.registry import chosen_peers  # noqa: PLC0415
     from aio.runtime.commands.network_text import network_text  # noqa: PLC0415
     from aio.runtime.device import cpu_model  # noqa: PLC0415
     from aio.runtime.model_file import read_model_file  # noqa: PLC0415
     from aio.runtime.shipped import SHIPPED_MODEL  # noqa: PLC0415
 
+    if args.chart is not None:
+        check_chart_path(args.chart)
     model = read_model_file(args.model[0] if args.model else SHIPPED_MODEL)
     ratios = [level.ratio for level in model.manifest.levels]
     effort = Effort(
@@ -179,9 +207,13 @@ def _bench_network(args: argparse.Namespace) -> tuple[dict[str, object], str]:
         batch=args.batch,
         seconds=args.seconds,
         layers=args.layers,
+        peers=() if args.peers is None else chosen_peers(args.peers),
+        deepsparse=args.deepsparse,
     )
     with progress_bar(f"measuring {model.manifest.name}") as progress:
         result = bench_network(model, effort, isa=args.isa, progress=progress)
+    if args.chart is not None:
+        draw_chart(result, cpu_model(), args.chart)
     table = markdown_table if args.markdown else text_table
     heading = (
         f"{result.model} on {cpu_model()}: {result.isa}, batch {result.batch}, "
@@ -189,6 +221,21 @@ def _bench_network(args: argparse.Namespace) -> tuple[dict[str, object], str]:
     )
     text = f"{heading}\n\n{network_text(result, table)}"
     return {"cpu": cpu_model(), **asdict(result)}, text
+
+
+def _bench_memory(args: argparse.Namespace) -> tuple[dict[str, object], str]:
+    from aio.runtime.benchmark.memory import bench_memory  # noqa: PLC0415
+    from aio.runtime.commands.memory_text import memory_text  # noqa: PLC0415
+    from aio.runtime.model_file import read_model_file  # noqa: PLC0415
+    from aio.runtime.shipped import SHIPPED_MODEL  # noqa: PLC0415
+
+    threads = args.threads or (1,)
+    if len(threads) > 1:
+        raise ValueError(f"--threads has {len(threads)} numbers, --memory takes one")
+    model = read_model_file(args.model[0] if args.model else SHIPPED_MODEL)
+    with progress_bar(f"measuring {model.manifest.name}") as progress:
+        result = bench_memory(model, threads=threads[0], progress=progress)
+    return asdict(result), memory_text(result, markdown_table if args.markdown else text_table)
 
 
 def _bench_kernels(args: argparse.Namespace) -> tuple[dict[str, object], str]:

@@ -26,6 +26,10 @@ WINOGRAD_NOTE = (
 def network_text(result: "NetworkBenchmark", table: Table) -> str:
     """Return the levels by number of threads, with their layers if those were measured."""
     parts = [_threads_text(threads, table, result) for threads in result.results]
+    parts += [
+        f"{peer.name}, {peer.threads} thread(s): not measured: {peer.reason}"
+        for peer in result.absent
+    ]
     if any(_winograd(level) for threads in result.results for level in threads.levels):
         parts.append(WINOGRAD_NOTE)
     return "\n\n".join(parts)
@@ -38,6 +42,9 @@ def _threads_text(threads: "ThreadsResult", table: Table, result: "NetworkBenchm
         if level.layers:
             lines += ["", f"level {level.level}, ratio {level.ratio:g}, by layer:", ""]
             lines.append(table(*_layers(level.layers)))
+    if threads.peers:
+        lines += ["", "other engines, and their time over ours at each ratio:", ""]
+        lines.append(table(*_peers(threads)))
     return "\n".join(lines)
 
 
@@ -98,5 +105,22 @@ def _layers(layers: "Sequence[LayerResult]") -> tuple[list[str], list[list[str]]
             f"{100 * layer.share.median:.1f}",
         ]
         for layer in layers
+    ]
+    return header, rows
+
+
+def _peers(threads: "ThreadsResult") -> tuple[list[str], list[list[str]]]:
+    header = ["engine", "ratio", "latency ms", "+- ms", "max error"]
+    header += [f"/ {level.ratio:g}" for level in threads.levels]
+    rows = [
+        [
+            f"{peer.name} {peer.version}",
+            f"{peer.ratio:g}",
+            milliseconds(peer.latency_ms.median),
+            milliseconds(peer.latency_ms.mad),
+            f"{peer.max_error:.1e}",
+            *[f"{over.median:.2f}x" for over in peer.over_ours],
+        ]
+        for peer in threads.peers
     ]
     return header, rows
