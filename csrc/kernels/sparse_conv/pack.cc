@@ -2,132 +2,163 @@
 #include "csrc/kernels/sparse_conv/pack.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "csrc/kernels/sparse_conv/sparse_conv.h"
 
 namespace aio {
 namespace {
 
-// Output channels of a block, or of the part of it that lies in one group.
-struct Channels {
+// From begin to before end.
+struct Range {
   int begin;
   int end;
 };
 
-struct Element {
-  int survives;  // levels that keep it: the first `survives` ones, as masks are nested
-  int index;     // among the elements of all groups
-};
-
-// How many levels keep each element, blocks x elements. Read once: the scores may be another's
-// memory, and everything that follows must agree on what is kept.
-std::vector<uint16_t> count_levels(const WeightView& view, int blocks) {
-  const size_t size = static_cast<size_t>(blocks) * static_cast<size_t>(view.elements);
-  std::vector<uint16_t> survives(size, static_cast<uint16_t>(view.levels));
-  if (view.score == nullptr) return survives;
-  for (size_t i = 0; i < size; ++i) {
-    // Without a branch on the score, which nothing could predict.
-    int levels = 0;
-    for (int level = 0; level < view.levels; ++level)
-      levels += view.score[i] > view.threshold[level];
-    survives[i] = static_cast<uint16_t>(levels);
-  }
-  return survives;
+int count_chunks(const WeightView& view) {
+  return view.chunk == 0 ? 1 : (view.elements + view.chunk - 1) / view.chunk;
 }
 
 int count_blocks(const WeightView& view) {
   return (view.out_channels + kBlockHeight - 1) / kBlockHeight;
 }
 
-Channels channels_of(const WeightView& view, int block) {
+Range channels_of(const WeightView& view, int block) {
   return {block * kBlockHeight, std::min((block + 1) * kBlockHeight, view.out_channels)};
 }
 
 // The block's channels that read the group.
-Channels channels_of(const WeightView& view, int block, int group) {
+Range channels_of(const WeightView& view, int block, int group) {
   const int size = view.out_channels / view.groups;
-  const Channels all = channels_of(view, block);
+  const Range all = channels_of(view, block);
   return {std::max(all.begin, group * size), std::min(all.end, (group + 1) * size)};
 }
 
 // The groups that the block's channels read.
-Channels groups_of(const WeightView& view, int block) {
+Range groups_of(const WeightView& view, int block) {
   const int size = view.out_channels / view.groups;
-  const Channels channels = channels_of(view, block);
+  const Range channels = channels_of(view, block);
   return {channels.begin / size, (channels.end - 1) / size + 1};
 }
 
-// The block's surviving elements in packed order: those of the most levels first, else as they are
-// numbered. `survives` is the block's row of count_levels().
-void order_block(const WeightView& view, int block, const uint16_t* survives,
-                 std::vector<Element>* kept) {
-  const Channels groups = groups_of(view, block);
-  std::vector<size_t> places(static_cast<size_t>(view.levels) + 1, 0);  // by survives, the next one
-  for (int e = 0; e < view.elements; ++e) ++places[survives[e]];
-  size_t total = 0;
-  for (int levels = view.levels; levels > 0; --levels) {
-    const size_t count = places[static_cast<size_t>(levels)];
-    places[static_cast<size_t>(levels)] = total;
-    total += count * static_cast<size_t>(groups.end - groups.begin);
+Range elements_of(const WeightView& view, int chunk) {
+  if (view.chunk == 0) return {0, view.elements};
+  return {chunk * view.chunk, std::min((chunk + 1) * view.chunk, view.elements)};
+}
+
+// How many levels keep each element, blocks x elements. Read once: scores may be another's memory,
+// and whatever happens there, all that follows must agree on what is kept.
+std::vector<uint16_t> count_levels(const WeightView& view) {
+  const size_t size = static_cast<size_t>(count_blocks(view)) * static_cast<size_t>(view.elements);
+  std::vector<uint16_t> survives(size, static_cast<uint16_t>(view.levels));
+  if (view.score == nullptr) return survives;
+  for (size_t i = 0; i < size; ++i) {
+    // All levels, as a search would branch on what nothing can predict.
+    int levels = 0;
+    for (int l = 0; l < view.levels; ++l) levels += view.score[i] > view.threshold[l];
+    survives[i] = static_cast<uint16_t>(levels);
   }
-  kept->resize(total);
-  for (int group = groups.begin; group < groups.end; ++group) {
-    for (int e = 0; e < view.elements; ++e) {
-      if (survives[e] == 0) continue;
-      (*kept)[places[survives[e]]++] = {survives[e], group * view.elements + e};
+  return survives;
+}
+
+// The number of the chunk's elements by how many levels keep them. `survives` is the block's row of
+// count_levels().
+std::vector<int32_t> count_elements(const WeightView& view, const uint16_t* survives,
+                                    Range elements) {
+  std::vector<int32_t> counts(static_cast<size_t>(view.levels) + 1, 0);
+  for (int e = elements.begin; e < elements.end; ++e) ++counts[survives[e]];
+  return counts;
+}
+
+// Sets the block's prefixes and adds to the levels' weights. Returns how many elements are kept.
+int32_t count_block(const WeightView& view, int block, const uint16_t* survives,
+                    PackedWeights* packed) {
+  const Range groups = groups_of(view, block);
+  const Range channels = channels_of(view, block);
+  int32_t begin = 0;
+  for (int chunk = 0; chunk < packed->chunks; ++chunk) {
+    const std::vector<int32_t> counts = count_elements(view, survives, elements_of(view, chunk));
+    int32_t kept = 0;
+    for (int level = view.levels - 1; level >= 0; --level) {
+      kept += counts[static_cast<size_t>(level) + 1];
+      const ptrdiff_t first = packed->spans(level, block) - packed->spans(0, 0);
+      packed->prefix[static_cast<size_t>(first + chunk)] = {begin,
+                                                            kept * (groups.end - groups.begin)};
+      packed->weights[static_cast<size_t>(level)] +=
+          int64_t{kept} * (channels.end - channels.begin);
+    }
+    begin += kept * (groups.end - groups.begin);
+  }
+  return begin;
+}
+
+// The block's kept elements in packed order, numbered among those of all groups: in each chunk
+// those of the most levels first.
+void order_block(const WeightView& view, int block, const uint16_t* survives, int chunks,
+                 std::vector<int>* kept) {
+  const Range groups = groups_of(view, block);
+  kept->resize(static_cast<size_t>(view.elements) * static_cast<size_t>(groups.end - groups.begin));
+  size_t total = 0;
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    const Range elements = elements_of(view, chunk);
+    const std::vector<int32_t> counts = count_elements(view, survives, elements);
+    std::vector<size_t> places(counts.size());  // by survives: of the next such element
+    for (size_t levels = counts.size() - 1; levels > 0; --levels) {
+      places[levels] = total;
+      total += static_cast<size_t>(counts[levels] * (groups.end - groups.begin));
+    }
+    for (int group = groups.begin; group < groups.end; ++group) {
+      for (int e = elements.begin; e < elements.end; ++e) {
+        if (survives[e] == 0) continue;
+        (*kept)[places[survives[e]]++] = group * view.elements + e;
+      }
     }
   }
+  kept->resize(total);
 }
 
 // Appends the kept elements of a block.
-void pack_block(const WeightView& view, int block, const std::vector<Element>& kept,
+void pack_block(const WeightView& view, int block, const std::vector<int>& kept,
                 const std::vector<int32_t>& element_offsets, PackedWeights* packed) {
   packed->begins.push_back(static_cast<int64_t>(packed->offsets.size()));
   float* values = packed->values.data() + packed->offsets.size() * kBlockHeight;
-  for (const Element& element : kept) {
-    const Channels channels = channels_of(view, block, element.index / view.elements);
-    const float* weight = view.weight + element.index % view.elements;
+  for (const int element : kept) {
+    const Range channels = channels_of(view, block, element / view.elements);
+    const float* weight = view.weight + element % view.elements;
     for (int c = channels.begin; c < channels.end; ++c) {
       values[c % kBlockHeight] = weight[int64_t{c} * view.elements];
     }
     values += kBlockHeight;
-    packed->offsets.push_back(element_offsets[static_cast<size_t>(element.index)]);
-  }
-}
-
-// Counts what the block keeps at each level. `survives` as for order_block().
-void count_kept(const WeightView& view, int block, const uint16_t* survives,
-                PackedWeights* packed) {
-  const Channels groups = groups_of(view, block);
-  const Channels channels = channels_of(view, block);
-  std::vector<int32_t> elements(static_cast<size_t>(view.levels) + 1, 0);  // by survives
-  for (int e = 0; e < view.elements; ++e) ++elements[survives[e]];
-  int32_t kept = 0;
-  for (int level = view.levels - 1; level >= 0; --level) {
-    kept += elements[static_cast<size_t>(level) + 1];
-    packed->prefixes[static_cast<size_t>(level) * static_cast<size_t>(packed->blocks) +
-                     static_cast<size_t>(block)] = kept * (groups.end - groups.begin);
-    packed->weights[static_cast<size_t>(level)] += int64_t{kept} * (channels.end - channels.begin);
+    packed->offsets.push_back(element_offsets[static_cast<size_t>(element)]);
   }
 }
 
 }  // namespace
 
+int32_t PackedWeights::nnz(int level, int block) const {
+  const PackedSpan* const first = spans(level, block);
+  return std::accumulate(first, first + chunks, 0,
+                         [](int32_t sum, const PackedSpan& span) { return sum + span.nnz; });
+}
+
 size_t PackedWeights::bytes() const {
   return values.bytes() + offsets.size() * sizeof(int32_t) + begins.size() * sizeof(int64_t) +
-         prefixes.size() * sizeof(int32_t);
+         prefix.size() * sizeof(PackedSpan);
 }
 
 std::vector<uint16_t> kept_places(const WeightView& view) {
-  const int blocks = count_blocks(view);
+  const size_t blocks = static_cast<size_t>(count_blocks(view));
   const size_t elements = static_cast<size_t>(view.elements);
-  const std::vector<uint16_t> survives = count_levels(view, blocks);
-  std::vector<uint16_t> places(survives.size(), kNotKept);
-  std::vector<Element> kept;
-  for (size_t b = 0; b < static_cast<size_t>(blocks); ++b) {
-    order_block(view, static_cast<int>(b), survives.data() + b * elements, &kept);
+  const std::vector<uint16_t> survives = count_levels(view);
+  std::vector<uint16_t> places(blocks * elements, kNotKept);
+  std::vector<int> kept;
+  for (size_t b = 0; b < blocks; ++b) {
+    order_block(view, static_cast<int>(b), &survives[b * elements], count_chunks(view), &kept);
+    const auto chunk_of = [&](size_t i) { return view.chunk == 0 ? 0 : kept[i] / view.chunk; };
+    size_t begin = 0;
     for (size_t i = 0; i < kept.size(); ++i) {
-      places[b * elements + static_cast<size_t>(kept[i].index)] = static_cast<uint16_t>(i);
+      if (chunk_of(i) != chunk_of(begin)) begin = i;
+      places[b * elements + static_cast<size_t>(kept[i])] = static_cast<uint16_t>(i - begin);
     }
   }
   return places;
@@ -137,23 +168,24 @@ PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& el
   PackedWeights packed;
   packed.levels = view.levels;
   packed.blocks = count_blocks(view);
-  packed.prefixes.assign(static_cast<size_t>(packed.levels) * static_cast<size_t>(packed.blocks),
-                         0);
+  packed.chunks = count_chunks(view);
+  packed.prefix.assign(static_cast<size_t>(packed.levels) * static_cast<size_t>(packed.blocks) *
+                           static_cast<size_t>(packed.chunks),
+                       PackedSpan{0, 0});
   packed.weights.assign(static_cast<size_t>(packed.levels), 0);
 
-  const std::vector<uint16_t> survives = count_levels(view, packed.blocks);
+  const std::vector<uint16_t> survives = count_levels(view);
   const auto row = [&](int block) { return survives.data() + int64_t{block} * view.elements; };
   size_t total = 0;
   for (int b = 0; b < packed.blocks; ++b) {
-    count_kept(view, b, row(b), &packed);
-    total += static_cast<size_t>(packed.nnz(0, b));
+    total += static_cast<size_t>(count_block(view, b, row(b), &packed));
   }
   packed.values = AlignedBuffer<float>(total * kBlockHeight);
   packed.offsets.reserve(total);
   packed.begins.reserve(static_cast<size_t>(packed.blocks));
-  std::vector<Element> kept;
+  std::vector<int> kept;
   for (int b = 0; b < packed.blocks; ++b) {
-    order_block(view, b, row(b), &kept);
+    order_block(view, b, row(b), packed.chunks, &kept);
     pack_block(view, b, kept, element_offsets, &packed);
   }
   return packed;
