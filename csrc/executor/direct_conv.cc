@@ -107,6 +107,18 @@ void DirectConv::tile_output(Isa isa) {
     if (sum > most_pixels) kernel_ = kernel;
     most_pixels = std::max(most_pixels, sum);
   }
+  find_runs();
+}
+
+void DirectConv::find_runs() {
+  for (size_t i = tiles_.size() - 1; i > 0; --i) {
+    PlacedTile& left = tiles_[i - 1];
+    const PlacedTile& right = tiles_[i];
+    const int64_t step = left.cols * operands_.out.col();
+    if (left.fn == right.fn && left.row == right.row && right.out - left.out == step) {
+      left.run = right.run + 1;
+    }
+  }
 }
 
 void DirectConv::add_tile(const SparseConvKernel& kernel, int row, int col) {
@@ -116,6 +128,7 @@ void DirectConv::add_tile(const SparseConvKernel& kernel, int row, int col) {
   const Window2d& w = operands_.window;
   PlacedTile tile;
   tile.fn = kernel.fn;
+  tile.row = row;
   tile.rows = kernel.rows;
   tile.cols = kernel.cols;
   tile.in = in.origin() + (ptrdiff_t{row} * w.stride_h - w.pad_top) * in.row() +
@@ -165,18 +178,20 @@ void DirectConv::run_part(const Job& job, Range tiles, Range blocks) const {
       std::copy(tile.spans, tile.spans + tile.span_count, advancing.data());
       tile.spans = advancing.data();
     }
-    for (int64_t t = tiles.begin; t < tiles.end; ++t) {
-      set_place(job.arena, tiles_[static_cast<size_t>(t)], block, &tile);
-      tiles_[static_cast<size_t>(t)].fn(tile);
-      if (t + 1 < tiles.end) advance_prefetch(tile.span_count, advancing.data());
+    for (int64_t t = tiles.begin; t < tiles.end; t += tile.count) {
+      const PlacedTile& first = tiles_[static_cast<size_t>(t)];
+      set_place(job.arena, first, block, &tile);
+      tile.count = std::min<int64_t>(first.run, tiles.end - t);
+      first.fn(tile);
+      if (t + tile.count < tiles.end) advance_prefetch(tile, advancing.data());
     }
   }
 }
 
 // The next tile fetches where this one ended.
-void DirectConv::advance_prefetch(int count, SparseConvSpan* spans) {
-  for (int c = 0; c < count; ++c) {
-    spans[c].prefetch += spans[c].prefetch_step * (spans[c].end - spans[c].offsets);
+void DirectConv::advance_prefetch(const SparseConvTile& tile, SparseConvSpan* spans) {
+  for (int c = 0; c < tile.span_count; ++c) {
+    spans[c].prefetch += tile.count * spans[c].prefetch_tile;
   }
 }
 
@@ -217,6 +232,9 @@ void DirectConv::set_block(int level, int block, SparseConvTile* tile) const {
 void DirectConv::set_place(float* arena, const PlacedTile& placed, int block,
                            SparseConvTile* tile) const {
   const int channel = block * kBlockHeight;
+  tile->in_step = placed.cols * tile->in_col;
+  tile->residual_step = placed.cols * tile->residual_col;
+  tile->out_step = placed.cols * tile->out_col;
   tile->in = arena + placed.in;
   tile->residual = operands_.has_residual ? arena + placed.residual + channel : nullptr;
   tile->out = arena + placed.out + channel;
@@ -247,6 +265,7 @@ void DirectConv::make_spans(int level) {
         span.prefetch = reinterpret_cast<const char*>(next.values);
         const int64_t calls = part_ * (span.end - span.offsets);
         span.prefetch_step = (bytes + calls - 1) / calls;
+        span.prefetch_tile = span.prefetch_step * (span.end - span.offsets);
       }
       spans_.push_back(span);
     }

@@ -39,11 +39,13 @@ class DirectConv {
   // Where the tile's data starts in each buffer, in floats from the arena.
   struct PlacedTile {
     SparseConvFn fn;
+    int row;
     int rows;
     int cols;
     int64_t in;
     int64_t residual;
     int64_t out;
+    int run = 1;  // this tile and those to the right that are like it and adjacent
   };
   struct Job {
     const DirectConv* conv;
@@ -56,6 +58,7 @@ class DirectConv {
 
   void tile_output(Isa isa);
   void add_tile(const SparseConvKernel& kernel, int row, int col);
+  void find_runs();
   int64_t choose_part() const;
   void run_chunk(const Job& job, int64_t chunk) const;
   void run_range(const Job& job, Range tiles, Range blocks) const;
@@ -64,7 +67,7 @@ class DirectConv {
   SparseConvTile common_tile() const;
   void set_block(int level, int block, SparseConvTile* tile) const;
   void set_place(float* arena, const PlacedTile& placed, int block, SparseConvTile* tile) const;
-  static void advance_prefetch(int count, SparseConvSpan* spans);
+  static void advance_prefetch(const SparseConvTile& tile, SparseConvSpan* spans);
   SparseConvSpan span_of(int level, int block, int chunk) const;
   void make_spans(int level);
 

@@ -80,7 +80,11 @@ void WinogradConv::group_tiles(Isa isa) {
     const int left = strip_tiles_ - begin;
     const int calls = divide_up(left, largest->rows * largest->cols);
     const SparseConvKernel* kernel = kernel_for(isa, divide_up(left, calls));
-    groups_.push_back({kernel, begin});
+    if (!groups_.empty() && groups_.back().kernel == kernel) {
+      ++groups_.back().count;
+    } else {
+      groups_.push_back({kernel, begin, 1});
+    }
     begin += kernel->rows * kernel->cols;
   }
   padded_strip_tiles_ = begin;
@@ -232,8 +236,10 @@ void WinogradConv::multiply(const Job& job, int block, int channel, int channels
       tile.out_row = tile.in_row;
       tile.residual = channel == 0 ? nullptr : tile.out;
       tile.residual_row = tile.in_row;
+      tile.count = group.count;
+      tile.in_step = tile.out_step = tile.residual_step = tile.in_row * group.kernel->rows;
       group.kernel->fn(tile);
-      span.prefetch += span.prefetch_step * channels;
+      span.prefetch += group.count * span.prefetch_tile;
     }
   }
 }
@@ -263,8 +269,10 @@ void WinogradConv::plan_prefetch(const Job& job, int block, int channel,
   span->prefetch = reinterpret_cast<const char*>(span->offsets);
   if (block + 1 >= layer.packed().blocks) return;
   const int64_t bytes = int64_t{layer.packed().nnz(job.level, block + 1)} * kBlockHeight * 4;
-  const int64_t calls = kWinogradPoints * static_cast<int64_t>(groups_.size());
+  int64_t calls = 0;
+  for (const Group& group : groups_) calls += kWinogradPoints * group.count;
   span->prefetch_step = bytes / (calls * operands_.in_channels);
+  span->prefetch_tile = span->prefetch_step * (span->end - span->offsets);
   span->prefetch = reinterpret_cast<const char*>(layer.values(block + 1)) +
                    span->prefetch_step * calls * channel;
 }

@@ -41,6 +41,7 @@ class WinogradConv {
   struct Group {
     const SparseConvKernel* kernel;
     int begin;  // in the strip
+    int count;  // of calls, one after the other
   };
   struct Job {
     const WinogradConv* conv;

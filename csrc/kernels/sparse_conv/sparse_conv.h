@@ -22,11 +22,12 @@ struct SparseConvSpan {
   const int32_t* end;       // offsets + nnz; nnz may be 0
   const char* prefetch;     // fetched into L2 meanwhile, such as the next block's weights
   ptrdiff_t prefetch_step;  // bytes further per kept element; may be 0
+  ptrdiff_t prefetch_tile;  // bytes further per tile
 };
 
 // One tile of rows x cols output pixels by one block of 16 output channels. Strides count floats.
 struct SparseConvTile {
-  const float* in;              // tap (0, 0), channel 0 of the tile's first pixel
+  const float* in;              // tap (0, 0), channel 0 of the first tile's first pixel
   ptrdiff_t in_row;             // between the inputs of vertically adjacent output pixels
   ptrdiff_t in_col;             // between the inputs of horizontally adjacent output pixels
   const SparseConvSpan* spans;  // the block's kept elements
@@ -36,10 +37,14 @@ struct SparseConvTile {
   const float* residual;  // added before the activation, laid out as `out`; null for none
   ptrdiff_t residual_row;
   ptrdiff_t residual_col;
-  float* out;  // 16 channels of the tile's first pixel
+  float* out;  // 16 channels of the first tile's first pixel
   ptrdiff_t out_row;
   ptrdiff_t out_col;
   Activation activation;
+  ptrdiff_t count;  // of tiles, each so far from the one before it:
+  ptrdiff_t in_step;
+  ptrdiff_t residual_step;
+  ptrdiff_t out_step;
 };
 
 // out(m, n) = act(scale(n) * sum_k W(n, k) * in(m, k) + bias(n) [+ residual(m, n)]), k over the

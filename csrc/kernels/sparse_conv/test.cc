@@ -86,7 +86,7 @@ std::vector<float> run_kernel(const SparseConvKernel& kernel, const Case& c, con
     const float* values = data.packed.values.data() + kept.begin * 16;
     const int32_t* offsets = data.packed.offsets.data() + kept.begin;
     spans.push_back(
-        {values, offsets, offsets + kept.nnz, reinterpret_cast<const char*>(values), 64});
+        {values, offsets, offsets + kept.nnz, reinterpret_cast<const char*>(values), 64, 0});
   }
   tile.spans = spans.data();
   tile.span_count = data.packed.chunks;
@@ -97,6 +97,7 @@ std::vector<float> run_kernel(const SparseConvKernel& kernel, const Case& c, con
   tile.residual_col = tile.out_col = 16;
   tile.out = out.data();
   tile.activation = c.activation;
+  tile.count = 1;
   kernel.fn(tile);
   return out;
 }
