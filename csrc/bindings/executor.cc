@@ -109,12 +109,15 @@ py::list layers(const Executor& executor) {
     layer["name"] = info.name;
     layer["op"] = info.op;
     layer["kernel"] = info.kernel;
+    layer["kernels"] = info.kernels;
     layer["output_shape"] = shape_tuple(info.output_shape);
     layer["sparse"] = info.sparse;
     layer["parts"] = info.parts;
     layer["macs"] = info.macs;
     layer["nonzero_weights"] = info.nonzero_weights;
     layer["prunable_weights"] = info.prunable_weights;
+    layer["weight_bytes"] = info.weight_bytes;
+    layer["activation_bytes"] = info.activation_bytes;
     list.append(layer);
   }
   return list;

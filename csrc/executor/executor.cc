@@ -40,6 +40,18 @@ Status check_level(int level, int levels) {
                        " does not exist; the model has levels 0 to " + std::to_string(levels - 1));
 }
 
+// Of the values that a step takes and makes, one sample's, without padding.
+int64_t activation_bytes(const Graph& graph, const PlannedStep& planned) {
+  std::vector<int> values = planned.inputs;
+  values.push_back(planned.output);
+  if (planned.residual != kNoValue) values.push_back(planned.residual);
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  int64_t floats = 0;
+  for (const int value : values) floats += graph.nodes()[static_cast<size_t>(value)].shape.size();
+  return floats * int64_t{sizeof(float)};
+}
+
 int find_input(const Graph& graph) {
   const auto found = std::find_if(graph.nodes().begin(), graph.nodes().end(),
                                   [](const Node& node) { return node.op == Op::kInput; });
@@ -53,9 +65,11 @@ LayerInfo describe_node(const Node& node, const std::string& kernel, int levels)
   info.name = node.name;
   info.op = op_name(node.op);
   info.kernel = kernel;
+  info.kernels.assign(static_cast<size_t>(levels), kernel);
   info.output_shape = node.shape;
   info.macs.assign(static_cast<size_t>(levels), 0);
   info.nonzero_weights.assign(static_cast<size_t>(levels), 0);
+  info.weight_bytes.assign(static_cast<size_t>(levels), 0);
   return info;
 }
 
@@ -95,6 +109,7 @@ Executor::Executor(Graph* graph, Plan plan, int threads, Isa isa)
       pool_(threads) {
   for (const PlannedStep& planned : plan_.steps) {
     steps_.push_back(make_step(*graph, plan_, planned, threads, isa));
+    activation_bytes_.push_back(activation_bytes(*graph, planned));
     graph->drop_weights(planned.node);
   }
   int64_t scratch = 0;
@@ -274,9 +289,10 @@ std::vector<int64_t> Executor::layer_ns() {
 std::vector<LayerInfo> Executor::layers() const {
   std::vector<LayerInfo> layers;
   layers.reserve(steps_.size());
-  for (const auto& step : steps_) {
-    layers.push_back(step->info());
-    layers.back().parts = step->parts();
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    layers.push_back(steps_[i]->info());
+    layers.back().parts = steps_[i]->parts();
+    layers.back().activation_bytes = activation_bytes_[i];
   }
   return layers;
 }

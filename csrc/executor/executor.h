@@ -90,6 +90,7 @@ class Executor {
   AlignedBuffer<float> arena_;
   AlignedBuffer<float> scratch_;  // shared by the steps, one after the other
   std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<int64_t> activation_bytes_;  // by step
   ThreadPool pool_;
 
   std::vector<std::vector<int>> uniform_;  // by level: that level for every step

@@ -60,6 +60,8 @@ void PackedLayer::describe(int64_t pixels, LayerInfo* info) const {
     const int64_t weights = packed_.weights[static_cast<size_t>(level)];
     info->nonzero_weights[static_cast<size_t>(level)] = weights;
     info->macs[static_cast<size_t>(level)] = weights * pixels;
+    info->weight_bytes[static_cast<size_t>(level)] =
+        weights * int64_t{sizeof(float)} + total_nnz(level) * int64_t{sizeof(int32_t)};
   }
 }
 
