@@ -99,7 +99,7 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
     policy, allowed = _policy(model.manifest, options)
     targets = _targets(options)
     threads, reason = _threads(options)
-    executor = build_executor(model, threads=threads, isa=options.isa)
+    executor = build_executor(model, threads=threads, isa=options.isa, keep_weights=False)
     _log_kernels(model, executor)
     with ExitStack() as undo:
         source = _open_sensors(threads)

@@ -11,28 +11,36 @@ from aio.runtime.model_file.ops import PLAIN_ACTIVATIONS, ConvAttrs, LeakyReluAt
 _Lower = Callable[[_native.Graph, Node, list[int], Weights | None], int]
 
 
-def build_executor(model: ModelFile, *, threads: int, isa: str | None) -> _native.Executor:
-    """Return an executor of the model, which gives its weights up: only packed ones stay.
+def build_executor(
+    model: ModelFile, *, threads: int, isa: str | None, keep_weights: bool = True
+) -> _native.Executor:
+    """Return an executor of the model; it holds packed copies of the weights.
+
+    Args:
+        model: the checked model file.
+        threads: to compute with.
+        isa: instruction set, None is the best one.
+        keep_weights: False takes them from the model, so that each goes as soon as it is packed.
 
     Raises:
         ModelFileError: the native core refuses the graph.
         InputError: this machine can't run `isa`.
     """
-    graph = build_graph(model)
+    graph = build_graph(model, keep_weights=keep_weights)
     try:
         return _native.Executor(graph, threads=threads, isa=isa)
     except ValueError as error:
         raise InputError(str(error)) from error
 
 
-def build_graph(model: ModelFile) -> _native.Graph:
-    """Return the model's graph for the native core. It takes the model's weights.
+def build_graph(model: ModelFile, *, keep_weights: bool = True) -> _native.Graph:
+    """Return the model's graph for the native core; it views the weights.
 
     Raises:
         ModelFileError: the native core refuses it.
     """
     manifest = model.manifest
-    weights = model.take_weights()
+    weights = model.weights if keep_weights else model.take_weights()
     graph = _native.Graph(len(manifest.levels))
     try:
         values = {manifest.input.name: graph.input(manifest.input.name, *manifest.input.shape)}

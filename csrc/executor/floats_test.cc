@@ -20,7 +20,8 @@ void test_a_vector_is_its_own_owner() {
   std::vector<float> values = {1, 2, 3};
   const float* data = values.data();
   const aio::Floats floats = std::move(values);
-  const aio::Floats copy = floats;
+  aio::Floats copy;
+  copy = floats;
   AIO_CHECK(copy.data() == data && copy.size() == 3);  // where they were, not copied
   AIO_CHECK(std::vector<float>(copy.begin(), copy.end()) == std::vector<float>({1, 2, 3}));
   AIO_CHECK(aio::Floats().empty() && aio::Floats(std::vector<float>()).empty());

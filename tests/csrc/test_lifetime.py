@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ class Layer:
 
     def __init__(self) -> None:
         rng = np.random.default_rng(3)
-        self.parts = {
+        self.parts: dict[str, Any] = {
             **weights(rng, 32, 32, 3, 3),
             "scale": rng.random((3, 32), dtype=np.float32),
             "bias": rng.random((3, 32), dtype=np.float32),

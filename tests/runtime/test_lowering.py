@@ -160,3 +160,17 @@ def test_unknown_isa_is_an_input_error(tmp_path: Path) -> None:
     model = read_model_file(small_model().write(tmp_path / "m.aio"))
     with pytest.raises(InputError, match="altivec"):
         build_executor(model, threads=1, isa="altivec")
+
+
+def test_weights_are_kept_unless_they_are_given_up(tmp_path: Path) -> None:
+    model = read_model_file(small_model().write(tmp_path / "m.aio"))
+    shape = (1, *model.manifest.input.shape)
+    x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    build_executor(model, threads=1, isa=None)
+    answers = [
+        build_executor(model, threads=1, isa=None, keep_weights=keep).run(x)
+        for keep in (True, False)
+    ]
+    for kept, taken in zip(*answers, strict=True):
+        np.testing.assert_array_equal(kept, taken)
+    assert not model.weights
