@@ -5,6 +5,7 @@ Engines keep threads that spin for a while after an inference. In a process of i
 stopped they can't take time from whoever is measured next.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -111,7 +112,8 @@ class PeerProcess:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             assert stream is not None
-            stream.close()
+            with contextlib.suppress(BrokenPipeError):  # a request it did not live to read
+                stream.close()
 
     def __enter__(self) -> "PeerProcess":
         return self
@@ -126,7 +128,7 @@ class PeerProcess:
 
     def _ask(self, request: dict[str, object]) -> dict[str, Any]:
         assert self._process.stdin is not None
-        os.kill(self._process.pid, signal.SIGCONT)
+        self._process.send_signal(signal.SIGCONT)
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
@@ -137,7 +139,7 @@ class PeerProcess:
         return answer
 
     def _pause(self) -> None:
-        os.kill(self._process.pid, signal.SIGSTOP)
+        self._process.send_signal(signal.SIGSTOP)
 
     def _read(self) -> dict[str, Any]:
         stdout = self._process.stdout
