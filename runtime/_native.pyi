@@ -54,7 +54,8 @@ def measure_cpu_khz() -> float:
 class Graph:
     """Builder of a network. Every method returns the id of the value it makes.
 
-    All raise ValueError with the node's name when shapes or attributes do not fit.
+    All raise ValueError with the node's name when shapes or attributes do not fit. Arrays are not
+    copied unless they must be converted: leave them as they are until an executor has packed them.
     """
 
     def __init__(self, levels: int) -> None: ...
@@ -124,6 +125,9 @@ class Graph:
 
 class Executor:
     """A planned network: packed weights, preplanned arena, thread pool.
+
+    It takes the graph's nodes, so that arrays go as soon as they are packed; the graph is empty
+    afterwards.
 
     `run` releases the GIL and allocates nothing but its outputs. Calls from several threads are
     serialised. Raises ValueError for an ISA that is unknown or not supported here.

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "csrc/bindings/bindings.h"
@@ -18,12 +19,13 @@ namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
-std::unique_ptr<Executor> create(const Graph& graph, int threads,
-                                 const std::optional<std::string>& isa) {
+// Leaves the graph empty, so that weights go as soon as they are packed.
+std::unique_ptr<Executor> create(Graph& graph, int threads, const std::optional<std::string>& isa) {
   std::unique_ptr<Executor> executor;
   const Isa chosen = isa_or_raise(isa.value_or(""));
+  Graph taken = std::move(graph);
   py::gil_scoped_release release;
-  const Status status = Executor::create(graph, threads, chosen, &executor);
+  const Status status = Executor::create(std::move(taken), threads, chosen, &executor);
   py::gil_scoped_acquire acquire;
   raise_if_error(status);
   return executor;

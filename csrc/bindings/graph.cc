@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,14 +18,25 @@ namespace py = pybind11;
 namespace aio {
 namespace {
 
-using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
+// Aligned, as kernels and packers read the arrays where they are.
+using FloatArray =
+    py::array_t<float, py::array::c_style | py::array::forcecast |
+                           static_cast<int>(py::detail::npy_api::NPY_ARRAY_ALIGNED_)>;
 using MaybeArray = std::optional<FloatArray>;
 using Pair = std::array<int, 2>;
 using Padding = std::array<int, 4>;  // top, left, bottom, right
 
-std::vector<float> copy(const MaybeArray& array) {
+// The array where it is, or the copy of it that a conversion needed. It lives as long as the view;
+// the last one may go on any thread.
+Floats view(const MaybeArray& array) {
   if (!array) return {};
-  return std::vector<float>(array->data(), array->data() + array->size());
+  py::handle object = *array;
+  object.inc_ref();
+  std::shared_ptr<const void> owner(object.ptr(), [object](const void*) {
+    py::gil_scoped_acquire gil;
+    object.dec_ref();
+  });
+  return {std::move(owner), array->data(), static_cast<size_t>(array->size())};
 }
 
 LayerWeights make_weights(const std::string& name, const FloatArray& weight, py::ssize_t rank,
@@ -47,11 +59,11 @@ LayerWeights make_weights(const std::string& name, const FloatArray& weight, py:
     weights.kernel_h = static_cast<int>(weight.shape(2));
     weights.kernel_w = static_cast<int>(weight.shape(3));
   }
-  weights.weight = copy(weight);
-  weights.score = copy(score);
-  weights.threshold = copy(threshold);
-  weights.scale = copy(scale);
-  weights.bias = copy(bias);
+  weights.weight = view(weight);
+  weights.score = view(score);
+  weights.threshold = view(threshold);
+  weights.scale = view(scale);
+  weights.bias = view(bias);
   return weights;
 }
 

@@ -105,16 +105,21 @@ class Builder {
     weights.kernel_h = weights.kernel_w = kernel;
     const int elements = in * kernel * kernel;
     const float size = std::sqrt(6.0f / static_cast<float>(elements));
+    std::vector<float> weight, score, scale, bias;
     for (int i = 0; i < out * elements; ++i) {
-      weights.weight.push_back(exact_ ? lcg_.integer(1) : size * (2.0f * lcg_.uniform() - 1.0f));
+      weight.push_back(exact_ ? lcg_.integer(1) : size * (2.0f * lcg_.uniform() - 1.0f));
     }
-    for (int i = 0; i < (out + 15) / 16 * elements; ++i) weights.score.push_back(lcg_.uniform());
+    for (int i = 0; i < (out + 15) / 16 * elements; ++i) score.push_back(lcg_.uniform());
     weights.threshold = {-INFINITY, 0.4f, 0.7f, 0.9f};
     for (int i = 0; i < kLevels * out; ++i) {
       const bool one = out == kClasses || groups > 1;
-      weights.scale.push_back(exact_ ? (one ? 1.0f : 0.25f) : 0.5f + lcg_.uniform());
-      weights.bias.push_back(exact_ ? lcg_.integer(2) : lcg_.uniform() - 0.5f);
+      scale.push_back(exact_ ? (one ? 1.0f : 0.25f) : 0.5f + lcg_.uniform());
+      bias.push_back(exact_ ? lcg_.integer(2) : lcg_.uniform() - 0.5f);
     }
+    weights.weight = std::move(weight);
+    weights.score = std::move(score);
+    weights.scale = std::move(scale);
+    weights.bias = std::move(bias);
     return weights;
   }
 

@@ -87,8 +87,7 @@ void zero_halo(const BufferLayout& buffer, float* arena) {
   std::fill(image + (buffer.height - 1) * buffer.row() + width, begin + buffer.size, 0.0f);
 }
 
-Status Executor::create(const Graph& graph, int threads, Isa isa,
-                        std::unique_ptr<Executor>* executor) {
+Status Executor::create(Graph graph, int threads, Isa isa, std::unique_ptr<Executor>* executor) {
   constexpr int kMaxThreads = 1024;
   if (threads < 1 || threads > kMaxThreads) {
     return Status::error("threads=" + std::to_string(threads) + " is outside [1, " +
@@ -96,29 +95,30 @@ Status Executor::create(const Graph& graph, int threads, Isa isa,
   }
   Plan plan;
   AIO_RETURN_IF_ERROR(make_plan(graph, &plan));
-  executor->reset(new Executor(graph, std::move(plan), threads, isa));
+  executor->reset(new Executor(&graph, std::move(plan), threads, isa));
   return Status::ok();
 }
 
-Executor::Executor(const Graph& graph, Plan plan, int threads, Isa isa)
+Executor::Executor(Graph* graph, Plan plan, int threads, Isa isa)
     : plan_(std::move(plan)),
       isa_(isa),
-      input_(find_input(graph)),
-      outputs_(graph.outputs()),
-      input_shape_(graph.nodes()[static_cast<size_t>(input_)].shape),
+      input_(find_input(*graph)),
+      outputs_(graph->outputs()),
+      input_shape_(graph->nodes()[static_cast<size_t>(input_)].shape),
       arena_(static_cast<size_t>(plan_.arena_size)),
       pool_(threads) {
   for (const PlannedStep& planned : plan_.steps) {
-    steps_.push_back(make_step(graph, plan_, planned, threads, isa));
-    activation_bytes_.push_back(activation_bytes(graph, planned));
+    steps_.push_back(make_step(*graph, plan_, planned, threads, isa));
+    activation_bytes_.push_back(activation_bytes(*graph, planned));
+    graph->drop_weights(planned.node);
   }
   int64_t scratch = 0;
   for (const auto& step : steps_) scratch = std::max(scratch, step->scratch_floats());
   scratch_ = AlignedBuffer<float>(static_cast<size_t>(scratch));
   for (const int output : outputs_) {
-    output_shapes_.push_back(graph.nodes()[static_cast<size_t>(output)].shape);
+    output_shapes_.push_back(graph->nodes()[static_cast<size_t>(output)].shape);
   }
-  for (int level = 0; level < graph.levels(); ++level) {
+  for (int level = 0; level < graph->levels(); ++level) {
     uniform_.emplace_back(std::max<size_t>(steps_.size(), 1), level);
   }
   for (size_t i = 0; i < steps_.size(); ++i) {

@@ -33,9 +33,9 @@ struct PaceReport {
 
 class Executor {
  public:
-  // Plans and packs; `threads` counts the caller.
-  static Status create(const Graph& graph, int threads, Isa isa,
-                       std::unique_ptr<Executor>* executor);
+  // Plans and packs; `threads` counts the caller. A layer's weights are let go as soon as they are
+  // packed, so a graph that is moved in never lies in memory beside all of its packed form.
+  static Status create(Graph graph, int threads, Isa isa, std::unique_ptr<Executor>* executor);
 
   // Runs `batch` samples. `input` is NCHW; outputs[i] receives batch x output_shapes()[i], in NCHW
   // order too. Calls from several threads are serialised.
@@ -72,7 +72,7 @@ class Executor {
   size_t arena_bytes() const { return arena_.bytes() + scratch_.bytes(); }
 
  private:
-  Executor(const Graph& graph, Plan plan, int threads, Isa isa);
+  Executor(Graph* graph, Plan plan, int threads, Isa isa);
 
   void load_input(const float* sample);
   void run_steps(const int* levels);

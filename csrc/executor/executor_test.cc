@@ -45,10 +45,12 @@ aio::LayerWeights random_weights(std::mt19937* generator, int out, int in, int k
   weights.out_channels = out;
   weights.in_channels = in;
   weights.kernel_h = weights.kernel_w = kernel;
-  weights.weight.resize(static_cast<size_t>(out * in * kernel * kernel));
-  for (float& w : weights.weight) w = normal(*generator);
-  weights.score.resize(static_cast<size_t>((out + 15) / 16 * in * kernel * kernel));
-  for (float& s : weights.score) s = uniform(*generator);
+  std::vector<float> weight(static_cast<size_t>(out * in * kernel * kernel));
+  for (float& w : weight) w = normal(*generator);
+  std::vector<float> score(static_cast<size_t>((out + 15) / 16 * in * kernel * kernel));
+  for (float& s : score) s = uniform(*generator);
+  weights.weight = std::move(weight);
+  weights.score = std::move(score);
   weights.threshold = {-1.0f, 0.5f, 0.9f};
   return weights;
 }

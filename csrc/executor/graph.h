@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "csrc/base/status.h"
+#include "csrc/executor/floats.h"
 #include "csrc/kernels/activation.h"
 
 namespace aio {
@@ -52,12 +53,12 @@ struct LayerWeights {
   int in_channels = 0;  // that one output channel reads: those of its group
   int kernel_h = 1;
   int kernel_w = 1;
-  int groups = 1;             // of equally many input and output channels; a linear layer has one
-  std::vector<float> weight;  // out x in x kernel_h x kernel_w
-  std::vector<float> score;   // ceil(out / 16) x in x kernel_h x kernel_w, or empty
-  std::vector<float> threshold;  // levels, or empty
-  std::vector<float> scale;
-  std::vector<float> bias;
+  int groups = 1;    // of equally many input and output channels; a linear layer has one
+  Floats weight;     // out x in x kernel_h x kernel_w
+  Floats score;      // ceil(out / 16) x in x kernel_h x kernel_w, or empty
+  Floats threshold;  // levels, or empty
+  Floats scale;
+  Floats bias;
 
   // Each output channel reads the one input channel of its number.
   bool is_depthwise() const { return groups > 1 && in_channels == 1 && out_channels == groups; }
@@ -94,6 +95,9 @@ class Graph {
 
   // Refuses a graph that cannot run: without input or output, or with more than one input.
   Status check_complete() const;
+
+  // Lets a node's weights go: what has packed them needs them no more.
+  void drop_weights(int node) { nodes_[static_cast<size_t>(node)].weights = LayerWeights(); }
 
   int levels() const { return levels_; }
   const std::vector<Node>& nodes() const { return nodes_; }

@@ -9,8 +9,8 @@ namespace aio {
 namespace {
 
 // levels x channels to levels x blocks x 16.
-AlignedBuffer<float> pad_to_blocks(const std::vector<float>& vectors, float absent, int levels,
-                                   int channels, int blocks) {
+AlignedBuffer<float> pad_to_blocks(const Floats& vectors, float absent, int levels, int channels,
+                                   int blocks) {
   AlignedBuffer<float> padded(static_cast<size_t>(levels) * static_cast<size_t>(blocks) *
                               kBlockHeight);
   for (int level = 0; level < levels; ++level) {

@@ -14,7 +14,7 @@ aio::LayerWeights conv_weights(int out, int in, int kernel) {
   weights.out_channels = out;
   weights.in_channels = in;
   weights.kernel_h = weights.kernel_w = kernel;
-  weights.weight.assign(static_cast<size_t>(out * in * kernel * kernel), 0.1f);
+  weights.weight = std::vector<float>(static_cast<size_t>(out * in * kernel * kernel), 0.1f);
   return weights;
 }
 
