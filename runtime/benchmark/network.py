@@ -25,7 +25,7 @@ from aio.runtime.benchmark.network_results import NetworkBenchmark, summarize
 from aio.runtime.benchmark.peers.registry import PeerKind
 from aio.runtime.benchmark.peers.subjects import open_peers
 from aio.runtime.lowering import build_executor
-from aio.runtime.model_file import ModelFile
+from aio.runtime.model_file import ModelFile, read_model_file
 
 if TYPE_CHECKING:
     from aio.runtime._native import LayerInfo
@@ -145,7 +145,8 @@ def bench_network(
         stack.enter_context(_last_cpus(max(effort.threads)))  # before threads and processes are
         subjects: list[LevelSubject] = []
         for threads in effort.threads:
-            executor = build_executor(model, threads=threads, isa=isa)
+            # Read anew, as it takes the weights, which peers need too.
+            executor = build_executor(read_model_file(model.path), threads=threads, isa=isa)
             subjects += _level_subjects(executor, effort, x)
         by_level = {subject.level: subject for subject in subjects}
         peers, absent = stack.enter_context(

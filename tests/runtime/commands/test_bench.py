@@ -90,6 +90,8 @@ def test_kernels(capsys: pytest.CaptureFixture[str]) -> None:
         (["--levels", "0", "--ratios", "0"], "name one"),
         (["--threads", "0"], "--threads is 0, expected at least 1"),
         (["--peers", "tflite"], "--peers has 'tflite', known are all, onnxruntime"),
+        (["--stability", "--peers", "m.aio"], "--peers has 'm.aio', known are all"),
+        (["--stability", "--peers", "mnn"], "--stability knows onnxruntime only"),
         (["--chart", "levels.pdf"], "expected a name that ends in .png"),
         (["--memory", "--threads", "1,2"], "--threads has 2 numbers, --memory takes one"),
         (["--memory", "--chart", "a.png"], "--chart draws a network's levels, not --memory"),
