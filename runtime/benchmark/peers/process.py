@@ -96,9 +96,10 @@ class PeerProcess:
             path.unlink()
         return y
 
-    def latency_ms(self, number: int) -> float:
-        """Return the latency of the second of two runs."""
-        latency_ms: float = self._ask({"do": "time", "model": number})["ms"]
+    def latency_ms(self, number: int, *, warmup_ms: float, repeats: int) -> float:
+        """Return the median latency of some runs, after others that take so long together."""
+        request = {"do": "time", "model": number, "warmup_ms": warmup_ms, "repeats": repeats}
+        latency_ms: float = self._ask(request)["ms"]
         return latency_ms
 
     def memory(self) -> tuple[int, int]:
