@@ -59,7 +59,8 @@ class PeerProcess:
         self.threads = threads
         self._folder = folder
         self._log: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
-        command = [str(python), str(WORKER), engine, str(threads), str(batch)]
+        numbers = [str(number) for number in (threads, batch, os.getpid())]
+        command = [str(python), str(WORKER), engine, *numbers]
         try:
             self._process = subprocess.Popen(
                 command,

@@ -14,8 +14,9 @@ from aio.runtime.benchmark.peers.process import PeerFailedError, PeerMissingErro
 from aio.runtime.benchmark.peers.registry import PeerKind, interpreter, missing_reason
 from aio.runtime.model_file import ModelFile
 
-# Over the largest value of the answer. Engines round differently, Winograd's algorithm most of all.
-MAX_RELATIVE_ERROR = 1e-3
+# Over the largest value of the answer. Engines round differently, Winograd's algorithm most: MNN is
+# off by 0.0035 on ResNet-50 with random weights.
+MAX_RELATIVE_ERROR = 1e-2
 
 # Before a sample: caches fill, and the scheduler spreads threads that slept over the CPUs.
 WARMUP_MS = 60.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One engine in a process of its own, driven over a pipe: `python worker.py ENGINE THREADS BATCH`.
+"""One engine in a process of its own, driven over a pipe: `worker.py ENGINE THREADS BATCH PARENT`.
 
 Run as a file, by whatever Python has the engine; needs NumPy. Every line on standard input is a
 JSON request, every line on the pipe that was standard output the JSON answer; what engines print
@@ -86,7 +86,10 @@ def memory() -> dict[str, object]:
 def main(arguments: list[str]) -> int:
     """Answer requests until standard input ends."""
     # A stopped process does not notice that its parent ended; the kernel ends it.
+    name, threads, batch, parent = arguments
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):  # it ended before that
+        return 1
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 
@@ -94,7 +97,6 @@ def main(arguments: list[str]) -> int:
         pipe.write(json.dumps(answer) + "\n")
         pipe.flush()
 
-    name, threads, batch = arguments
     try:
         engine = import_module(name)
         say({"version": engine.version()})
