@@ -159,11 +159,16 @@ def _measurement(
 
 
 def _bench_stability(args: argparse.Namespace) -> tuple[dict[str, object], str]:
+    from aio.runtime.benchmark.peers.registry import PEERS, chosen_peers  # noqa: PLC0415
     from aio.runtime.benchmark.stability.run import QUICK, Effort, measure  # noqa: PLC0415
     from aio.runtime.commands.stability_text import stability_text  # noqa: PLC0415
     from aio.runtime.device import cpu_model  # noqa: PLC0415
     from aio.runtime.shipped import SHIPPED_MODEL  # noqa: PLC0415
 
+    kinds = () if args.peers is None else chosen_peers(args.peers)
+    beside = PEERS["onnxruntime"] in kinds
+    if kinds and not beside:
+        raise ValueError(f"--peers has {args.peers}, --stability knows onnxruntime only")
     cpus = os.sched_getaffinity(0)
     cpu = max(cpus) if args.cpu is None else args.cpu
     if cpu not in cpus:
@@ -176,7 +181,7 @@ def _bench_stability(args: argparse.Namespace) -> tuple[dict[str, object], str]:
                     path,
                     QUICK if args.quick else Effort(),
                     cpu=cpu,
-                    peers=args.peers is not None,
+                    peers=beside,
                     seed=args.seed,
                     progress=progress,
                 )
