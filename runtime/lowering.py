@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 from aio.runtime import _native
 from aio.runtime.errors import InputError, ModelFileError
-from aio.runtime.model_file import ModelFile, Node, Weights
+from aio.runtime.model_file import InputSpec, ModelFile, Node
+from aio.runtime.model_file.later_ops import AdaptivePoolAttrs, LayerNormAttrs, UpsampleAttrs
 from aio.runtime.model_file.ops import PLAIN_ACTIVATIONS, ConvAttrs, LeakyReluAttrs, PoolAttrs
 
-_Lower = Callable[[_native.Graph, Node, list[int], Weights | None], int]
+_Lower = Callable[[_native.Graph, Node, list[int], ModelFile], int]
 
 
 def build_executor(model: ModelFile, *, threads: int, isa: str | None) -> _native.Executor:
@@ -34,10 +35,10 @@ def build_graph(model: ModelFile) -> _native.Graph:
     manifest = model.manifest
     graph = _native.Graph(len(manifest.levels))
     try:
-        values = {manifest.input.name: graph.input(manifest.input.name, *manifest.input.shape)}
+        values = {spec.name: _input(graph, spec) for spec in manifest.inputs}
         for node in manifest.nodes:
             inputs = [values[name] for name in node.inputs]
-            values[node.name] = _LOWER[node.op](graph, node, inputs, model.weights.get(node.name))
+            values[node.name] = _LOWER[node.op](graph, node, inputs, model)
         for output in manifest.outputs:
             graph.output(values[output.node])
     except ValueError as error:
@@ -45,8 +46,15 @@ def build_graph(model: ModelFile) -> _native.Graph:
     return graph
 
 
-def _conv2d(graph: _native.Graph, node: Node, inputs: list[int], weights: Weights | None) -> int:
-    assert weights is not None
+def _input(graph: _native.Graph, spec: InputSpec) -> int:
+    if len(spec.shape) == 1:
+        return graph.flat_input(spec.name, spec.shape[0])
+    channels, height, width = spec.shape
+    return graph.input(spec.name, channels, height, width)
+
+
+def _conv2d(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+    weights = model.weights[node.name]
     assert isinstance(node.attrs, ConvAttrs)
     return graph.conv2d(
         node.name,
@@ -63,8 +71,8 @@ def _conv2d(graph: _native.Graph, node: Node, inputs: list[int], weights: Weight
     )
 
 
-def _linear(graph: _native.Graph, node: Node, inputs: list[int], weights: Weights | None) -> int:
-    assert weights is not None
+def _linear(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+    weights = model.weights[node.name]
     return graph.linear(
         node.name,
         inputs[0],
@@ -76,31 +84,43 @@ def _linear(graph: _native.Graph, node: Node, inputs: list[int], weights: Weight
     )
 
 
-def _add(graph: _native.Graph, node: Node, inputs: list[int], weights: Weights | None) -> int:
+def _add(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
     return graph.add(node.name, inputs[0], inputs[1])
 
 
+def _mul(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+    return graph.mul(node.name, inputs[0], inputs[1])
+
+
+def _concat(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+    return graph.concat(node.name, inputs)
+
+
+def _affine(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+    return graph.affine(node.name, inputs[0], **model.parameters[node.name])
+
+
 def _activation(
-    graph: _native.Graph, node: Node, inputs: list[int], weights: Weights | None
+    graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile
 ) -> int:
     return graph.activation(node.name, inputs[0], node.op)
 
 
 def _leaky_relu(
-    graph: _native.Graph, node: Node, inputs: list[int], weights: Weights | None
+    graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile
 ) -> int:
     assert isinstance(node.attrs, LeakyReluAttrs)
     slope = node.attrs.negative_slope
     return graph.activation(node.name, inputs[0], "leaky_relu", negative_slope=slope)
 
 
-def _max_pool(graph: _native.Graph, node: Node, inputs: list[int], weights: Weights | None) -> int:
+def _max_pool(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
     attrs = node.attrs
     assert isinstance(attrs, PoolAttrs)
     return graph.max_pool2d(node.name, inputs[0], attrs.kernel, attrs.stride, attrs.padding)
 
 
-def _avg_pool(graph: _native.Graph, node: Node, inputs: list[int], weights: Weights | None) -> int:
+def _avg_pool(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
     attrs = node.attrs
     assert isinstance(attrs, PoolAttrs)
     return graph.avg_pool2d(
@@ -114,12 +134,43 @@ def _avg_pool(graph: _native.Graph, node: Node, inputs: list[int], weights: Weig
 
 
 def _global_pool(
-    graph: _native.Graph, node: Node, inputs: list[int], weights: Weights | None
+    graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile
 ) -> int:
     return graph.global_avg_pool2d(node.name, inputs[0])
 
 
-def _flatten(graph: _native.Graph, node: Node, inputs: list[int], weights: Weights | None) -> int:
+def _adaptive_avg_pool(
+    graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile
+) -> int:
+    assert isinstance(node.attrs, AdaptivePoolAttrs)
+    return graph.adaptive_avg_pool2d(node.name, inputs[0], node.attrs.output_size)
+
+
+def _adaptive_max_pool(
+    graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile
+) -> int:
+    assert isinstance(node.attrs, AdaptivePoolAttrs)
+    return graph.adaptive_max_pool2d(node.name, inputs[0], node.attrs.output_size)
+
+
+def _upsample(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+    attrs = node.attrs
+    assert isinstance(attrs, UpsampleAttrs)
+    return graph.upsample(node.name, inputs[0], attrs.size, attrs.mode, attrs.align_corners)
+
+
+def _softmax(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+    return graph.softmax(node.name, inputs[0])
+
+
+def _layer_norm(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+    attrs = node.attrs
+    assert isinstance(attrs, LayerNormAttrs)
+    parameters = model.parameters[node.name]
+    return graph.layer_norm(node.name, inputs[0], eps=attrs.eps, over=attrs.over, **parameters)
+
+
+def _flatten(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
     return graph.flatten(node.name, inputs[0])
 
 
@@ -127,10 +178,18 @@ _LOWER: dict[str, _Lower] = {
     "conv2d": _conv2d,
     "linear": _linear,
     "add": _add,
+    "mul": _mul,
+    "concat": _concat,
+    "affine": _affine,
     **dict.fromkeys(PLAIN_ACTIVATIONS, _activation),
     "leaky_relu": _leaky_relu,
     "max_pool2d": _max_pool,
     "avg_pool2d": _avg_pool,
     "global_avg_pool2d": _global_pool,
+    "adaptive_avg_pool2d": _adaptive_avg_pool,
+    "adaptive_max_pool2d": _adaptive_max_pool,
+    "upsample": _upsample,
+    "softmax": _softmax,
+    "layer_norm": _layer_norm,
     "flatten": _flatten,
 }

@@ -14,6 +14,7 @@ from aio.runtime.model_file.defect import Defect, show
 from aio.runtime.model_file.fields import Fields
 from aio.runtime.model_file.manifest import Manifest, parse_manifest
 from aio.runtime.model_file.ops import Shape
+from aio.runtime.model_file.parameters import Parameters, collect_parameters
 from aio.runtime.model_file.shapes import infer_shapes
 from aio.runtime.model_file.weights import (
     LayerSummary,
@@ -28,8 +29,8 @@ from aio.runtime.model_file.weights import (
 class ModelFile:
     """A checked model file: what it says and the tensors it holds.
 
-    `shapes` has the input and every node by name, `weights` every layer, `layers` their counts in
-    graph order. Tensors are read-only.
+    `shapes` has every input and node by name, `weights` every layer, `layers` their counts in graph
+    order, `parameters` the tensors of the other operators that can have any. Tensors are read-only.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class ModelFile:
     shapes: Mapping[str, Shape]
     weights: Mapping[str, Weights]
     layers: tuple[LayerSummary, ...]
+    parameters: Mapping[str, Parameters]
     size_bytes: int
     _data: memoryview = field(repr=False)
 
@@ -87,6 +89,8 @@ def _read(path: Path) -> ModelFile:
     assert isinstance(text, str)
     manifest = parse_manifest(text)
     shapes = infer_shapes(manifest, weight_shapes(manifest, container.tensors))
-    weights = collect_weights(manifest, container.tensors)
+    parameters, left = collect_parameters(manifest, container.tensors, shapes)
+    weights = collect_weights(manifest, left)
     layers = summarize(manifest, weights, shapes)
-    return ModelFile(path, manifest, shapes, weights, layers, len(container.data), container.data)
+    size, data = len(container.data), container.data
+    return ModelFile(path, manifest, shapes, weights, layers, parameters, size, data)
