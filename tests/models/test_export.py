@@ -259,13 +259,13 @@ def test_manifest_of_the_digits_network(tmp_path: Path, read_model: Reader) -> N
         torch.zeros(1, 1, 8, 8),
         name="digits",
         metrics={"accuracy": [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]},
-        input_name="image",
-        output_name="logits",
+        input_names=["image"],
+        output_names=["logits"],
         labels=tuple("0123456789"),
         provenance={"seed": 1},
     )
     manifest, tensors = read_model(tmp_path / "m.aio")
-    assert manifest["format_version"] == 1
+    assert manifest["format_version"] == 2
     assert manifest["name"] == "digits"
     assert manifest["producer"].startswith("aio-runtime ")
     assert manifest["inputs"] == [{"name": "image", "shape": [1, 8, 8]}]
