@@ -57,13 +57,14 @@ class Conversion:
     """
 
     def __init__(
-        self, traced: fx.GraphModule, levels: int, reserved_names: Sequence[str], pixels: set[fx.Node]
+        self, traced: fx.GraphModule, levels: int, input_names: Sequence[str], pixels: set[fx.Node]
     ) -> None:
         self.traced = traced
         self.levels = levels
         self.nodes: list[Node] = []
         self.pixels = pixels
-        self._names = set(reserved_names)
+        self._input_names = frozenset(input_names)
+        self._names = set(input_names)
         self._values: dict[fx.Node, str] = {}
         self._producers: dict[fx.Node, Node] = {}
         self._layouts: dict[fx.Node, Layout] = {}
@@ -171,6 +172,10 @@ class Conversion:
             self.fail(node, f"{target_name(node)} is not a value of the graph")
         return self._values[node]
 
+    def is_input(self, value: str) -> bool:
+        """Tell whether a value is an input of the graph."""
+        return value in self._input_names
+
     def is_value(self, node: object) -> bool:
         """Tell whether an argument is an fx node that makes a value of the graph."""
         return node in self._values or node in self._deferred
@@ -275,7 +280,7 @@ def note_shapes(traced: fx.GraphModule, examples: Sequence[Tensor]) -> None:
     Raises:
         ExportError: the examples do not fit the network.
     """
-    batches = [x[:1].expand(_BATCH, *x.shape[1:]) for x in examples]
+    batches = [x[:1].repeat(_BATCH, *[1] * (x.ndim - 1)) for x in examples]
     try:
         with torch.no_grad():
             _Shapes(traced).run(*batches)

@@ -19,7 +19,7 @@ from aio.models.errors import ExportError
 from aio.models.export_check import check_answers
 from aio.models.manifest import Model
 from aio.models.operators import convert
-from aio.models.outputs import check_names, returned, set_labels
+from aio.models.outputs import check_names, makes_record, returned, set_labels
 from aio.models.pixels import find_pixels
 from aio.models.trace import evaluating, trace
 from aio.models.writer import write_model
@@ -118,7 +118,7 @@ def _convert_graph(conversion: Conversion, input_names: Sequence[str]) -> Any:
             conversion.bind_input(node, next(names))
         elif node.op == "output":
             return node.args[0]
-        elif conversion.constant(node) is None and makes_tensor(node):
+        elif conversion.constant(node) is None and makes_tensor(node) and not makes_record(node):
             convert(conversion, node)
     raise ExportError("the network returns nothing")
 

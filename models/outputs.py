@@ -14,12 +14,20 @@ from aio.models.manifest import Output
 _MOST_CHARACTERS = 255  # of a name in a model file
 
 
+def makes_record(node: fx.Node) -> bool:
+    """Tell whether an fx node makes a named tuple of others."""
+    return isinstance(node.target, type) and hasattr(node.target, "_fields")
+
+
 def named_results(result: Any) -> dict[str, Any]:
     """Return the parts of what a network returns, by the names they have by default.
 
     Raises:
         ExportError: it is neither a tensor nor a flat collection.
     """
+    if isinstance(result, fx.Node) and makes_record(result):
+        assert callable(result.target)
+        result = result.target(*result.args, **result.kwargs)
     if isinstance(result, Mapping):
         if not all(isinstance(key, str) for key in result):
             raise ExportError("the network returns a dictionary whose keys are not all strings")
@@ -52,7 +60,7 @@ def returned(
                 f"{where}the network must return a tensor it computes, not {_described(node)}"
             )
         value = conversion.value(node)
-        if conversion.producer(node) is None:
+        if conversion.is_input(value):
             raise ExportError(f"{where}the network returns its input; there is nothing to export")
         if conversion.layout(node) is not Layout.PLAIN:
             layout = conversion.layout(node).value

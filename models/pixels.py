@@ -37,14 +37,11 @@ def find_pixels(traced: fx.GraphModule) -> set[fx.Node]:
     """Return the flat tensors that have to be images of one pixel; shapes have been noted."""
     found: set[fx.Node] = set()
     for node in traced.graph.nodes:
-        if is_reshape(traced, node) and _is_pixel(node) and _is_flat(node.all_input_nodes[0]):
+        if _shapes_back(traced, node) and _is_flat(node.all_input_nodes[0]):
             chain = _chain_before(traced, node)
             inside = chain | {node}
-            if chain and all(
-                user in inside or (is_reshape(traced, user) and _is_pixel(user))
-                for member in chain
-                for user in member.users
-            ):
+            users = {user for member in chain for user in member.users} - inside
+            if all(_shapes_back(traced, user) or tensor_shape(user) is None for user in users):
                 found |= chain
     return found
 
@@ -74,6 +71,10 @@ def _chain_before(traced: fx.GraphModule, end: fx.Node) -> set[fx.Node]:
         if not reduces:
             left += [source for source in sources if not source.op == "get_attr"]
     return chain
+
+
+def _shapes_back(traced: fx.GraphModule, node: fx.Node) -> bool:
+    return is_reshape(traced, node) and _is_pixel(node)
 
 
 def _is_flat(node: fx.Node) -> bool:

@@ -31,6 +31,9 @@ _NO_OP_MODULES = (
 _NO_OP_FUNCTIONS = frozenset(
     {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout}
 )
+# Anything can go wrong in code that was not written for tracing; these are what Proxy objects raise
+# there, or assertions on them.
+_UNTRACEABLE = (fx.proxy.TraceError, AssertionError, AttributeError, RuntimeError, TypeError)
 _NO_OP_METHODS = frozenset({"contiguous"})
 _IN_PLACE_OPERATORS = frozenset({operator.iadd, operator.isub, operator.imul, operator.itruediv})
 
@@ -68,12 +71,10 @@ def trace(net: nn.Module, inputs: int | None = None) -> fx.GraphModule:
     with evaluating(net):
         try:
             graph = _Tracer().trace(net, None if inputs is None else _defaults(net, inputs))
-        # Anything can go wrong in code that was not written for tracing; these are what Proxy
-        # objects raise there.
-        except (fx.proxy.TraceError, TypeError, AttributeError, RuntimeError) as error:
+        except _UNTRACEABLE as error:
             raise ModelError(
                 f"{type(net).__name__} can't be traced by torch.fx, its forward must not "
-                f"depend on the values in x: {error}"
+                f"depend on the values in x: {str(error).splitlines()[0]}"
             ) from error
     if inputs is not None:
         _remove_placeholders(graph, inputs)

@@ -22,6 +22,13 @@ def _window(conversion: Conversion, node: fx.Node, options: Options) -> dict[str
         for axis, (size, output) in enumerate(zip((height, width), outputs, strict=True)):
             needed = (output - 1) * stride[axis] + kernel[axis] - size - padding[axis]
             padding[axis + 2] = max(padding[axis + 2], needed)
+            if padding[axis + 2] > kernel[axis] // 2:
+                conversion.fail(
+                    node,
+                    f"{described(conversion, node)} with ceil_mode from {height} x {width} pixels "
+                    f"needs {padding[axis + 2]} pixels of padding, more than half its kernel: not "
+                    "supported",
+                )
     return {"kernel": kernel, "stride": stride, "padding": padding}
 
 
@@ -58,9 +65,14 @@ def _avg_pool2d(conversion: Conversion, node: fx.Node, options: Options) -> None
     if options["divisor_override"] is not None:
         conversion.fail(node, "average pooling with divisor_override is not supported")
     window = _window(conversion, node, options)
-    if window["padding"][2:] != window["padding"][:2]:  # torch does not count these pixels
-        conversion.fail(node, "average pooling with ceil_mode is not supported at this size")
     include = bool(options["count_include_pad"])
+    if window["padding"][2:] != window["padding"][:2]:
+        # Torch does not count the pixels that ceil_mode adds, whether or not it counts others.
+        if include and any(window["padding"][:2]):
+            conversion.fail(
+                node, "average pooling with ceil_mode and counted padding is not supported"
+            )
+        include = False
     conversion.emit(node, "avg_pool2d", {**window, "count_include_pad": include})
 
 
