@@ -52,7 +52,7 @@ def runtime(path: Path) -> Iterator[Runtime]:
 def test_answers_equal_the_reference_at_every_level(runtime: Runtime, parts: ModelParts) -> None:
     x = sample(batch=4)
     for level in runtime.levels:
-        (expected,) = evaluate(parts, x, level.index).values()
+        (expected,) = evaluate(parts, [x], level.index).values()
         answer = runtime.infer(x, level=level.index)
         assert (np.abs(answer - expected.exact) <= expected.error).all()
 
@@ -193,7 +193,7 @@ def test_run_returns_every_output_and_its_own_record(tmp_path: Path) -> None:
         x = np.ones((3, 2, 4, 4), np.float32)
         outputs, record = runtime.run(x, level=0)
         assert record == runtime.last
-        for name, expected in evaluate(parts, x, 0).items():
+        for name, expected in evaluate(parts, [x], 0).items():
             assert (np.abs(outputs[name] - expected.exact) <= expected.error).all()
         assert runtime.run(x[0]).outputs["c_out"].shape == (5, 2, 2)
         with pytest.raises(InputError, match=r"several outputs \(c_out, g_out\): use run"):

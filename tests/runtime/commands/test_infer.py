@@ -29,7 +29,7 @@ def sample(tmp_path: Path) -> str:
 def test_text(path: str, sample: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["infer", path, "--input", sample, "--level", "1", "--top", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    (expected,) = evaluate(small_model(), np.load(sample), 1).values()
+    (expected,) = evaluate(small_model(), [np.load(sample)], 1).values()
     for row, logits in enumerate(expected.exact):
         first, second = np.argsort(-logits)[:2]
         scores = f"({first} {logits[first]:.3f}, {second} {logits[second]:.3f})"
