@@ -110,6 +110,8 @@ class Conversion:
         producer = self.producer(source)
         if producer is None or producer.op not in _SCALED or len(source.users) != 1:
             producer = self.emit_from(node, "affine", [self.value(source)])
+        elif producer.op == "affine" and node.op == "call_module":
+            producer.name = self._unique_name(node, "affine")  # levels are known by modules
         fold_affine(producer, scale, bias)
         self.extend(node, producer)
         self.set_layout(node, self.layout(source))
