@@ -12,6 +12,7 @@ namespace aio {
 struct ConvOperands {
   Window2d window;
   int in_channels;
+  int chunk_channels;  // whose weights are packed together; 0: all
   BufferLayout in;
   BufferLayout out;
   BufferLayout residual;

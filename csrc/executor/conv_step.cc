@@ -15,6 +15,8 @@ constexpr double kMargin = 0.9;
 // A part has at least so many blocks of channels, as each reads all of the input again.
 constexpr int kMinBlocksPerPart = 8;
 constexpr int kMaxParts = 4;
+// Of an L1 cache of 32 KiB.
+constexpr int64_t kChunkBytes = 12 * 1024;
 
 std::vector<int32_t> element_offsets(const LayerWeights& weights, const Window2d& window,
                                      const BufferLayout& in) {
@@ -30,16 +32,36 @@ std::vector<int32_t> element_offsets(const LayerWeights& weights, const Window2d
   return offsets;
 }
 
+// Channels whose weights are packed together: as many as leave the inputs of a tile in the L1 cache
+// beside the weights that stream by. A tile of 3x2 pixels stands for those of every ISA, as all
+// must add in the same order. 0 is all.
+int chunk_channels(const Node& node, int levels) {
+  const LayerWeights& weights = node.weights;
+  if (levels == 1 || weights.score.empty() || weights.groups != 1) return 0;
+  const Window2d& w = node.window;
+  const int64_t rows = 2 * w.stride_h + (weights.kernel_h - 1) * w.dilation_h + 1;
+  const int64_t cols = w.stride_w + (weights.kernel_w - 1) * w.dilation_w + 1;
+  const int64_t pixels = std::min<int64_t>(rows * cols, 6 * weights.kernel_h * weights.kernel_w);
+  int channels = kBlockHeight;
+  while (2 * channels * pixels * 4 <= kChunkBytes || channels * kMaxChunks < weights.in_channels) {
+    channels *= 2;
+  }
+  return channels < weights.in_channels ? channels : 0;
+}
+
 // At each level the algorithm that costs less: the direct one costs what the level keeps, the other
 // the same at every level.
 class ConvStep final : public Step {
  public:
   ConvStep(const Graph& graph, const Plan& plan, const PlannedStep& planned, int threads, Isa isa)
       : node_(graph.nodes()[static_cast<size_t>(planned.node)]),
+        chunk_channels_(chunk_channels(node_, graph.levels())),
         layer_(node_.weights, graph.levels(),
-               element_offsets(node_.weights, node_.window, plan.buffer(planned.inputs[0]))),
+               element_offsets(node_.weights, node_.window, plan.buffer(planned.inputs[0])),
+               chunk_elements()),
         operands_{node_.window,
                   node_.weights.in_channels,
+                  chunk_channels_,
                   plan.buffer(planned.inputs[0]),
                   plan.buffer(planned.output),
                   planned.residual == kNoValue ? BufferLayout() : plan.buffer(planned.residual),
@@ -83,12 +105,16 @@ class ConvStep final : public Step {
   }
 
   size_t weight_bytes() const override {
-    return layer_.bytes() + (winograd_ ? winograd_->weight_bytes() : 0);
+    return layer_.bytes() + direct_.table_bytes() + (winograd_ ? winograd_->weight_bytes() : 0);
   }
 
   int64_t scratch_floats() const override { return winograd_ ? winograd_->scratch_floats() : 0; }
 
  private:
+  int chunk_elements() const {
+    return chunk_channels_ * node_.weights.kernel_h * node_.weights.kernel_w;
+  }
+
   void consider_winograd(int levels, int threads, Isa isa) {
     const double cost = WinogradConv::cost(operands_);
     for (int level = 0; level < levels; ++level) {
@@ -97,10 +123,11 @@ class ConvStep final : public Step {
     // The densest level costs the direct algorithm most.
     if (!winograd_levels_[0]) return;
     winograd_ = std::make_unique<WinogradConv>(
-        operands_, kept_places(weight_view(node_.weights, levels)), threads, isa);
+        operands_, kept_places(weight_view(node_.weights, levels, chunk_elements())), threads, isa);
   }
 
   Node node_;
+  int chunk_channels_;
   PackedLayer layer_;
   ConvOperands operands_;
   DirectConv direct_;

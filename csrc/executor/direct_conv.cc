@@ -2,6 +2,10 @@
 #include "csrc/executor/direct_conv.h"
 
 #include <algorithm>
+#include <array>
+#include <map>
+
+#include "csrc/executor/tiling.h"
 
 namespace aio {
 namespace {
@@ -18,12 +22,35 @@ constexpr int kMinTilesPerChunk = 3;
 // What of the L2 cache one operand may take; the smallest one of current cores is 512 KiB.
 constexpr int64_t kCacheBytes = 256 * 1024;
 
+int lanes(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512:
+      return 16;
+    case Isa::kAvx2Fma3:
+      return 8;
+    case Isa::kNeon:
+      return 4;
+    case Isa::kScalar:
+      break;
+  }
+  return 1;
+}
+
+// Cycles a tile takes per kept element: two multiply-adds each, but with fewer than eight
+// accumulators each waits for the one before it (4 cycles); and what a tile costs besides, about 50
+// cycles for its some 150 elements. Of equal tiles the squarer one reads fewer inputs.
+double tile_cycles(const SparseConvKernel& kernel) {
+  const double accumulators = 1.0 * kernel.rows * kernel.cols * kBlockHeight / lanes(kernel.isa);
+  return std::max(accumulators, 8.0) / 2 + 0.35 + 0.01 * (kernel.rows + kernel.cols);
+}
+
 }  // namespace
 
 DirectConv::DirectConv(const ConvOperands& operands, int levels, Isa isa) : operands_(operands) {
   tile_output(isa);
   for (int level = 0; level < levels; ++level) {
     part_.push_back(choose_part(level));
+    make_spans(level);
   }
 }
 
@@ -63,40 +90,38 @@ double DirectConv::cost(int level) const {
 }
 
 void DirectConv::tile_output(Isa isa) {
-  const BufferLayout& out = operands_.out;
-  kernel_ = select_sparse_conv(out.height, out.width, isa);
-  const int col_tiles = (out.width + kernel_->cols - 1) / kernel_->cols;
-  for (int row = 0; row < out.height;) {
-    int rows = std::min(kernel_->rows, out.height - row);
-    while (find_sparse_conv(isa, rows, kernel_->cols) == nullptr) --rows;
-    for (int i = 0; i < col_tiles; ++i) {
-      const int begin = out.width * i / col_tiles;
-      const int end = out.width * (i + 1) / col_tiles;
-      add_tiles(isa, row, rows, begin, end - begin);
-    }
-    row += rows;
+  std::vector<TileShape> shapes;
+  size_t count = 0;
+  const SparseConvKernel* kernels = sparse_conv_kernels(&count);
+  for (const SparseConvKernel* kernel = kernels; kernel != kernels + count; ++kernel) {
+    if (kernel->isa != isa) continue;
+    shapes.push_back({kernel->rows, kernel->cols, tile_cycles(*kernel)});
+  }
+  int64_t most_pixels = 0;
+  std::map<const SparseConvKernel*, int64_t> pixels;
+  for (const PlacedShape& shape : tile_image(operands_.out.height, operands_.out.width, shapes)) {
+    const SparseConvKernel* kernel = find_sparse_conv(isa, shape.rows, shape.cols);
+    add_tile(*kernel, shape.row, shape.col);
+    const int64_t sum = pixels[kernel] += int64_t{shape.rows} * shape.cols;
+    if (sum > most_pixels) kernel_ = kernel;
+    most_pixels = std::max(most_pixels, sum);
   }
 }
 
-// A kernel of the exact size where there is one, else a row at a time.
-void DirectConv::add_tiles(Isa isa, int row, int rows, int col, int cols) {
+void DirectConv::add_tile(const SparseConvKernel& kernel, int row, int col) {
   const BufferLayout& in = operands_.in;
   const BufferLayout& out = operands_.out;
   const BufferLayout& residual = operands_.residual;
   const Window2d& w = operands_.window;
-  const SparseConvKernel* exact = find_sparse_conv(isa, rows, cols);
-  const SparseConvKernel* kernel = exact ? exact : find_sparse_conv(isa, 1, cols);
-  for (int r = row; r < row + rows; r += kernel->rows) {
-    PlacedTile tile;
-    tile.fn = kernel->fn;
-    tile.rows = kernel->rows;
-    tile.cols = kernel->cols;
-    tile.in = in.origin() + (ptrdiff_t{r} * w.stride_h - w.pad_top) * in.row() +
-              (ptrdiff_t{col} * w.stride_w - w.pad_left) * in.col();
-    tile.out = out.origin() + r * out.row() + col * out.col();
-    tile.residual = residual.origin() + r * residual.row() + col * residual.col();
-    tiles_.push_back(tile);
-  }
+  PlacedTile tile;
+  tile.fn = kernel.fn;
+  tile.rows = kernel.rows;
+  tile.cols = kernel.cols;
+  tile.in = in.origin() + (ptrdiff_t{row} * w.stride_h - w.pad_top) * in.row() +
+            (ptrdiff_t{col} * w.stride_w - w.pad_left) * in.col();
+  tile.out = out.origin() + row * out.row() + col * out.col();
+  tile.residual = residual.origin() + row * residual.row() + col * residual.col();
+  tiles_.push_back(tile);
 }
 
 // All blocks pass over one part of the tiles before the next part begins. Parts of one tile were
@@ -123,17 +148,27 @@ void DirectConv::run_range(const Job& job, Range tiles, Range blocks) const {
 }
 
 void DirectConv::run_part(const Job& job, Range tiles, Range blocks) const {
+  std::array<SparseConvSpan, kMaxChunks> advancing;
   SparseConvTile tile = common_tile();
   for (int64_t b = blocks.begin; b < blocks.end; ++b) {
-    set_block(job.level, static_cast<int>(b), &tile);
-    const int64_t prefetch_bytes =
-        plan_prefetch(job.level, static_cast<int>(b), tiles.end - tiles.begin, &tile);
-    for (int64_t t = tiles.begin; t < tiles.end; ++t) {
-      const PlacedTile& placed = tiles_[static_cast<size_t>(t)];
-      set_place(job.arena, placed, static_cast<int>(b), &tile);
-      placed.fn(tile);
-      tile.prefetch += prefetch_bytes;
+    const int block = static_cast<int>(b);
+    set_block(job.level, block, &tile);
+    if (tiles.end - tiles.begin > 1) {
+      std::copy(tile.spans, tile.spans + tile.span_count, advancing.data());
+      tile.spans = advancing.data();
     }
+    for (int64_t t = tiles.begin; t < tiles.end; ++t) {
+      set_place(job.arena, tiles_[static_cast<size_t>(t)], block, &tile);
+      tiles_[static_cast<size_t>(t)].fn(tile);
+      if (t + 1 < tiles.end) advance_prefetch(tile.span_count, advancing.data());
+    }
+  }
+}
+
+// The next tile fetches where this one ended.
+void DirectConv::advance_prefetch(int count, SparseConvSpan* spans) {
+  for (int c = 0; c < count; ++c) {
+    spans[c].prefetch += spans[c].prefetch_step * (spans[c].end - spans[c].offsets);
   }
 }
 
@@ -160,16 +195,15 @@ SparseConvTile DirectConv::common_tile() const {
   tile.out_row = operands_.out.row();
   tile.out_col = operands_.out.col();
   tile.activation = operands_.activation;
+  tile.span_count = operands_.layer->packed().chunks;
   return tile;
 }
 
 void DirectConv::set_block(int level, int block, SparseConvTile* tile) const {
-  const PackedLayer& layer = *operands_.layer;
-  tile->values = layer.values(block);
-  tile->offsets = layer.offsets(block);
-  tile->nnz = layer.packed().nnz(level, block);
-  tile->scale = layer.scale(level, block);
-  tile->bias = layer.bias(level, block);
+  const PackedWeights& packed = operands_.layer->packed();
+  tile->spans = spans_.data() + (packed.spans(level, block) - packed.spans(0, 0));
+  tile->scale = operands_.layer->scale(level, block);
+  tile->bias = operands_.layer->bias(level, block);
 }
 
 void DirectConv::set_place(float* arena, const PlacedTile& placed, int block,
@@ -180,18 +214,35 @@ void DirectConv::set_place(float* arena, const PlacedTile& placed, int block,
   tile->out = arena + placed.out + channel;
 }
 
-// While the tiles of one block are computed, the weights of the next come into L2, a part with
-// each tile: returns its bytes. Without that, the first tile of each block waits for memory: it was
-// a third slower at 512 channels.
-int64_t DirectConv::plan_prefetch(int level, int block, int64_t tiles, SparseConvTile* tile) const {
+SparseConvSpan DirectConv::span_of(int level, int block, int chunk) const {
   const PackedLayer& layer = *operands_.layer;
-  tile->prefetch = reinterpret_cast<const char*>(tile->values);
-  tile->prefetch_step = 0;
-  if (tile->nnz == 0 || block + 1 == layer.packed().blocks) return 0;
-  const int64_t part = int64_t{layer.packed().nnz(level, block + 1)} * kBlockHeight * 4 / tiles;
-  tile->prefetch = reinterpret_cast<const char*>(layer.values(block + 1));
-  tile->prefetch_step = part / tile->nnz;
-  return part;
+  const PackedSpan& kept = layer.packed().spans(level, block)[chunk];
+  SparseConvSpan span{};
+  span.values = layer.values(block) + int64_t{kept.begin} * kBlockHeight;
+  span.offsets = layer.offsets(block) + kept.begin;
+  span.end = span.offsets + kept.nnz;
+  span.prefetch = reinterpret_cast<const char*>(span.values);
+  return span;
+}
+
+// While the tiles of one block are computed, the weights of the next come into L2, a part with
+// each tile. Without that, the first tile of each block waits for memory: it was a third slower at
+// 512 channels.
+void DirectConv::make_spans(int level) {
+  const PackedWeights& packed = operands_.layer->packed();
+  const int64_t tiles = part_[static_cast<size_t>(level)];
+  for (int block = 0; block < packed.blocks; ++block) {
+    for (int chunk = 0; chunk < packed.chunks; ++chunk) {
+      SparseConvSpan span = span_of(level, block, chunk);
+      if (span.offsets != span.end && block + 1 < packed.blocks) {
+        const SparseConvSpan next = span_of(level, block + 1, chunk);
+        const int64_t bytes = (next.end - next.offsets) * kBlockHeight * 4;
+        span.prefetch = reinterpret_cast<const char*>(next.values);
+        span.prefetch_step = bytes / (tiles * (span.end - span.offsets));
+      }
+      spans_.push_back(span);
+    }
+  }
 }
 
 }  // namespace aio

@@ -15,6 +15,9 @@
 
 namespace aio {
 
+// Chunks of a layer's packed weights that the direct algorithm takes.
+constexpr int kMaxChunks = 32;
+
 class DirectConv {
  public:
   // `operands` must outlive this.
@@ -30,6 +33,7 @@ class DirectConv {
   // Multiply-adds of whole vectors of 16.
   double cost(int level) const;
   const char* kernel_name() const { return kernel_->name; }
+  size_t table_bytes() const { return spans_.size() * sizeof(SparseConvSpan); }
 
  private:
   // Where the tile's data starts in each buffer, in floats from the arena.
@@ -51,7 +55,7 @@ class DirectConv {
   };
 
   void tile_output(Isa isa);
-  void add_tiles(Isa isa, int row, int rows, int col, int cols);
+  void add_tile(const SparseConvKernel& kernel, int row, int col);
   int64_t choose_part(int level) const;
   void run_chunk(const Job& job, int64_t chunk) const;
   void run_range(const Job& job, Range tiles, Range blocks) const;
@@ -60,12 +64,15 @@ class DirectConv {
   SparseConvTile common_tile() const;
   void set_block(int level, int block, SparseConvTile* tile) const;
   void set_place(float* arena, const PlacedTile& placed, int block, SparseConvTile* tile) const;
-  int64_t plan_prefetch(int level, int block, int64_t tiles, SparseConvTile* tile) const;
+  static void advance_prefetch(int count, SparseConvSpan* spans);
+  SparseConvSpan span_of(int level, int block, int chunk) const;
+  void make_spans(int level);
 
   const ConvOperands& operands_;
-  const SparseConvKernel* kernel_ = nullptr;
+  const SparseConvKernel* kernel_ = nullptr;  // the one of most pixels
   std::vector<PlacedTile> tiles_;
-  std::vector<int64_t> part_;  // by level: tiles that all blocks pass before the next tiles
+  std::vector<int64_t> part_;          // by level: tiles that all blocks pass before the next tiles
+  std::vector<SparseConvSpan> spans_;  // as the packed weights' spans
 };
 
 }  // namespace aio

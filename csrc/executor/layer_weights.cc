@@ -27,7 +27,7 @@ AlignedBuffer<float> pad_to_blocks(const std::vector<float>& vectors, float abse
 
 }  // namespace
 
-WeightView weight_view(const LayerWeights& weights, int levels) {
+WeightView weight_view(const LayerWeights& weights, int levels, int chunk) {
   // The depthwise kernel gives every channel its own input, so there is nothing to tell apart.
   const int groups = weights.is_depthwise() ? 1 : weights.groups;
   return {weights.weight.data(),
@@ -36,12 +36,13 @@ WeightView weight_view(const LayerWeights& weights, int levels) {
           levels,
           weights.out_channels,
           weights.in_channels * weights.kernel_h * weights.kernel_w,
-          groups};
+          groups,
+          chunk};
 }
 
 PackedLayer::PackedLayer(const LayerWeights& weights, int levels,
-                         const std::vector<int32_t>& element_offsets)
-    : packed_(pack_nested(weight_view(weights, levels), element_offsets)),
+                         const std::vector<int32_t>& element_offsets, int chunk)
+    : packed_(pack_nested(weight_view(weights, levels, chunk), element_offsets)),
       scale_(pad_to_blocks(weights.scale, 1.0f, levels, weights.out_channels, packed_.blocks)),
       bias_(pad_to_blocks(weights.bias, 0.0f, levels, weights.out_channels, packed_.blocks)),
       prunable_weights_(weights.score.empty() ? 0 : static_cast<int64_t>(weights.weight.size())) {

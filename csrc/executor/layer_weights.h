@@ -15,12 +15,13 @@
 
 namespace aio {
 
-// How the packer sees a layer; refers to `weights`.
-WeightView weight_view(const LayerWeights& weights, int levels);
+// How the packer sees a layer, in chunks of so many elements; refers to `weights`.
+WeightView weight_view(const LayerWeights& weights, int levels, int chunk = 0);
 
 class PackedLayer {
  public:
-  PackedLayer(const LayerWeights& weights, int levels, const std::vector<int32_t>& element_offsets);
+  PackedLayer(const LayerWeights& weights, int levels, const std::vector<int32_t>& element_offsets,
+              int chunk = 0);
 
   const PackedWeights& packed() const { return packed_; }
   const float* values(int block) const {

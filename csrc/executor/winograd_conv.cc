@@ -208,23 +208,22 @@ void WinogradConv::run_blocks(const Job& job, int64_t begin, int64_t end) const 
 // sums (+)= transformed weights of some channels times transformed patches, point by point.
 void WinogradConv::multiply(const Job& job, int block, int channel, int channels, float* weights,
                             float* sums) const {
-  const PackedLayer& layer = *operands_.layer;
-  const int64_t places = (int64_t{block} * operands_.in_channels + channel) * kWinogradTaps;
-  transforms_->weights({layer.values(block), places_.data() + places,
-                        layer.packed().nnz(job.level, block), channels, weights,
-                        weight_point(channels)});
+  transform_weights(job.level, block, channel, channels, weights);
+  SparseConvSpan span{};
+  span.offsets = offsets_.data() + channel;
+  span.end = span.offsets + channels;
+  plan_prefetch(job, block, channel, &span);
   SparseConvTile tile{};
   tile.in_col = kBlockHeight;
-  tile.offsets = offsets_.data() + channel;
-  tile.nnz = channels;
+  tile.spans = &span;
+  tile.span_count = 1;
   tile.scale = kOnes;
   tile.bias = kZeros;
   tile.out_col = kBlockHeight;
   tile.residual_col = kBlockHeight;
   tile.activation = Activation::kNone;
-  plan_prefetch(job, block, channel, &tile);
   for (int p = 0; p < kWinogradPoints; ++p) {
-    tile.values = weights + p * weight_point(channels);
+    span.values = weights + p * weight_point(channels);
     for (const Group& group : groups_) {
       const int64_t at = int64_t{group.begin} * kBlockHeight;
       tile.in = job.patches + p * patch_point_ + at;
@@ -234,22 +233,40 @@ void WinogradConv::multiply(const Job& job, int block, int channel, int channels
       tile.residual = channel == 0 ? nullptr : tile.out;
       tile.residual_row = tile.in_row;
       group.kernel->fn(tile);
-      tile.prefetch += tile.prefetch_step * channels;
+      span.prefetch += span.prefetch_step * channels;
     }
   }
 }
 
-// While the products of one block are made, the kept weights of the next come into L2.
-void WinogradConv::plan_prefetch(const Job& job, int block, int channel,
-                                 SparseConvTile* tile) const {
+// Each chunk of the packed form has places of its own.
+void WinogradConv::transform_weights(int level, int block, int channel, int channels,
+                                     float* out) const {
   const PackedLayer& layer = *operands_.layer;
-  tile->prefetch = reinterpret_cast<const char*>(tile->offsets);
+  const PackedSpan* const spans = layer.packed().spans(level, block);
+  const int chunk = layer.packed().chunks == 1 ? operands_.in_channels : operands_.chunk_channels;
+  for (int begin = channel; begin < channel + channels;) {
+    const PackedSpan& span = spans[begin / chunk];
+    const int end = std::min(channel + channels, (begin / chunk + 1) * chunk);
+    const int64_t places = (int64_t{block} * operands_.in_channels + begin) * kWinogradTaps;
+    transforms_->weights({layer.values(block) + int64_t{span.begin} * kBlockHeight,
+                          places_.data() + places, span.nnz, end - begin,
+                          out + (begin - channel) * kBlockHeight, weight_point(channels)});
+    begin = end;
+  }
+}
+
+// While the products of one block are made, the kept weights of the next come into L2. In chunks
+// they are not all that lie there, but Winograd runs at levels that keep most.
+void WinogradConv::plan_prefetch(const Job& job, int block, int channel,
+                                 SparseConvSpan* span) const {
+  const PackedLayer& layer = *operands_.layer;
+  span->prefetch = reinterpret_cast<const char*>(span->offsets);
   if (block + 1 >= layer.packed().blocks) return;
   const int64_t bytes = int64_t{layer.packed().nnz(job.level, block + 1)} * kBlockHeight * 4;
   const int64_t calls = kWinogradPoints * static_cast<int64_t>(groups_.size());
-  tile->prefetch_step = bytes / (calls * operands_.in_channels);
-  tile->prefetch = reinterpret_cast<const char*>(layer.values(block + 1)) +
-                   tile->prefetch_step * calls * channel;
+  span->prefetch_step = bytes / (calls * operands_.in_channels);
+  span->prefetch = reinterpret_cast<const char*>(layer.values(block + 1)) +
+                   span->prefetch_step * calls * channel;
 }
 
 void WinogradConv::store_tiles(const Job& job, int block, const float* sums) const {

@@ -62,7 +62,8 @@ class WinogradConv {
   void run_blocks(const Job& job, int64_t begin, int64_t end) const;
   void multiply(const Job& job, int block, int channel, int channels, float* weights,
                 float* sums) const;
-  void plan_prefetch(const Job& job, int block, int channel, SparseConvTile* tile) const;
+  void transform_weights(int level, int block, int channel, int channels, float* out) const;
+  void plan_prefetch(const Job& job, int block, int channel, SparseConvSpan* span) const;
   void store_tiles(const Job& job, int block, const float* sums) const;
 
   const ConvOperands& operands_;

@@ -2,6 +2,7 @@
 #include "csrc/kernels/sparse_conv/pack.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "csrc/kernels/sparse_conv/sparse_conv.h"
 
@@ -15,6 +16,7 @@ struct Channels {
 };
 
 struct Element {
+  int chunk;
   int survives;  // levels that keep it: the first `survives` ones, as masks are nested
   int index;     // among the elements of all groups
 };
@@ -24,6 +26,10 @@ int count_levels(const WeightView& view, int block, int element) {
   const float score = view.score[int64_t{block} * view.elements + element];
   return static_cast<int>(std::lower_bound(view.threshold, view.threshold + view.levels, score) -
                           view.threshold);
+}
+
+int count_chunks(const WeightView& view) {
+  return view.chunk == 0 ? 1 : (view.elements + view.chunk - 1) / view.chunk;
 }
 
 int count_blocks(const WeightView& view) {
@@ -49,10 +55,12 @@ void order_block(const WeightView& view, int block, std::vector<Element>* kept) 
   for (int group = channels.begin / size; group * size < channels.end; ++group) {
     for (int e = 0; e < view.elements; ++e) {
       const int survives = count_levels(view, block, e);
-      if (survives > 0) kept->push_back({survives, group * view.elements + e});
+      const int chunk = view.chunk == 0 ? 0 : e / view.chunk;
+      if (survives > 0) kept->push_back({chunk, survives, group * view.elements + e});
     }
   }
   std::sort(kept->begin(), kept->end(), [](const Element& a, const Element& b) {
+    if (a.chunk != b.chunk) return a.chunk < b.chunk;
     return a.survives != b.survives ? a.survives > b.survives : a.index < b.index;
   });
 }
@@ -60,8 +68,20 @@ void order_block(const WeightView& view, int block, std::vector<Element>* kept) 
 // Appends the kept elements of a block.
 void pack_block(const WeightView& view, int block, const std::vector<Element>& kept,
                 const std::vector<int32_t>& element_offsets, PackedWeights* packed) {
-  packed->begins.push_back(static_cast<int64_t>(packed->offsets.size()));
+  const size_t begin = packed->offsets.size();
+  packed->begins.push_back(static_cast<int64_t>(begin));
+  const auto span = [&](int level, int chunk) -> PackedSpan& {
+    return packed->prefix[static_cast<size_t>(packed->spans(level, block) - packed->spans(0, 0)) +
+                          static_cast<size_t>(chunk)];
+  };
+  int last_chunk = -1;
   for (const Element& element : kept) {
+    if (element.chunk != last_chunk) {
+      last_chunk = element.chunk;
+      for (int level = 0; level < packed->levels; ++level) {
+        span(level, last_chunk).begin = static_cast<int32_t>(packed->offsets.size() - begin);
+      }
+    }
     const Channels channels = channels_of(view, block, element.index / view.elements);
     const int column = element.index % view.elements;
     float* values = packed->values.data() + packed->offsets.size() * kBlockHeight;
@@ -70,8 +90,7 @@ void pack_block(const WeightView& view, int block, const std::vector<Element>& k
     }
     packed->offsets.push_back(element_offsets[static_cast<size_t>(element.index)]);
     for (int level = 0; level < element.survives; ++level) {
-      ++packed->prefixes[static_cast<size_t>(level) * static_cast<size_t>(packed->blocks) +
-                         static_cast<size_t>(block)];
+      ++span(level, element.chunk).nnz;
       packed->weights[static_cast<size_t>(level)] += channels.end - channels.begin;
     }
   }
@@ -79,9 +98,15 @@ void pack_block(const WeightView& view, int block, const std::vector<Element>& k
 
 }  // namespace
 
+int32_t PackedWeights::nnz(int level, int block) const {
+  const PackedSpan* const first = spans(level, block);
+  return std::accumulate(first, first + chunks, 0,
+                         [](int32_t sum, const PackedSpan& span) { return sum + span.nnz; });
+}
+
 size_t PackedWeights::bytes() const {
   return values.bytes() + offsets.size() * sizeof(int32_t) + begins.size() * sizeof(int64_t) +
-         prefixes.size() * sizeof(int32_t);
+         prefix.size() * sizeof(PackedSpan);
 }
 
 std::vector<uint16_t> kept_places(const WeightView& view) {
@@ -91,9 +116,11 @@ std::vector<uint16_t> kept_places(const WeightView& view) {
   std::vector<Element> kept;
   for (int b = 0; b < blocks; ++b) {
     order_block(view, b, &kept);
+    size_t begin = 0;
     for (size_t i = 0; i < kept.size(); ++i) {
+      if (kept[i].chunk != kept[begin].chunk) begin = i;
       places[static_cast<size_t>(b) * elements + static_cast<size_t>(kept[i].index)] =
-          static_cast<uint16_t>(i);
+          static_cast<uint16_t>(i - begin);
     }
   }
   return places;
@@ -103,8 +130,10 @@ PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& el
   PackedWeights packed;
   packed.levels = view.levels;
   packed.blocks = count_blocks(view);
-  packed.prefixes.assign(static_cast<size_t>(packed.levels) * static_cast<size_t>(packed.blocks),
-                         0);
+  packed.chunks = count_chunks(view);
+  packed.prefix.assign(static_cast<size_t>(packed.levels) * static_cast<size_t>(packed.blocks) *
+                           static_cast<size_t>(packed.chunks),
+                       PackedSpan{0, 0});
   packed.weights.assign(static_cast<size_t>(packed.levels), 0);
 
   std::vector<Element> kept;

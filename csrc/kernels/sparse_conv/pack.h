@@ -4,9 +4,12 @@
 // reads.
 //
 // Per block of 16 output channels the surviving input elements are stored band by band: first those
-// that the sparsest level keeps, then what each denser level adds; a band is sorted by address. So
-// a level is a prefix length per block, and to switch levels is to read another row of the prefix
-// table.
+// that the sparsest level keeps, then what each denser level adds; within a band they go channel by
+// channel. So a level is a prefix, and to switch levels is to read another row of the prefix table.
+//
+// Each band passes over all channels, so a level of many bands would read a tile's inputs as often
+// from the L2 cache. Where they do not stay in the L1 cache, the elements are cut into chunks of
+// channels, each with bands and a prefix of its own (docs/adr/0007).
 #ifndef AIO_CSRC_KERNELS_SPARSE_CONV_PACK_H_
 #define AIO_CSRC_KERNELS_SPARSE_CONV_PACK_H_
 
@@ -28,21 +31,32 @@ struct WeightView {
   int out_channels;
   int elements;    // of one output channel
   int groups = 1;  // of equal size; divides out_channels
+  int chunk = 0;   // elements of a chunk; 0: all are one. Requires one group.
+};
+
+// The kept elements of a chunk at a level.
+struct PackedSpan {
+  int32_t begin;  // from the block's first one
+  int32_t nnz;
 };
 
 struct PackedWeights {
   int levels = 0;
   int blocks = 0;
-  AlignedBuffer<float> values;    // kept elements x 16, channels beyond out_channels are zero
-  std::vector<int32_t> offsets;   // kept elements
-  std::vector<int64_t> begins;    // per block: its first kept element
-  std::vector<int32_t> prefixes;  // levels x blocks: kept elements of the block at the level
-  std::vector<int64_t> weights;   // by level: weights kept, the zeros of the layout not counted
+  int chunks = 1;
+  AlignedBuffer<float> values;     // kept elements x 16, channels beyond out_channels are zero
+  std::vector<int32_t> offsets;    // kept elements
+  std::vector<int64_t> begins;     // per block: its first kept element
+  std::vector<PackedSpan> prefix;  // levels x blocks x chunks
+  std::vector<int64_t> weights;    // by level: weights kept, the zeros of the layout not counted
 
-  int32_t nnz(int level, int block) const {
-    return prefixes[static_cast<size_t>(level) * static_cast<size_t>(blocks) +
-                    static_cast<size_t>(block)];
+  // One per chunk.
+  const PackedSpan* spans(int level, int block) const {
+    return prefix.data() +
+           (static_cast<size_t>(level) * static_cast<size_t>(blocks) + static_cast<size_t>(block)) *
+               static_cast<size_t>(chunks);
   }
+  int32_t nnz(int level, int block) const;
   size_t bytes() const;
 };
 
@@ -54,8 +68,8 @@ PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& el
 // The place of an element that no level keeps.
 constexpr uint16_t kNotKept = 0xFFFF;
 
-// Where an element is among its block's kept elements in packed order, blocks x elements, or
-// kNotKept. Requires one group and fewer elements than kNotKept.
+// Where an element is among its chunk's kept elements in packed order, blocks x elements, or
+// kNotKept. Requires one group and chunks of fewer elements than kNotKept.
 std::vector<uint16_t> kept_places(const WeightView& view);
 
 }  // namespace aio

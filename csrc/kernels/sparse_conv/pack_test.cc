@@ -81,6 +81,45 @@ void test_dense_layer() {
   }
 }
 
+// Chunks of two elements: each has its bands, and a prefix at each level.
+void test_chunks() {
+  const Small small;
+  aio::WeightView view = small.view();
+  view.chunk = 2;
+  const aio::PackedWeights packed = aio::pack_nested(view, small.offsets);
+  AIO_CHECK(packed.chunks == 2);
+  const std::vector<int32_t> order = {10, 0, 20, 30, 0, 10, 30, 20};
+  AIO_CHECK(packed.offsets == order);
+  const int expected[3][2][2] = {{{2, 2}, {2, 2}}, {{1, 2}, {1, 1}}, {{1, 0}, {0, 1}}};
+  for (int level = 0; level < 3; ++level) {
+    for (int block = 0; block < 2; ++block) {
+      int sum = 0;
+      for (int chunk = 0; chunk < 2; ++chunk) {
+        const aio::PackedSpan& span = packed.spans(level, block)[chunk];
+        AIO_CHECK(span.begin == 2 * chunk);
+        AIO_CHECK(span.nnz == expected[level][block][chunk]);
+        sum += span.nnz;
+      }
+      AIO_CHECK(packed.nnz(level, block) == sum);
+    }
+  }
+  const std::vector<uint16_t> places = aio::kept_places(view);
+  AIO_CHECK((places == std::vector<uint16_t>{1, 0, 0, 1, 0, 1, 1, 0}));
+}
+
+// A last chunk of fewer elements, and one of which no level keeps anything.
+void test_uneven_chunks() {
+  Small small;
+  small.score = {0.1f, 0.9f, 0.5f, 0.0f, 0.0f, 0.0f, 0.0f, 0.95f};
+  small.threshold = {0.05f, 0.4f, 0.85f};
+  aio::WeightView view = small.view();
+  view.chunk = 3;
+  const aio::PackedWeights packed = aio::pack_nested(view, small.offsets);
+  AIO_CHECK(packed.offsets.size() == 4);
+  AIO_CHECK(packed.spans(0, 0)[0].nnz == 3 && packed.spans(0, 0)[1].nnz == 0);
+  AIO_CHECK(packed.spans(0, 1)[0].nnz == 0 && packed.spans(0, 1)[1].nnz == 1);
+}
+
 // Three groups of 6 output and 2 input channels: the first block spans all three, the second of 2
 // channels only the last.
 void test_groups() {
@@ -118,5 +157,7 @@ int main() {
   test_equal_scores_and_thresholds_are_dropped();
   test_dense_layer();
   test_groups();
+  test_chunks();
+  test_uneven_chunks();
   return aio::finish_checks();
 }

@@ -15,19 +15,25 @@ namespace aio {
 
 constexpr int kBlockHeight = 16;  // output channels per block: nr of every kernel
 
-// One tile of rows x cols output pixels by one block of 16 output channels. Strides count floats.
-struct SparseConvTile {
-  const float* in;          // tap (0, 0), channel 0 of the tile's first pixel
-  ptrdiff_t in_row;         // between the inputs of vertically adjacent output pixels
-  ptrdiff_t in_col;         // between the inputs of horizontally adjacent output pixels
+// Kept elements that lie one after the other.
+struct SparseConvSpan {
   const float* values;      // nnz x 16 weights in packed order
-  const int32_t* offsets;   // nnz distances from `in`, in floats
-  int32_t nnz;              // kept elements of this block at this level; may be 0
+  const int32_t* offsets;   // nnz distances from the tile's `in`, in floats
+  const int32_t* end;       // offsets + nnz; nnz may be 0
   const char* prefetch;     // fetched into L2 meanwhile, such as the next block's weights
   ptrdiff_t prefetch_step;  // bytes further per kept element; may be 0
-  const float* scale;       // 16
-  const float* bias;        // 16
-  const float* residual;    // added before the activation, laid out as `out`; null for none
+};
+
+// One tile of rows x cols output pixels by one block of 16 output channels. Strides count floats.
+struct SparseConvTile {
+  const float* in;              // tap (0, 0), channel 0 of the tile's first pixel
+  ptrdiff_t in_row;             // between the inputs of vertically adjacent output pixels
+  ptrdiff_t in_col;             // between the inputs of horizontally adjacent output pixels
+  const SparseConvSpan* spans;  // the block's kept elements
+  int span_count;
+  const float* scale;     // 16
+  const float* bias;      // 16
+  const float* residual;  // added before the activation, laid out as `out`; null for none
   ptrdiff_t residual_row;
   ptrdiff_t residual_col;
   float* out;  // 16 channels of the tile's first pixel
@@ -50,16 +56,12 @@ struct SparseConvKernel {
   SparseConvFn fn;
 };
 
-// Every kernel of the table, compiled for this architecture.
+// Every kernel of the table, compiled for this architecture: per ISA any cols up to its widest one
+// for 1 row, so that any image can be covered.
 const SparseConvKernel* sparse_conv_kernels(size_t* count);
 
 // The kernel of exactly that tile, or null.
 const SparseConvKernel* find_sparse_conv(Isa isa, int rows, int cols);
-
-// The kernel to tile an output of height x width with: null only if `isa` has no kernel here. What
-// the tiles leave over is done by smaller kernels of the same ISA: any cols up to the chosen one
-// exists for 1 row.
-const SparseConvKernel* select_sparse_conv(int height, int width, Isa isa);
 
 #define AIO_SPARSE_CONV(isa, suffix, rows, cols) \
   void sparse_conv_f32_##rows##x##cols##x16_##suffix(const SparseConvTile& tile);
