@@ -116,15 +116,11 @@ class Conversion:
         self.extend(node, producer)
         self.set_layout(node, self.layout(source))
 
-    def affine_inner(self, node: fx.Node, value: str, scale: float) -> str:
+    def affine_inner(self, node: fx.Node, value: str, scale: float, channels: int) -> str:
         """Add an operator that scales a value, which is one of several the fx node becomes."""
         made = self.emit_inner(node, "affine", [value])
-        channels = self._channels_of(node)
         fold_affine(made, np.full((self.levels, channels), scale), np.zeros(1))
         return made.name
-
-    def _channels_of(self, node: fx.Node) -> int:
-        return self.value_shape(self.sources(node)[0])[0]
 
     def alias(self, node: fx.Node, source: fx.Node, layout: Layout = Layout.PLAIN) -> None:
         """Let an fx node that changes nothing stand for its input, in a layout of its own."""

@@ -32,7 +32,14 @@ class MBConv(nn.Module):
     """
 
     def __init__(
-        self, channels_in: int, channels: int, kernel: int, stride: int, expansion: int, drop: float
+        self,
+        channels_in: int,
+        channels: int,
+        *,
+        kernel: int,
+        stride: int,
+        expansion: int,
+        drop: float,
     ) -> None:
         super().__init__()
         expanded = channels_in * expansion
@@ -71,7 +78,16 @@ class EfficientNet(nn.Module):
             for block in range(depth):
                 drop = _DROP_BRANCH * count / total
                 step = stride if block == 0 else 1
-                blocks.append(MBConv(channels, outputs, kernel, step, expansion, drop))
+                blocks.append(
+                    MBConv(
+                        channels,
+                        outputs,
+                        kernel=kernel,
+                        stride=step,
+                        expansion=expansion,
+                        drop=drop,
+                    )
+                )
                 channels, count = outputs, count + 1
             layers.append(nn.Sequential(*blocks))
         last = 4 * channels

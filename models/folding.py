@@ -31,7 +31,7 @@ def add_layer_tensors(
 
 
 def batch_norm_affine(switchable: SwitchableBatchNorm) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return y = (x - mean) / sqrt(var + eps) * gamma + beta as scale and bias, (levels, C) each."""
+    """Return (x - mean) / sqrt(var + eps) * gamma + beta as scale and bias, (levels, C) each."""
     scales, biases = [], []
     for level in range(len(switchable.by_level)):
         bn = switchable.at(level)

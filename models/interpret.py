@@ -73,7 +73,7 @@ def _scaled(name: str, tensors: Mapping[str, Tensor], x: Tensor, level: int) -> 
 def _layer_norm(name: str, attrs: _Attrs, tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
     axes = (1,) if attrs["over"] == "channels" else tuple(range(1, x.ndim))
     centred = x - x.mean(axes, keepdim=True)
-    y = centred / (centred.square().mean(axes, keepdim=True) + attrs["eps"]).sqrt()
+    y: Tensor = centred / (centred.square().mean(axes, keepdim=True) + attrs["eps"]).sqrt()
     trailing = (1,) * (x.ndim - 1 - len(axes))
     for part, combine in (("weight", torch.mul), ("bias", torch.add)):
         tensor = tensors.get(f"{name}.{part}")
@@ -85,7 +85,8 @@ def _layer_norm(name: str, attrs: _Attrs, tensors: Mapping[str, Tensor], x: Tens
 def _upsample(attrs: _Attrs, x: Tensor) -> Tensor:
     bilinear = attrs["mode"] == "bilinear"
     aligned = attrs["align_corners"] if bilinear else None
-    return F.interpolate(x, tuple(attrs["size"]), mode=attrs["mode"], align_corners=aligned)
+    size, mode = tuple(attrs["size"]), attrs["mode"]
+    return F.interpolate(x, size, mode=mode, align_corners=aligned)
 
 
 def _padded(attrs: _Attrs, x: Tensor, value: float) -> Tensor:

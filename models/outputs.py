@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network returns: one tensor, or several in a tuple, a list or a dictionary; their names."""
+"""What a network returns: one tensor, or a tuple, list or dictionary of several; their names."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence

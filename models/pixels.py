@@ -69,7 +69,7 @@ def _chain_before(traced: fx.GraphModule, end: fx.Node) -> set[fx.Node]:
             return set()
         chain.add(node)
         if not reduces:
-            left += [source for source in sources if not source.op == "get_attr"]
+            left += [source for source in sources if source.op != "get_attr"]
     return chain
 
 

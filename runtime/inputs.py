@@ -19,9 +19,7 @@ Inputs = ArrayLike | Mapping[str, ArrayLike] | Sequence[ArrayLike]
 """One array for a model of one input; for several a mapping by name, or a sequence in order."""
 
 
-def as_batches(
-    x: Inputs, inputs: Sequence[TensorInfo]
-) -> tuple[list[NDArray[np.float32]], bool]:
+def as_batches(x: Inputs, inputs: Sequence[TensorInfo]) -> tuple[list[NDArray[np.float32]], bool]:
     """Return one float32 C-contiguous batch per input, and whether they came without batch axis.
 
     Args:

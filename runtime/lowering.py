@@ -100,15 +100,11 @@ def _affine(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFil
     return graph.affine(node.name, inputs[0], **model.parameters[node.name])
 
 
-def _activation(
-    graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile
-) -> int:
+def _activation(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
     return graph.activation(node.name, inputs[0], node.op)
 
 
-def _leaky_relu(
-    graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile
-) -> int:
+def _leaky_relu(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
     assert isinstance(node.attrs, LeakyReluAttrs)
     slope = node.attrs.negative_slope
     return graph.activation(node.name, inputs[0], "leaky_relu", negative_slope=slope)
@@ -133,9 +129,7 @@ def _avg_pool(graph: _native.Graph, node: Node, inputs: list[int], model: ModelF
     )
 
 
-def _global_pool(
-    graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile
-) -> int:
+def _global_pool(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
     return graph.global_avg_pool2d(node.name, inputs[0])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inputs from files: NumPy arrays and archives, and requests of the Open Inference Protocol as JSON."""
+"""Inputs from files: NumPy arrays and archives, requests of the Open Inference Protocol as JSON."""
 
 import io
 import json
@@ -63,9 +63,7 @@ def _load_archive(content: bytes, expected: Sequence[TensorInfo]) -> dict[str, N
         return {info.name: np.asarray(archive[info.name]) for info in expected}
 
 
-def parse_request(
-    content: bytes, expected: Sequence[TensorInfo]
-) -> dict[str, NDArray[np.generic]]:
+def parse_request(content: bytes, expected: Sequence[TensorInfo]) -> dict[str, NDArray[np.generic]]:
     """Return the input tensors of a JSON request by name.
 
     Raises:

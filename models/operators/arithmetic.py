@@ -15,19 +15,23 @@ from torch import Tensor, fx
 
 from aio.models.conversion import Conversion, described
 from aio.models.folding import float64
-from aio.models.operators.registry import REQUIRED, Options, converts
+from aio.models.operators.registry import Options, converts
 
 _MOST_CONCATENATED = 256  # of the model file
 
 
-@converts(operator.add, operator.iadd, torch.add, "add", "add_", any_layout=True, any_arguments=True)
+@converts(
+    operator.add, operator.iadd, torch.add, "add", "add_", any_layout=True, any_arguments=True
+)
 def _add(conversion: Conversion, node: fx.Node, options: Options) -> None:
     del options
     first, second, alpha = _terms(conversion, node)
     _sum(conversion, node, (first, 1.0), (second, alpha))
 
 
-@converts(operator.sub, operator.isub, torch.sub, "sub", "sub_", any_layout=True, any_arguments=True)
+@converts(
+    operator.sub, operator.isub, torch.sub, "sub", "sub_", any_layout=True, any_arguments=True
+)
 def _sub(conversion: Conversion, node: fx.Node, options: Options) -> None:
     del options
     first, second, alpha = _terms(conversion, node)
@@ -64,7 +68,7 @@ def _mul(conversion: Conversion, node: fx.Node, options: Options) -> None:
     del options
     first, second, _ = _terms(conversion, node)
     if conversion.is_value(first) and conversion.is_value(second):
-        _join(conversion, node, "mul", first, second)
+        _join(conversion, node, "mul", (first, 1.0), (second, 1.0))
         return
     source, factor = (first, second) if conversion.is_value(first) else (second, first)
     scale = _per_channel(conversion, node, source, factor)
@@ -136,41 +140,39 @@ def _sum(
         shift = times * _per_channel(conversion, node, source, constant)
         conversion.affine(node, source, np.full_like(shift, factor), shift)
         return
-    _join(conversion, node, "add", *(term for term, _ in values), factors=[f for _, f in values])
+    _join(conversion, node, "add", first, second)
 
 
 def _join(
     conversion: Conversion,
     node: fx.Node,
     op: str,
-    first: fx.Node,
-    second: fx.Node,
-    factors: list[float] | None = None,
+    first: tuple[fx.Node, float],
+    second: tuple[fx.Node, float],
 ) -> None:
-    """Emit an operator of two values, of equal shapes or one of them C x 1 x 1."""
-    terms = [conversion.unexpanded(term) for term in (first, second)]
+    """Emit an operator of two values, each multiplied by a number.
+
+    Their shapes are equal, or one is C x 1 x 1.
+    """
+    terms = [conversion.unexpanded(term) for term, _ in (first, second)]
     layouts = {conversion.layout(term) for term in terms}
     shapes = [conversion.value_shape(term) for term in terms]
-    fits = len(layouts) == 1 and (
-        shapes[0] == shapes[1]
-        or {(shapes[0][0], 1, 1), (shapes[1][0], 1, 1)} & set(shapes)
-        and len({len(shape) for shape in shapes}) == 1
-        and shapes[0][0] == shapes[1][0]
-    )
-    if not fits:
-        shown = " and ".join(str(conversion.shape(term)) for term in (first, second))
+    if len(layouts) != 1 or not _broadcasts(*shapes):
+        shown = " and ".join(str(conversion.shape(term)) for term, _ in (first, second))
         conversion.fail(node, f"{op} of shapes {shown} is not supported")
     values = [conversion.value(term) for term in terms]
-    for i, factor in enumerate(factors or ()):
+    for i, (_, factor) in enumerate((first, second)):
         if factor != 1.0:
-            values[i] = conversion.affine_inner(node, values[i], factor)
+            values[i] = conversion.affine_inner(node, values[i], factor, shapes[i][0])
     conversion.emit_from(node, op, values)
     conversion.set_layout(node, layouts.pop())
 
 
-def _per_channel(
-    conversion: Conversion, node: fx.Node, source: Any, constant: Any
-) -> NDArray[Any]:
+def _broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return a == b or b == (a[0], 1, 1) or a == (b[0], 1, 1)
+
+
+def _per_channel(conversion: Conversion, node: fx.Node, source: Any, constant: Any) -> NDArray[Any]:
     """Return a number, or a stored tensor of one per channel, for every level and channel."""
     if isinstance(constant, fx.Node):
         stored = conversion.constant(constant)

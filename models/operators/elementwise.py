@@ -10,7 +10,6 @@ from torch import fx, nn
 from aio.models.conversion import Conversion, described
 from aio.models.operators.registry import Options, converts
 
-
 _SLOPE_LIMIT = torch.finfo(torch.float32).max
 
 # What makes each activation that has no options: modules, functions and names of methods.

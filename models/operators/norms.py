@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from aio.models.conversion import Conversion, Layout
 from aio.models.folding import batch_norm_affine, float64
@@ -93,19 +93,26 @@ def _layer_norm(conversion: Conversion, node: fx.Node, options: Options) -> None
             f"layer normalisation of {normalised} in {conversion.shape(source)} is not supported, "
             "only of a whole sample, or of the channels of each pixel as N x H x W x C",
         )
-    attrs = {"eps": float(options["eps"]), "over": over}
+    eps = float(options["eps"])
+    if not math.isfinite(eps) or eps < 0:
+        conversion.fail(node, f"layer normalisation with eps={eps} is not supported")
+    attrs = {"eps": eps, "over": over}
     made = conversion.emit_from(node, "layer_norm", [conversion.value(source)], attrs)
     conversion.set_layout(node, conversion.layout(source))
     for name in ("weight", "bias"):
         tensor = stored_tensor(conversion, node, options, name)
         if tensor is not None:
             made.tensors[name] = float64(tensor)
-    if not math.isfinite(attrs["eps"]) or attrs["eps"] < 0:
-        conversion.fail(node, f"layer normalisation with eps={attrs['eps']} is not supported")
 
 
 @converts(
-    nn.Softmax, F.softmax, torch.softmax, "softmax", any_layout=True, dim=None, _stacklevel=3,
+    nn.Softmax,
+    F.softmax,
+    torch.softmax,
+    "softmax",
+    any_layout=True,
+    dim=None,
+    _stacklevel=3,
     dtype=None,
 )
 def _softmax(conversion: Conversion, node: fx.Node, options: Options) -> None:

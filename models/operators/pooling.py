@@ -93,9 +93,7 @@ def _adaptive_avg_pool2d(conversion: Conversion, node: fx.Node, options: Options
         conversion.emit(node, "adaptive_avg_pool2d", {"output_size": list(outputs)})
 
 
-@converts(
-    nn.AdaptiveMaxPool2d, F.adaptive_max_pool2d, output_size=REQUIRED, return_indices=False
-)
+@converts(nn.AdaptiveMaxPool2d, F.adaptive_max_pool2d, output_size=REQUIRED, return_indices=False)
 def _adaptive_max_pool2d(conversion: Conversion, node: fx.Node, options: Options) -> None:
     if options["return_indices"]:
         conversion.fail(node, "max pooling that returns indices is not supported")

@@ -36,9 +36,7 @@ def _upsample(conversion: Conversion, node: fx.Node, options: Options) -> None:
         conversion.emit(node, "adaptive_avg_pool2d", {"output_size": list(outputs)})
         return
     if mode not in {"nearest", "bilinear"}:
-        conversion.fail(
-            node, f"{described(conversion, node)} with mode={mode!r} is not supported"
-        )
+        conversion.fail(node, f"{described(conversion, node)} with mode={mode!r} is not supported")
     aligned = mode == "bilinear" and bool(options["align_corners"])
     if not aligned:
         _check_scale(conversion, node, options, sizes, outputs)

@@ -13,7 +13,7 @@ from aio.models.operators.registry import Options, converts
 from aio.models.pixels import RESHAPES, is_reshape
 from aio.models.trace import input_of
 
-_VIEWS = {
+_VIEWS: dict[tuple[Layout, tuple[int, ...]], Layout] = {
     (Layout.PLAIN, (0, 2, 3, 1)): Layout.CHANNELS_LAST,
     (Layout.CHANNELS_LAST, (0, 3, 1, 2)): Layout.PLAIN,
 }
@@ -42,9 +42,7 @@ def _reshape(conversion: Conversion, node: fx.Node, options: Options) -> None:
         conversion.emit_from(node, "flatten", [conversion.value(source)])
     else:
         view = "" if layout is Layout.PLAIN else f" of {layout.value}"
-        conversion.fail(
-            node, f"a change of shape from {before} to {after}{view} is not supported"
-        )
+        conversion.fail(node, f"a change of shape from {before} to {after}{view} is not supported")
 
 
 @converts(torch.clone, "clone", "detach", any_arguments=True, any_layout=True)

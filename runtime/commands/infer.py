@@ -30,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add = parser.add_argument
     add("model", nargs="?", type=Path, help="model file (the shipped one)")
-    add("--input", metavar="FILE", help=".npy, .npz or V2 JSON request, - is standard input (a digit)")
+    add(
+        "--input",
+        metavar="FILE",
+        help=".npy, .npz or V2 JSON request, - is standard input (a digit)",
+    )
     add("--output", type=Path, metavar="FILE", help="write the first output as .npy")
     add("--level", type=int, help="use this level, 0 is the densest (follow the clock)")
     add_governor_options(parser)

@@ -50,9 +50,7 @@ def _check_activations(manifest: Manifest, shapes: Mapping[str, Shape]) -> None:
     last_use = {name: i for i, node in enumerate(manifest.nodes) for name in node.inputs}
     for output in manifest.outputs:
         last_use[output.node] = len(manifest.nodes)
-    sizes = {
-        spec.name: _value_bytes(spec.shape, halos[spec.name]) for spec in manifest.inputs
-    }
+    sizes = {spec.name: _value_bytes(spec.shape, halos[spec.name]) for spec in manifest.inputs}
     alive = sum(sizes.values())
     for i, node in enumerate(manifest.nodes):
         sizes[node.name] = _value_bytes(shapes[node.name], halos[node.name])

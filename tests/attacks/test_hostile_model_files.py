@@ -191,7 +191,10 @@ DEFECTS: dict[str, tuple[Change, str]] = {
     "deep provenance": (deep_provenance, "provenance is nested deeper than 32"),
     "no input": (edit("inputs", value=[]), "manifest.inputs is empty, expected at least one"),
     "two inputs": (edit("inputs", value=[INPUT, INPUT | {"name": "y"}]), "version 1 has exactly o"),
-    "op of version 2": (node("sum", "op", "mul"), "unknown op 'mul'; known are conv2d, linear, add"),
+    "op of version 2": (
+        node("sum", "op", "mul"),
+        "unknown op 'mul'; known are conv2d, linear, add",
+    ),
     "flat input": (edit("inputs", 0, "shape", value=[3]), "shape has 1 entries, expected 3"),
     "input rank": (edit("inputs", 0, "shape", value=[3, 4]), "shape has 2 entries, expected 3"),
     "input zero": (
@@ -321,9 +324,18 @@ LATER_DEFECTS: dict[str, tuple[Change, str]] = {
     "mul of flat and image": (node("gated", "inputs", ["relu", "vector"]), "shapes [40, 9, 7] and"),
     "gate of channels": (edit("inputs", 2, "shape", value=[39, 1, 1]), "[40, 9, 7] and [39, 1, 1]"),
     "concat of one": (node("joined", "inputs", ["smaller"]), "concat has 1 inputs, takes 2 to 256"),
-    "concat of 257": (node("joined", "inputs", ["smaller"] * 257), "has 257 inputs, takes 2 to 256"),
-    "concat of sizes": (node("joined", "inputs", ["stem", "smaller"]), "differ in more than the ch"),
-    "concat of ranks": (node("joined", "inputs", ["vector", "smaller"]), "[5] and [40, 4, 3], whic"),
+    "concat of 257": (
+        node("joined", "inputs", ["smaller"] * 257),
+        "has 257 inputs, takes 2 to 256",
+    ),
+    "concat of sizes": (
+        node("joined", "inputs", ["stem", "smaller"]),
+        "differ in more than the ch",
+    ),
+    "concat of ranks": (
+        node("joined", "inputs", ["vector", "smaller"]),
+        "[5] and [40, 4, 3], whic",
+    ),
     "concat of channels": (
         all_of(
             edit("inputs", 2, "shape", value=[60_000, 1, 1]),
@@ -362,7 +374,10 @@ LATER_DEFECTS: dict[str, tuple[Change, str]] = {
     "corners of number": (attr("aligned", "align_corners", 1), "is 1, expected true or false"),
     "upsampled flat": (node("nearest", "inputs", ["vector"]), "expected an image [C, H, W]"),
     "eps negative": (attr("norm", "eps", -1e-5), "attrs.eps is -1e-05, expected 0 or more"),
-    "eps of float64": (attr("norm", "eps", 1e39), "eps is 1e+39, expected a number within the range"),
+    "eps of float64": (
+        attr("norm", "eps", 1e39),
+        "eps is 1e+39, expected a number within the range",
+    ),
     "eps of text": (attr("norm", "eps", "0"), "eps is '0', expected a number"),
     "over": (attr("norm", "over", "rows"), "over is 'rows', expected 'sample' or 'channels'"),
     "channels of flat": (attr("flat_norm", "over", "channels"), "expected an image [C, H, W]"),
@@ -373,7 +388,10 @@ LATER_DEFECTS: dict[str, tuple[Change, str]] = {
     "affine levels": (tensor("affine.scale", lambda a: a[:2]), "[2, 40], expected [3, 40]"),
     "affine channels": (tensor("affine.bias", lambda a: a[:, :9]), "[3, 9], expected [3, 40]"),
     "affine of features": (tensor("scaled.bias", lambda a: a[:, :4]), "[3, 4], expected [3, 5]"),
-    "affine inf": (tensor("affine.scale", put((1, 2), np.inf)), "'affine.scale' holds inf at [1, 2]"),
+    "affine inf": (
+        tensor("affine.scale", put((1, 2), np.inf)),
+        "'affine.scale' holds inf at [1, 2]",
+    ),
     "affine weight": (add_tensor("affine.weight", 40), "tensor 'affine.weight' belongs to no node"),
     "affine score": (add_tensor("affine.score", 3), "tensor 'affine.score' belongs to no node"),
     "softmax weight": (add_tensor("scores.weight", 10), "tensor 'scores.weight' belongs to no no"),

@@ -275,9 +275,7 @@ def test_random_networks(tmp_path: Path) -> None:
     print(f"random networks: {errors.worst:.1e} of the largest answer")  # shown by -rP
 
 
-def levels_of_steps(
-    executor: _native.Executor, model: AllInOne, layers: list[Layer]
-) -> list[int]:
+def levels_of_steps(executor: _native.Executor, model: AllInOne, layers: list[Layer]) -> list[int]:
     """Return the level of every step of the executor; those without a layer's name take any."""
     by_layer = dict(zip(model.layer_names, model.layer_levels, strict=True))
     by_name = {

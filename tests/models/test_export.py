@@ -380,7 +380,10 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
         lambda x: torch.cat([x, torch.ones(2, 1, 6, 6)], dim=1),
         "concatenation of something else than values",
     ),
-    "cat_many": (lambda x: torch.cat([x] * 257, 1), "concatenation of 257 values, the limit is 256"),
+    "cat_many": (
+        lambda x: torch.cat([x] * 257, 1),
+        "concatenation of 257 values, the limit is 256",
+    ),
     "divide": (lambda x: 1.0 / x, "division by a computed value"),
     "divide_zero": (lambda x: x / 0, "division by zero"),
     "constant": (lambda x: x * torch.ones(32, 6, 6), r"mul with a constant of \(32, 6, 6\)"),

@@ -67,9 +67,9 @@ def exported(net: nn.Module, path: Path, *inputs: Tensor, **options: Any) -> Exp
             if isinstance(module, SwitchableBatchNorm):
                 for norm in module.by_level:
                     for tensor in (norm.running_mean, norm.bias):
-                        tensor.normal_()  # type: ignore[union-attr, operator]
+                        tensor.normal_()  # type: ignore[operator]
                     for tensor in (norm.running_var, norm.weight):
-                        tensor.uniform_(0.5, 2.0)  # type: ignore[union-attr, operator]
+                        tensor.uniform_(0.5, 2.0)  # type: ignore[operator]
     model.export(path, inputs if len(inputs) > 1 else inputs[0], **options)
     with safe_open(path, "pt") as file:
         manifest = json.loads(file.metadata()["manifest"])
@@ -99,7 +99,8 @@ class LayerNorm2d(nn.LayerNorm):
 def convnext(x: Tensor, norm: nn.LayerNorm, up: nn.Linear, down: nn.Linear) -> Tensor:
     y = norm(torch.permute(x, (0, 2, 3, 1)))
     y = down(F.gelu(up(y))) * torch.full((32,), 0.5)
-    return y.permute(0, 3, 1, 2) + x
+    out: Tensor = y.permute(0, 3, 1, 2) + x
+    return out
 
 
 class SqueezeWithLinear(nn.Module):
@@ -109,7 +110,11 @@ class SqueezeWithLinear(nn.Module):
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.gate = nn.Sequential(
-            nn.Linear(32, 8), nn.BatchNorm1d(8), nn.ReLU(inplace=True), nn.Linear(8, 32), nn.Sigmoid()
+            nn.Linear(32, 8),
+            nn.BatchNorm1d(8),
+            nn.ReLU(inplace=True),
+            nn.Linear(8, 32),
+            nn.Sigmoid(),
         )
         self.shape_back = shape_back
 
@@ -156,7 +161,10 @@ PARTS: dict[str, tuple[Part, dict[str, int]]] = {
         {"affine": 2, "relu6": 1, "mul": 1},
     ),
     "per_channel": (
-        lambda x: (x * torch.linspace(0, 1, 32).view(-1, 1, 1)).relu() + torch.arange(32.0).view(1, 32, 1, 1),
+        lambda x: (
+            (x * torch.linspace(0, 1, 32).view(-1, 1, 1)).relu()
+            + torch.arange(32.0).view(1, 32, 1, 1)
+        ),
         {"relu": 1, "affine": 1},
     ),
     "differences": (
@@ -191,8 +199,10 @@ PARTS: dict[str, tuple[Part, dict[str, int]]] = {
     "upsample_same": (lambda x: F.interpolate(x, (7, 8)).relu(), {"relu": 1}),
     "softmax": (lambda x: x.softmax(1) + F.softmax(x, dim=-3), {"softmax": 2, "add": 1}),
     "softmax_2d": (nn.Softmax2d(), {"softmax": 1}),
-    "softmax_flat": (lambda x: torch.softmax(x.mean((2, 3)), -1), {"global_avg_pool2d": 1,
-                                                                  "flatten": 1, "softmax": 1}),
+    "softmax_flat": (
+        lambda x: torch.softmax(x.mean((2, 3)), -1),
+        {"global_avg_pool2d": 1, "flatten": 1, "softmax": 1},
+    ),
     "batch_norm_alone": (nn.Sequential(nn.ReLU(), nn.BatchNorm2d(32)), {"relu": 1, "affine": 1}),
     "batch_norm_flat": (
         nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(32), nn.ReLU()),
@@ -214,9 +224,10 @@ PARTS: dict[str, tuple[Part, dict[str, int]]] = {
         ),
         {"layer_norm": 1, "conv2d": 2, "gelu": 1, "add": 1},
     ),
-    "mean_last": (lambda x: x.permute(0, 2, 3, 1).relu().mean((1, 2)), {"relu": 1,
-                                                                       "global_avg_pool2d": 1,
-                                                                       "flatten": 1}),
+    "mean_last": (
+        lambda x: x.permute(0, 2, 3, 1).relu().mean((1, 2)),
+        {"relu": 1, "global_avg_pool2d": 1, "flatten": 1},
+    ),
     "gate_view": (
         SqueezeWithLinear(lambda y: y.view(y.shape[0], 32, 1, 1)),
         {"global_avg_pool2d": 1, "conv2d": 2, "relu": 1, "sigmoid": 1, "mul": 1},
@@ -366,4 +377,9 @@ def test_names_and_labels(tmp_path: Path) -> None:
 def test_a_name_of_an_input_is_not_given_to_a_node(tmp_path: Path) -> None:
     net = Between(F.relu)
     found = exported(net, tmp_path / "m.aio", torch.randn(1, 3, 4, 4), input_names=["relu"])
-    assert [node["name"] for node in found.manifest["nodes"]] == ["first", "middle", "last", "relu_1"]
+    assert [node["name"] for node in found.manifest["nodes"]] == [
+        "first",
+        "middle",
+        "last",
+        "relu_1",
+    ]

@@ -98,12 +98,17 @@ INPUTS = TensorInfo("image", SHAPE), TensorInfo("vector", (5,))
 @pytest.mark.parametrize("batch", [(), (0,), (3,)])
 def test_several_inputs_by_name_or_in_order(batch: tuple[int, ...]) -> None:
     image, vector = np.ones((*batch, *SHAPE)), np.ones((*batch, 5), np.float32)
-    for x in ({"vector": vector, "image": image}, [image, vector], (image, vector.astype(np.float64))):
+    forms: list[Any] = [
+        {"vector": vector, "image": image},
+        [image, vector],
+        (image, vector.astype(np.float64)),
+    ]
+    for x in forms:
         batches, single = as_batches(x, INPUTS)
         assert single == (batch == ())
-        assert [len(x) for x in batches] == [*batch, 1][:1] * 2
-        assert [x.shape[1:] for x in batches] == [SHAPE, (5,)]
-        assert all(x.dtype == np.float32 and x.flags.c_contiguous for x in batches)
+        assert [len(made) for made in batches] == [*batch, 1][:1] * 2
+        assert [made.shape[1:] for made in batches] == [SHAPE, (5,)]
+        assert all(made.dtype == np.float32 and made.flags.c_contiguous for made in batches)
 
 
 def test_one_input_may_be_named_too() -> None:
@@ -126,7 +131,10 @@ IMAGE, VECTOR = np.ones((2, *SHAPE)), np.ones((2, 5))
         ({"image": IMAGE}, "inputs are missing 'vector': the model has image, vector"),
         ({"image": IMAGE, "vector": VECTOR, "z": VECTOR}, "inputs are unknown 'z': the model has"),
         ([VECTOR, IMAGE], r"input 'image' has shape \(2, 5\), expected \(N, 2, 3, 4\)"),
-        ([IMAGE, np.ones((2, 6))], r"'vector' has shape \(2, 6\), expected \(N, 5\) or one .* \(5,\)"),
+        (
+            [IMAGE, np.ones((2, 6))],
+            r"'vector' has shape \(2, 6\), expected \(N, 5\) or one .* \(5,\)",
+        ),
         ([IMAGE, VECTOR[:1]], r"differ in batch: image \(2, 2, 3, 4\), vector \(1, 5\)"),
         ([IMAGE[:1], VECTOR[0]], "differ in batch"),
         ([IMAGE, "text"], "input 'vector' has dtype"),

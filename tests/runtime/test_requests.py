@@ -128,7 +128,7 @@ def test_archives_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x\.npz: "):
         read_inputs(str(path), TWO)
     np.save(tmp_path / "x.npy", np.ones(4))
-    with pytest.raises(InputError, match="one array for the inputs image, vector: give .npz"):
+    with pytest.raises(InputError, match=r"one array for the inputs image, vector: give \.npz"):
         read_inputs(str(tmp_path / "x.npy"), TWO)
 
 

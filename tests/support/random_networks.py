@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random networks out of every operator, as plans that print and shrink, and their torch modules."""
+"""Random networks out of every operator: plans that print and shrink, and their torch modules."""
 
 from __future__ import annotations
 
@@ -104,9 +104,7 @@ def _conv(
 
 
 def _linear(ends: tuple[int, int], bias: bool, norm: bool) -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(*ends, bias=bias), *([nn.BatchNorm1d(ends[1])] if norm else [])
-    )
+    return nn.Sequential(nn.Linear(*ends, bias=bias), *([nn.BatchNorm1d(ends[1])] if norm else []))
 
 
 # From an operator's numbers to a module or a function.
@@ -114,15 +112,19 @@ _PARTS: dict[str, Callable[..., Callable[..., Tensor]]] = {
     "conv": _conv,
     "linear": _linear,
     "activation": lambda name: ACTIVATIONS[name](),
-    "max_pool": lambda *numbers: nn.MaxPool2d(*numbers[:3], ceil_mode=numbers[3]),
-    "avg_pool": lambda *n: nn.AvgPool2d(*n[:3], ceil_mode=n[3], count_include_pad=n[4]),
+    "max_pool": lambda kernel, stride, padding, ceil: nn.MaxPool2d(
+        kernel, stride, padding, ceil_mode=ceil
+    ),
+    "avg_pool": nn.AvgPool2d,
     "adaptive_avg": nn.AdaptiveAvgPool2d,
     "adaptive_max": nn.AdaptiveMaxPool2d,
     "upsample": lambda size, mode, corners: nn.Upsample(
         size, mode=mode, align_corners=corners if mode == "bilinear" else None
     ),
     "pad": lambda *sides: nn.ZeroPad2d(sides),
-    "batch_norm": lambda channels, axes: (nn.BatchNorm2d if axes == 3 else nn.BatchNorm1d)(channels),
+    "batch_norm": lambda channels, axes: (nn.BatchNorm2d if axes == 3 else nn.BatchNorm1d)(
+        channels
+    ),
     "pixel_norm": LayerNorm2d,
     "layer_norm": nn.LayerNorm,
     "softmax": lambda: nn.Softmax(dim=1),
@@ -133,7 +135,7 @@ _PARTS: dict[str, Callable[..., Callable[..., Tensor]]] = {
     "concat": lambda: lambda *values: torch.cat(values, 1),
     "squeeze": Squeeze,
     "mean": lambda: lambda x: x.mean((2, 3), keepdim=True),
-    "flatten": lambda: nn.Flatten(),
+    "flatten": nn.Flatten,
 }
 
 
@@ -190,8 +192,16 @@ def _grow_conv(g: _Growth, source: int) -> None:
     sides = (top, left, bottom, right)
     extra = (g.chance(), g.chance())
     g.add(
-        "conv", [source], (out, rows, columns), (channels, out), kernel, stride, sides, dilation,
-        groups, extra,
+        "conv",
+        [source],
+        (out, rows, columns),
+        (channels, out),
+        kernel,
+        stride,
+        sides,
+        dilation,
+        groups,
+        extra,
     )
 
 
@@ -235,7 +245,7 @@ def _grow_adaptive(g: _Growth, source: int) -> None:
 
 
 def _grow_upsample(g: _Growth, source: int) -> None:
-    channels, height, width = g.shapes[source]
+    channels = g.shapes[source][0]
     size = g.number(1, MOST_SIDE), g.number(1, MOST_SIDE)
     g.add(
         "upsample", [source], (channels, *size), size, g.pick(["nearest", "bilinear"]), g.chance()
@@ -295,7 +305,10 @@ def _grow_concat(g: _Growth, source: int) -> None:
         for i, other in enumerate(g.shapes)
         if len(other) == len(shape) and other[1:] == shape[1:] and other[0] < limit // 2
     ]
-    sources = [source, *g.draw(st.lists(st.sampled_from(others or [source]), min_size=1, max_size=3))]
+    sources = [
+        source,
+        *g.draw(st.lists(st.sampled_from(others or [source]), min_size=1, max_size=3)),
+    ]
     channels = sum(g.shapes[i][0] for i in sources)
     g.add("concat", sources, (channels, *shape[1:]))
 
@@ -346,8 +359,9 @@ def _finish(g: _Growth) -> int:
         shape = g.shapes[i]
         if len(shape) == 3:
             pooled = g.add("adaptive_avg", [i], (shape[0], 2, 1), (2, 1))
-            i = g.add("flatten", [pooled], (2 * shape[0],))
-        flat.append(i)
+            flat.append(g.add("flatten", [pooled], (2 * shape[0],)))
+        else:
+            flat.append(i)
     features = sum(g.shapes[i][0] for i in flat)
     joined = flat[0] if len(flat) == 1 else g.add("concat", flat, (features,))
     wide = g.add("linear", [joined], (1040,), (features, 1040), True, False)

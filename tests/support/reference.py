@@ -46,18 +46,8 @@ def evaluate(
 
 def _node(parts: ModelParts, node: dict[str, Any], inputs: list[Value], level: int) -> Value:
     op, attrs = node["op"], node["attrs"]
-    if op == "conv2d":
-        return _affine(parts, node["name"], inputs[0], level, attrs)
-    if op == "linear":
-        return _linear(parts, node["name"], inputs[0], level)
-    if op == "add":
-        return _rounded(inputs[0].exact + inputs[1].exact, inputs[0].error + inputs[1].error)
-    if op == "mul":
-        return _product(*inputs)
-    if op == "concat":
-        return Value(*(np.concatenate(part, axis=1) for part in zip(*inputs, strict=True)))
-    if op == "flatten":
-        return Value(*(part.reshape(len(part), -1) for part in inputs[0]))
+    if op in _JOINS:
+        return _JOINS[op](inputs)
     if op in _BY_NAME:
         return _BY_NAME[op](parts, node, inputs[0], level)
     if op.endswith("pool2d"):
@@ -65,7 +55,25 @@ def _node(parts: ModelParts, node: dict[str, Any], inputs: list[Value], level: i
     return _activation(op, inputs[0], attrs)
 
 
-def _product(a: Value, b: Value) -> Value:
+def _conv(parts: ModelParts, node: dict[str, Any], x: Value, level: int) -> Value:
+    return _affine(parts, node["name"], x, level, node["attrs"])
+
+
+def _flatten(parts: ModelParts, node: dict[str, Any], x: Value, level: int) -> Value:
+    return Value(*(part.reshape(len(part), -1) for part in x))
+
+
+def _sum(inputs: list[Value]) -> Value:
+    a, b = inputs
+    return _rounded(a.exact + b.exact, a.error + b.error)
+
+
+def _concat(inputs: list[Value]) -> Value:
+    return Value(*(np.concatenate(part, axis=1) for part in zip(*inputs, strict=True)))
+
+
+def _product(inputs: list[Value]) -> Value:
+    a, b = inputs
     error = np.abs(a.exact) * b.error + np.abs(b.exact) * a.error + a.error * b.error
     return _rounded(a.exact * b.exact, error)
 
@@ -170,7 +178,8 @@ def _resampling(side: int, size: int, attrs: dict[str, Any]) -> Array:
     return matrix
 
 
-def _linear(parts: ModelParts, name: str, x: Value, level: int) -> Value:
+def _linear(parts: ModelParts, node: dict[str, Any], x: Value, level: int) -> Value:
+    name = node["name"]
     image = Value(*(part[:, :, None, None] for part in x))
     window = {"stride": [1, 1], "padding": [0, 0, 0, 0], "dilation": [1, 1]}
     return Value(*(part[:, :, 0, 0] for part in _affine(parts, name, image, level, window)))
@@ -300,7 +309,15 @@ def _smooth(op: str, x: Value) -> Value:
     return _rounded(exact, slope * x.error + 1e-6 * (1.0 + np.abs(x.exact)))
 
 
+_JOINS: dict[str, Callable[[list[Value]], Value]] = {
+    "add": _sum,
+    "mul": _product,
+    "concat": _concat,
+}
 _BY_NAME: dict[str, Callable[[ModelParts, dict[str, Any], Value, int], Value]] = {
+    "conv2d": _conv,
+    "linear": _linear,
+    "flatten": _flatten,
     "affine": _scale,
     "softmax": _softmax,
     "layer_norm": _layer_norm,

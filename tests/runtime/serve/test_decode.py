@@ -165,8 +165,12 @@ def test_several_inputs_come_by_name_in_any_order() -> None:
 
 def test_several_binary_inputs_follow_the_order_of_the_request() -> None:
     entries = [
-        {"name": name, "shape": shape, "datatype": "FP32",
-         "parameters": {"binary_data_size": 4 * size}}
+        {
+            "name": name,
+            "shape": shape,
+            "datatype": "FP32",
+            "parameters": {"binary_data_size": 4 * size},
+        }
         for name, shape, size in (("mask", [1, 1], 1), ("image", [1, 1, 2, 2], 4))
     ]
     text = json.dumps({"inputs": entries}).encode()
