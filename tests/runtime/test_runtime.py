@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from model_parts import ModelBuilder, later_model, small_model
+from model_parts import ModelBuilder, ModelParts, later_model, small_model
 from reference import evaluate
 
 from aio.governors import Plan
