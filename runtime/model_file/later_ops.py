@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from aio.runtime.model_file.defect import Defect, show
 from aio.runtime.model_file.fields import Fields
 from aio.runtime.model_file.ops import (
-    MAX_CHANNELS,
     VERSION_1,
     Attrs,
     Operator,
@@ -25,6 +24,7 @@ from aio.runtime.model_file.ops import (
 )
 
 MAX_CONCAT_INPUTS = 256
+MAX_FEATURES = 1 << 24  # of a flat input or concatenation
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def _infer_concat(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
     channels = sum(shape[0] for shape in inputs)
     if len(first) == 3:
         return checked_image((channels, *first[1:]))
-    if channels > MAX_CHANNELS:
-        raise Defect(f"makes {channels} features, the limit is {MAX_CHANNELS}")
+    if channels > MAX_FEATURES:
+        raise Defect(f"makes {channels} features, the limit is {MAX_FEATURES}")
     return (channels,)
 
 

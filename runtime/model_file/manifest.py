@@ -13,7 +13,7 @@ from aio.runtime.errors import InputError
 from aio.runtime.model_file import strict_json
 from aio.runtime.model_file.defect import Defect, show
 from aio.runtime.model_file.fields import Fields, check_integer, check_number
-from aio.runtime.model_file.later_ops import FORMAT_VERSION, OPS
+from aio.runtime.model_file.later_ops import FORMAT_VERSION, MAX_FEATURES, OPS
 from aio.runtime.model_file.ops import MAX_CHANNELS, MAX_SIDE, Attrs, Operator, Shape
 
 MAX_INPUTS = 256
@@ -142,7 +142,7 @@ def _parse_inputs(fields: Fields, version: int) -> tuple[InputSpec, ...]:
 def _parse_shape(item: Fields, version: int) -> Shape:
     sides = item.items("shape")
     if len(sides) == 1 and version > 1:
-        return (check_integer(sides[0], f"{item.where}.shape[0]", 1, MAX_CHANNELS),)
+        return (check_integer(sides[0], f"{item.where}.shape[0]", 1, MAX_FEATURES),)
     if len(sides) != 3:
         expected = "3" if version == 1 else "3 for an image, 1 for a flat input"
         raise Defect(f"{item.where}.shape has {len(sides)} entries, expected {expected}")

@@ -346,11 +346,11 @@ LATER_DEFECTS: dict[str, tuple[Change, str]] = {
     ),
     "concat of features": (
         all_of(
-            edit("inputs", 1, "shape", value=[60_000]),
+            edit("inputs", 1, "shape", value=[10_000_000]),
             node("scaled", "op", "concat"),
             node("scaled", "inputs", ["vector", "vector"]),
         ),
-        "makes 120000 features, the limit is 65536",
+        "makes 20000000 features, the limit is 16777216",
     ),
     "output size 0": (attr("smaller", "output_size", [0, 3]), "output_size[0] is 0, expected 1 to"),
     "output size huge": (
