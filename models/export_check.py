@@ -24,7 +24,7 @@ def check_answers(model: AllInOne, content: Model, examples: Sequence[Tensor]) -
         ExportError: they differ.
     """
     generator = torch.Generator().manual_seed(0)
-    inputs = [_pair(x[:1].detach(), generator) for x in examples]
+    inputs = [_samples(x[:1].detach(), generator) for x in examples]
     manifest = content.manifest()
     tensors = {name: torch.from_numpy(v).to(inputs[0]) for name, v in content.tensors().items()}
     levels = model.layer_levels
@@ -40,9 +40,12 @@ def check_answers(model: AllInOne, content: Model, examples: Sequence[Tensor]) -
         model.set_layer_levels(levels)
 
 
-def _pair(example: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the example and a disturbed one, as an example may be all zeros."""
-    noise = torch.rand(example.shape, generator=generator)
+def _samples(example: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the example and two disturbed ones, as an example may be all zeros.
+
+    Three, while shapes were noted with another number: a graph must not hold the size of a batch.
+    """
+    noise = torch.rand((2, *example.shape[1:]), generator=generator)
     return torch.cat([example, example + noise.to(example)])
 
 

@@ -489,6 +489,15 @@ def test_graph_that_differs_from_the_network_is_noticed(tmp_path: Path) -> None:
         )
 
 
+def test_a_network_that_computes_with_the_size_of_the_batch_is_refused(tmp_path: Path) -> None:
+    class Share(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(x) / x.shape[0]
+
+    with pytest.raises(ExportError, match="differs from the network"):
+        AllInOne(Share(), (0.0,)).export(tmp_path / "m.aio", torch.ones(4, 1, 3, 3))
+
+
 @pytest.mark.parametrize(
     ("example", "message"),
     [
