@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,15 @@ from aio.runtime.model_file import read_model_file
 RATIOS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 # Relative to the largest answer. Both sides add up some 4,000 float32 products in their own order.
 TOLERANCE = 2e-5
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Keep threads of torch from waiting for each other: most tensors here are tiny."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class Odd(nn.Module):
