@@ -7,6 +7,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,17 @@ namespace aio {
 
 void bind_machine(pybind11::module_& module);
 void bind_graph(pybind11::module_& module);
+void bind_operators(pybind11::class_<Graph>& graph);
 void bind_executor(pybind11::module_& module);
 void bind_pace(pybind11::module_& module);
+
+using FloatArray = pybind11::array_t<float, pybind11::array::c_style | pybind11::array::forcecast>;
+using MaybeArray = std::optional<FloatArray>;
+
+inline std::vector<float> copy(const MaybeArray& array) {
+  if (!array) return {};
+  return std::vector<float>(array->data(), array->data() + array->size());
+}
 
 using DoubleArray =
     pybind11::array_t<double, pybind11::array::c_style | pybind11::array::forcecast>;

@@ -17,15 +17,8 @@ namespace py = pybind11;
 namespace aio {
 namespace {
 
-using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
-using MaybeArray = std::optional<FloatArray>;
 using Pair = std::array<int, 2>;
 using Padding = std::array<int, 4>;  // top, left, bottom, right
-
-std::vector<float> copy(const MaybeArray& array) {
-  if (!array) return {};
-  return std::vector<float>(array->data(), array->data() + array->size());
-}
 
 LayerWeights make_weights(const std::string& name, const FloatArray& weight, py::ssize_t rank,
                           const MaybeArray& score, const MaybeArray& threshold,
@@ -171,16 +164,17 @@ void bind_graph(py::module_& module) {
         return id;
       },
       py::arg("name"), py::arg("channels"), py::arg("height"), py::arg("width"));
-  bind_layers(graph);
-  bind_pools(graph);
   graph.def(
-      "add",
-      [](Graph& self, const std::string& name, int a, int b) {
+      "flat_input",
+      [](Graph& self, const std::string& name, int features) {
         int id = -1;
-        raise_if_error(self.add_add(name, a, b, &id));
+        raise_if_error(self.add_flat_input(name, features, &id));
         return id;
       },
-      py::arg("name"), py::arg("a"), py::arg("b"));
+      py::arg("name"), py::arg("features"));
+  bind_layers(graph);
+  bind_pools(graph);
+  bind_operators(graph);
   graph.def(
       "activation",
       [](Graph& self, const std::string& name, int input, const std::string& kind,

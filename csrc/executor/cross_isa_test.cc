@@ -165,8 +165,9 @@ Results run_all_levels(Weights kind, Isa isa, int threads) {
   for (int level = 0; level <= kLevels; ++level) {
     AIO_CHECK(
         (level < kLevels ? executor->set_level(level) : executor->set_layer_levels(mixed)).is_ok());
+    const float* inputs[] = {x.data()};
     float* outputs[] = {results[static_cast<size_t>(level)].data()};
-    executor->run(x.data(), kBatch, outputs);
+    executor->run(inputs, kBatch, outputs);
   }
   return results;
 }

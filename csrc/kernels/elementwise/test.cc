@@ -27,9 +27,11 @@ std::vector<float> run(aio::Isa isa, const std::vector<float>& a, const std::vec
   std::vector<float> out(a.size(), 77.0f);
   aio::Elementwise work{};
   work.a = a.data();
-  work.b = b.empty() ? nullptr : b.data();
+  work.op = b.empty() ? aio::ElementwiseOp::kCopy : aio::ElementwiseOp::kAdd;
+  work.b = b.data();
   work.out = out.data();
-  work.count = static_cast<int64_t>(a.size());
+  work.pixels = 1;
+  work.channels = static_cast<int64_t>(a.size());
   work.activation = activation;
   work.negative_slope = kSlope;
   aio::select_elementwise(isa)->fn(work);
