@@ -12,7 +12,7 @@ _Lower = Callable[[_native.Graph, Node, list[int], Weights | None], int]
 
 
 def build_executor(model: ModelFile, *, threads: int, isa: str | None) -> _native.Executor:
-    """Return an executor of the model; it holds packed copies of the weights.
+    """Return an executor of the model, which gives its weights up: only packed ones stay.
 
     Raises:
         ModelFileError: the native core refuses the graph.
@@ -26,18 +26,19 @@ def build_executor(model: ModelFile, *, threads: int, isa: str | None) -> _nativ
 
 
 def build_graph(model: ModelFile) -> _native.Graph:
-    """Return the model's graph for the native core.
+    """Return the model's graph for the native core. It takes the model's weights.
 
     Raises:
         ModelFileError: the native core refuses it.
     """
     manifest = model.manifest
+    weights = model.take_weights()
     graph = _native.Graph(len(manifest.levels))
     try:
         values = {manifest.input.name: graph.input(manifest.input.name, *manifest.input.shape)}
         for node in manifest.nodes:
             inputs = [values[name] for name in node.inputs]
-            values[node.name] = _LOWER[node.op](graph, node, inputs, model.weights.get(node.name))
+            values[node.name] = _LOWER[node.op](graph, node, inputs, weights.get(node.name))
         for output in manifest.outputs:
             graph.output(values[output.node])
     except ValueError as error:
