@@ -123,7 +123,7 @@ def test_arrays_of_any_layout_are_packed_alike() -> None:
 
 def test_vectors_of_an_affine_and_a_norm_go_too() -> None:
     scale, weight = np.full((1, 32), 2.0, np.float32), np.full((32, 5, 5), 3.0, np.float32)
-    watched = [weakref.ref(scale), weakref.ref(weight)]
+    watched: list[weakref.ref[Floats]] = [weakref.ref(scale), weakref.ref(weight)]
     graph = _native.Graph(1)
     x = graph.affine("a", graph.input("x", 32, 5, 5), scale=scale)
     graph.output(graph.layer_norm("n", x, eps=1e-5, over="sample", weight=weight))

@@ -86,7 +86,8 @@ class Network:
 
     def _conv(self, name: str, value: int, exact: list[Tensor], channels: int) -> None:
         out, kernel = self.data.draw(st.sampled_from([(16, 3), (32, 1), (20, 3), (7, 1)]))
-        weight = self.normal(out, channels, kernel, kernel) / (channels**0.5 * kernel)
+        size = np.float32(1 / (channels**0.5 * kernel))
+        weight: Floats = self.normal(out, channels, kernel, kernel) * size
         pad = kernel // 2
         made = self.graph.conv2d(name, value, weight, padding=(pad, pad, pad, pad))
         double = torch.from_numpy(weight.astype(np.float64))
