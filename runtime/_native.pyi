@@ -17,12 +17,15 @@ class LayerInfo(TypedDict):
     name: str
     op: str
     kernel: str  # symbol of the kernel chosen, e.g. "sparse_conv_f32_4x7x16_avx512"; "" for a view
+    kernels: list[str]  # the one that runs at each level
     output_shape: tuple[int, ...]  # without batch: (C, H, W) or (features,)
     parts: int  # that a paced run can give levels of their own
     sparse: bool  # has block scores, so its level can be chosen
     macs: list[int]  # multiply-accumulates per sample and level
     nonzero_weights: list[int]  # weights kept per level, channel padding not counted
     prunable_weights: int  # 0 for a layer without scores
+    weight_bytes: list[int]  # kept weights and their offsets, by level
+    activation_bytes: int  # per sample: every value read and the one made, without padding
 
 def supported_isas() -> list[str]:
     """Return the instruction sets this machine can run, best first."""
@@ -30,8 +33,17 @@ def supported_isas() -> list[str]:
 def native_info() -> NativeInfo:
     """Return what was found and what is used. Raises ValueError for a bad AIO_FORCE_ISA."""
 
-def measure_fma_peak(isa: str, duration_ms: float) -> float:
-    """Return the fp32 FMA peak of one core in GFLOP/s, measured for `duration_ms`."""
+def measure_fma_peak(isa: str, duration_ms: float, threads: int = 1) -> float:
+    """Return the fp32 FMA peak in GFLOP/s, measured for `duration_ms`; threads are added up."""
+
+def measure_bandwidth(
+    isa: str, buffer: NDArray[np.float32], duration_ms: float, threads: int = 1
+) -> float:
+    """Return how fast a buffer is read again and again, in GB/s (10^9 bytes).
+
+    Each thread reads a part of its own; the fastest pass of each is added up. At least two passes
+    are made, however long they take. Raises ValueError for less than 128 floats per thread.
+    """
 
 def measure_cpu_khz() -> float:
     """Return the clock of this thread's core in kHz, from about 50 us of dependent additions.
@@ -42,7 +54,8 @@ def measure_cpu_khz() -> float:
 class Graph:
     """Builder of a network. Every method returns the id of the value it makes.
 
-    All raise ValueError with the node's name when shapes or attributes do not fit.
+    All raise ValueError with the node's name when shapes or attributes do not fit. Arrays are not
+    copied unless they must be converted: leave them as they are until an executor has packed them.
     """
 
     def __init__(self, levels: int) -> None: ...
@@ -169,6 +182,9 @@ class Graph:
 
 class Executor:
     """A planned network: packed weights, preplanned arena, thread pool.
+
+    It takes the graph's nodes, so that arrays go as soon as they are packed; the graph is empty
+    afterwards.
 
     `run` releases the GIL and allocates nothing but its outputs. Calls from several threads are
     serialised. Raises ValueError for an ISA that is unknown or not supported here.

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a checked model file to a planned native executor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aio.runtime import _native
 from aio.runtime.errors import InputError, ModelFileError
-from aio.runtime.model_file import InputSpec, ModelFile, Node
+from aio.runtime.model_file import InputSpec, ModelFile, Node, Weights
 from aio.runtime.model_file.later_ops import AdaptivePoolAttrs, LayerNormAttrs, UpsampleAttrs
 from aio.runtime.model_file.ops import PLAIN_ACTIVATIONS, ConvAttrs, LeakyReluAttrs, PoolAttrs
+from aio.runtime.model_file.parameters import Parameters
 
-_Lower = Callable[[_native.Graph, Node, list[int], ModelFile], int]
+_Tensors = Weights | Parameters | None
+_Lower = Callable[[_native.Graph, Node, list[int], _Tensors], int]
 
 
 def build_executor(model: ModelFile, *, threads: int, isa: str | None) -> _native.Executor:
-    """Return an executor of the model; it holds packed copies of the weights.
+    """Return an executor of the model, which gives its weights up: only packed ones stay.
 
     Raises:
         ModelFileError: the native core refuses the graph.
@@ -27,18 +29,20 @@ def build_executor(model: ModelFile, *, threads: int, isa: str | None) -> _nativ
 
 
 def build_graph(model: ModelFile) -> _native.Graph:
-    """Return the model's graph for the native core.
+    """Return the model's graph for the native core. It takes the model's weights.
 
     Raises:
         ModelFileError: the native core refuses it.
     """
     manifest = model.manifest
+    weights = model.take_weights()
     graph = _native.Graph(len(manifest.levels))
     try:
         values = {spec.name: _input(graph, spec) for spec in manifest.inputs}
         for node in manifest.nodes:
             inputs = [values[name] for name in node.inputs]
-            values[node.name] = _LOWER[node.op](graph, node, inputs, model)
+            tensors = weights.get(node.name) or model.parameters.get(node.name)
+            values[node.name] = _LOWER[node.op](graph, node, inputs, tensors)
         for output in manifest.outputs:
             graph.output(values[output.node])
     except ValueError as error:
@@ -53,17 +57,17 @@ def _input(graph: _native.Graph, spec: InputSpec) -> int:
     return graph.input(spec.name, channels, height, width)
 
 
-def _conv2d(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
-    weights = model.weights[node.name]
+def _conv2d(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
+    assert isinstance(tensors, Weights)
     assert isinstance(node.attrs, ConvAttrs)
     return graph.conv2d(
         node.name,
         inputs[0],
-        weights.weight,
-        score=weights.score,
-        threshold=weights.threshold,
-        scale=weights.scale,
-        bias=weights.bias,
+        tensors.weight,
+        score=tensors.score,
+        threshold=tensors.threshold,
+        scale=tensors.scale,
+        bias=tensors.bias,
         stride=node.attrs.stride,
         padding=node.attrs.padding,
         dilation=node.attrs.dilation,
@@ -71,52 +75,53 @@ def _conv2d(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFil
     )
 
 
-def _linear(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
-    weights = model.weights[node.name]
+def _linear(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
+    assert isinstance(tensors, Weights)
     return graph.linear(
         node.name,
         inputs[0],
-        weights.weight,
-        score=weights.score,
-        threshold=weights.threshold,
-        scale=weights.scale,
-        bias=weights.bias,
+        tensors.weight,
+        score=tensors.score,
+        threshold=tensors.threshold,
+        scale=tensors.scale,
+        bias=tensors.bias,
     )
 
 
-def _add(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+def _add(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
     return graph.add(node.name, inputs[0], inputs[1])
 
 
-def _mul(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+def _mul(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
     return graph.mul(node.name, inputs[0], inputs[1])
 
 
-def _concat(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+def _concat(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
     return graph.concat(node.name, inputs)
 
 
-def _affine(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
-    return graph.affine(node.name, inputs[0], **model.parameters[node.name])
+def _affine(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
+    assert isinstance(tensors, Mapping)
+    return graph.affine(node.name, inputs[0], **tensors)
 
 
-def _activation(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+def _activation(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
     return graph.activation(node.name, inputs[0], node.op)
 
 
-def _leaky_relu(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+def _leaky_relu(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
     assert isinstance(node.attrs, LeakyReluAttrs)
     slope = node.attrs.negative_slope
     return graph.activation(node.name, inputs[0], "leaky_relu", negative_slope=slope)
 
 
-def _max_pool(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+def _max_pool(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
     attrs = node.attrs
     assert isinstance(attrs, PoolAttrs)
     return graph.max_pool2d(node.name, inputs[0], attrs.kernel, attrs.stride, attrs.padding)
 
 
-def _avg_pool(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+def _avg_pool(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
     attrs = node.attrs
     assert isinstance(attrs, PoolAttrs)
     return graph.avg_pool2d(
@@ -129,42 +134,42 @@ def _avg_pool(graph: _native.Graph, node: Node, inputs: list[int], model: ModelF
     )
 
 
-def _global_pool(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+def _global_pool(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
     return graph.global_avg_pool2d(node.name, inputs[0])
 
 
 def _adaptive_avg_pool(
-    graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile
+    graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors
 ) -> int:
     assert isinstance(node.attrs, AdaptivePoolAttrs)
     return graph.adaptive_avg_pool2d(node.name, inputs[0], node.attrs.output_size)
 
 
 def _adaptive_max_pool(
-    graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile
+    graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors
 ) -> int:
     assert isinstance(node.attrs, AdaptivePoolAttrs)
     return graph.adaptive_max_pool2d(node.name, inputs[0], node.attrs.output_size)
 
 
-def _upsample(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+def _upsample(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
     attrs = node.attrs
     assert isinstance(attrs, UpsampleAttrs)
     return graph.upsample(node.name, inputs[0], attrs.size, attrs.mode, attrs.align_corners)
 
 
-def _softmax(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+def _softmax(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
     return graph.softmax(node.name, inputs[0])
 
 
-def _layer_norm(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+def _layer_norm(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
     attrs = node.attrs
     assert isinstance(attrs, LayerNormAttrs)
-    parameters = model.parameters[node.name]
-    return graph.layer_norm(node.name, inputs[0], eps=attrs.eps, over=attrs.over, **parameters)
+    assert isinstance(tensors, Mapping)
+    return graph.layer_norm(node.name, inputs[0], eps=attrs.eps, over=attrs.over, **tensors)
 
 
-def _flatten(graph: _native.Graph, node: Node, inputs: list[int], model: ModelFile) -> int:
+def _flatten(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tensors) -> int:
     return graph.flatten(node.name, inputs[0])
 
 

@@ -22,14 +22,18 @@ class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(size_t size) : size_(size) {
-    const size_t alignment = size * sizeof(T) < kHugePageBytes ? kCacheLineBytes : kHugePageBytes;
-    const size_t bytes = (size * sizeof(T) / alignment + 1) * alignment;
-    data_.reset(static_cast<T*>(std::aligned_alloc(alignment, bytes)));
-    if (data_ == nullptr) throw std::bad_alloc();
-    // Weights of a large layer span thousands of small pages. A kernel without huge pages refuses;
-    // no harm done.
-    if (alignment == kHugePageBytes) (void)madvise(data_.get(), bytes, MADV_HUGEPAGE);
-    std::memset(data_.get(), 0, bytes);
+    const size_t bytes = (size * sizeof(T) / kCacheLineBytes + 1) * kCacheLineBytes;
+    const size_t huge = bytes / kHugePageBytes * kHugePageBytes;
+    void* data = nullptr;
+    if (posix_memalign(&data, huge == 0 ? kCacheLineBytes : kHugePageBytes, bytes) != 0) {
+      throw std::bad_alloc();
+    }
+    data_.reset(static_cast<T*>(data));
+    // Weights of a large layer span thousands of small pages. Of a huge page that is only begun,
+    // all would be resident, so the rest is small ones. A kernel without huge pages refuses; no
+    // harm done.
+    if (huge > 0) (void)madvise(data, huge, MADV_HUGEPAGE);
+    std::memset(data, 0, bytes);
   }
 
   T* data() { return data_.get(); }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "csrc/bindings/bindings.h"
@@ -16,12 +17,13 @@ namespace py = pybind11;
 namespace aio {
 namespace {
 
-std::unique_ptr<Executor> create(const Graph& graph, int threads,
-                                 const std::optional<std::string>& isa) {
+// Leaves the graph empty, so that weights go as soon as they are packed.
+std::unique_ptr<Executor> create(Graph& graph, int threads, const std::optional<std::string>& isa) {
   std::unique_ptr<Executor> executor;
   const Isa chosen = isa_or_raise(isa.value_or(""));
+  Graph taken = std::move(graph);
   py::gil_scoped_release release;
-  const Status status = Executor::create(graph, threads, chosen, &executor);
+  const Status status = Executor::create(std::move(taken), threads, chosen, &executor);
   py::gil_scoped_acquire acquire;
   raise_if_error(status);
   return executor;
@@ -148,12 +150,15 @@ py::list layers(const Executor& executor) {
     layer["name"] = info.name;
     layer["op"] = info.op;
     layer["kernel"] = info.kernel;
+    layer["kernels"] = info.kernels;
     layer["output_shape"] = shape_tuple(info.output_shape);
     layer["sparse"] = info.sparse;
     layer["parts"] = info.parts;
     layer["macs"] = info.macs;
     layer["nonzero_weights"] = info.nonzero_weights;
     layer["prunable_weights"] = info.prunable_weights;
+    layer["weight_bytes"] = info.weight_bytes;
+    layer["activation_bytes"] = info.activation_bytes;
     list.append(layer);
   }
   return list;

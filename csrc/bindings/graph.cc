@@ -40,11 +40,11 @@ LayerWeights make_weights(const std::string& name, const FloatArray& weight, py:
     weights.kernel_h = static_cast<int>(weight.shape(2));
     weights.kernel_w = static_cast<int>(weight.shape(3));
   }
-  weights.weight = copy(weight);
-  weights.score = copy(score);
-  weights.threshold = copy(threshold);
-  weights.scale = copy(scale);
-  weights.bias = copy(bias);
+  weights.weight = view(weight);
+  weights.score = view(score);
+  weights.threshold = view(threshold);
+  weights.scale = view(scale);
+  weights.bias = view(bias);
   return weights;
 }
 

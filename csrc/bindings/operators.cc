@@ -64,7 +64,7 @@ int add_affine(Graph& graph, const std::string& name, int input, const MaybeArra
     check_shape(name, "scale", scale, {graph.levels(), width});
     check_shape(name, "bias", bias, {graph.levels(), width});
   }
-  raise_if_error(graph.add_affine(name, input, copy(scale), copy(bias), &id));
+  raise_if_error(graph.add_affine(name, input, view(scale), view(bias), &id));
   return id;
 }
 
@@ -106,7 +106,7 @@ int add_layer_norm(Graph& graph, const std::string& name, int input, float eps,
   int id = -1;
   raise_if_error(graph.add_layer_norm(name, input, eps,
                                       sample ? NormOver::kSample : NormOver::kChannels,
-                                      copy(weight), copy(bias), &id));
+                                      view(weight), view(bias), &id));
   return id;
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <vector>
 
 #include "csrc/base/aligned.h"
 #include "csrc/executor/step.h"
@@ -52,7 +51,7 @@ class AffineStep final : public Step {
   };
 
   // levels x channels, each level padded to whole blocks.
-  AlignedBuffer<float> pack(const std::vector<float>& values, float absent) const {
+  AlignedBuffer<float> pack(const Floats& values, float absent) const {
     const int channels = node_.shape.channels;
     AlignedBuffer<float> packed(static_cast<size_t>(levels_) * static_cast<size_t>(channels_));
     for (int level = 0; level < levels_; ++level) {

@@ -100,6 +100,9 @@ class ConvStep final : public Step {
   LayerInfo info() const override {
     LayerInfo info = describe_node(node_, direct_.kernel_name(), layer_.packed().levels);
     if (winograd_) info.kernel += std::string(" or ") + winograd_->kernel_name();
+    for (size_t level = 0; level < info.kernels.size(); ++level) {
+      if (winograd_levels_[level]) info.kernels[level] = winograd_->kernel_name();
+    }
     layer_.describe(int64_t{operands_.out.height} * operands_.out.width, &info);
     return info;
   }

@@ -56,7 +56,7 @@ class DirectConv {
 
   void tile_output(Isa isa);
   void add_tile(const SparseConvKernel& kernel, int row, int col);
-  int64_t choose_part(int level) const;
+  int64_t choose_part() const;
   void run_chunk(const Job& job, int64_t chunk) const;
   void run_range(const Job& job, Range tiles, Range blocks) const;
   void run_part(const Job& job, Range tiles, Range blocks) const;
@@ -71,7 +71,7 @@ class DirectConv {
   const ConvOperands& operands_;
   const SparseConvKernel* kernel_ = nullptr;  // the one of most pixels
   std::vector<PlacedTile> tiles_;
-  std::vector<int64_t> part_;          // by level: tiles that all blocks pass before the next tiles
+  int64_t part_ = 1;
   std::vector<SparseConvSpan> spans_;  // as the packed weights' spans
 };
 

@@ -79,6 +79,18 @@ std::vector<Shape> shapes_of(const Graph& graph, const std::vector<int>& values)
   return shapes;
 }
 
+// Of the values that a step takes and makes, one sample's, without padding.
+int64_t activation_bytes(const Graph& graph, const PlannedStep& planned) {
+  std::vector<int> values = planned.inputs;
+  values.push_back(planned.output);
+  if (planned.residual != kNoValue) values.push_back(planned.residual);
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  int64_t floats = 0;
+  for (const int value : values) floats += graph.nodes()[static_cast<size_t>(value)].shape.size();
+  return floats * int64_t{sizeof(float)};
+}
+
 }  // namespace
 
 LayerInfo describe_node(const Node& node, const std::string& kernel, int levels) {
@@ -86,9 +98,11 @@ LayerInfo describe_node(const Node& node, const std::string& kernel, int levels)
   info.name = node.name;
   info.op = op_name(node.op);
   info.kernel = kernel;
+  info.kernels.assign(static_cast<size_t>(levels), kernel);
   info.output_shape = node.shape;
   info.macs.assign(static_cast<size_t>(levels), 0);
   info.nonzero_weights.assign(static_cast<size_t>(levels), 0);
+  info.weight_bytes.assign(static_cast<size_t>(levels), 0);
   return info;
 }
 
@@ -111,8 +125,7 @@ void zero_halo(const BufferLayout& buffer, float* arena) {
   std::fill(image + (buffer.height - 1) * buffer.row() + width, begin + buffer.size, 0.0f);
 }
 
-Status Executor::create(const Graph& graph, int threads, Isa isa,
-                        std::unique_ptr<Executor>* executor) {
+Status Executor::create(Graph graph, int threads, Isa isa, std::unique_ptr<Executor>* executor) {
   constexpr int kMaxThreads = 1024;
   if (threads < 1 || threads > kMaxThreads) {
     return Status::error("threads=" + std::to_string(threads) + " is outside [1, " +
@@ -120,26 +133,28 @@ Status Executor::create(const Graph& graph, int threads, Isa isa,
   }
   Plan plan;
   AIO_RETURN_IF_ERROR(make_plan(graph, &plan));
-  executor->reset(new Executor(graph, std::move(plan), threads, isa));
+  executor->reset(new Executor(&graph, std::move(plan), threads, isa));
   return Status::ok();
 }
 
-Executor::Executor(const Graph& graph, Plan plan, int threads, Isa isa)
+Executor::Executor(Graph* graph, Plan plan, int threads, Isa isa)
     : plan_(std::move(plan)),
       isa_(isa),
-      inputs_(find_inputs(graph)),
-      outputs_(graph.outputs()),
-      input_shapes_(shapes_of(graph, inputs_)),
-      output_shapes_(shapes_of(graph, outputs_)),
+      inputs_(find_inputs(*graph)),
+      outputs_(graph->outputs()),
+      input_shapes_(shapes_of(*graph, inputs_)),
+      output_shapes_(shapes_of(*graph, outputs_)),
       arena_(static_cast<size_t>(plan_.arena_size)),
       pool_(threads) {
   for (const PlannedStep& planned : plan_.steps) {
-    steps_.push_back(make_step(graph, plan_, planned, threads, isa));
+    steps_.push_back(make_step(*graph, plan_, planned, threads, isa));
+    activation_bytes_.push_back(activation_bytes(*graph, planned));
+    graph->drop_weights(planned.node);
   }
   int64_t scratch = 0;
   for (const auto& step : steps_) scratch = std::max(scratch, step->scratch_floats());
   scratch_ = AlignedBuffer<float>(static_cast<size_t>(scratch));
-  for (int level = 0; level < graph.levels(); ++level) {
+  for (int level = 0; level < graph->levels(); ++level) {
     uniform_.emplace_back(std::max<size_t>(steps_.size(), 1), level);
   }
   for (size_t i = 0; i < steps_.size(); ++i) {
@@ -317,9 +332,10 @@ std::vector<int64_t> Executor::layer_ns() {
 std::vector<LayerInfo> Executor::layers() const {
   std::vector<LayerInfo> layers;
   layers.reserve(steps_.size());
-  for (const auto& step : steps_) {
-    layers.push_back(step->info());
-    layers.back().parts = step->parts();
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    layers.push_back(steps_[i]->info());
+    layers.back().parts = steps_[i]->parts();
+    layers.back().activation_bytes = activation_bytes_[i];
   }
   return layers;
 }

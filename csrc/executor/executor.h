@@ -33,9 +33,9 @@ struct PaceReport {
 
 class Executor {
  public:
-  // Plans and packs; `threads` counts the caller.
-  static Status create(const Graph& graph, int threads, Isa isa,
-                       std::unique_ptr<Executor>* executor);
+  // Plans and packs; `threads` counts the caller. A layer's weights are let go as soon as they are
+  // packed, so a graph that is moved in never lies in memory beside all of its packed form.
+  static Status create(Graph graph, int threads, Isa isa, std::unique_ptr<Executor>* executor);
 
   // Runs `batch` samples. inputs[i] is batch x input_shapes()[i] in NCHW order; outputs[i] receives
   // batch x output_shapes()[i], in NCHW order too. Calls from several threads are serialised.
@@ -73,7 +73,7 @@ class Executor {
   size_t arena_bytes() const { return arena_.bytes() + scratch_.bytes(); }
 
  private:
-  Executor(const Graph& graph, Plan plan, int threads, Isa isa);
+  Executor(Graph* graph, Plan plan, int threads, Isa isa);
 
   void load_inputs(const float* const* inputs, int64_t sample);
   void load_input(size_t index, const float* sample);
@@ -92,6 +92,7 @@ class Executor {
   AlignedBuffer<float> arena_;
   AlignedBuffer<float> scratch_;  // shared by the steps, one after the other
   std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<int64_t> activation_bytes_;  // by step
   ThreadPool pool_;
 
   std::vector<std::vector<int>> uniform_;  // by level: that level for every step

@@ -45,10 +45,12 @@ aio::LayerWeights random_weights(std::mt19937* generator, int out, int in, int k
   weights.out_channels = out;
   weights.in_channels = in;
   weights.kernel_h = weights.kernel_w = kernel;
-  weights.weight.resize(static_cast<size_t>(out * in * kernel * kernel));
-  for (float& w : weights.weight) w = normal(*generator);
-  weights.score.resize(static_cast<size_t>((out + 15) / 16 * in * kernel * kernel));
-  for (float& s : weights.score) s = uniform(*generator);
+  std::vector<float> weight(static_cast<size_t>(out * in * kernel * kernel));
+  for (float& w : weight) w = normal(*generator);
+  std::vector<float> score(static_cast<size_t>((out + 15) / 16 * in * kernel * kernel));
+  for (float& s : score) s = uniform(*generator);
+  weights.weight = std::move(weight);
+  weights.score = std::move(score);
   weights.threshold = {-1.0f, 0.5f, 0.9f};
   return weights;
 }
@@ -113,6 +115,41 @@ void test_run_allocates_nothing() {
     (void)executor->run_paced(inputs, 1, outputs, {1e3 * i}, &report);
   }
   AIO_CHECK(allocations == before);
+}
+
+// Two inputs, and every step that make_network() has not.
+void test_the_other_steps_allocate_nothing() {
+  aio::Graph graph(kLevels);
+  int image = 0, flat = 0, value = 0, gate = 0, pair = 0;
+  AIO_CHECK(graph.add_input("image", 20, 6, 5, &image).is_ok());
+  AIO_CHECK(graph.add_flat_input("flat", 7, &flat).is_ok());
+  AIO_CHECK(graph.add_affine("affine", image, {}, {}, &value).is_ok());
+  AIO_CHECK(
+      graph.add_adaptive_pool("gate", aio::Op::kAdaptiveMaxPool2d, value, 1, 1, &gate).is_ok());
+  AIO_CHECK(graph.add_mul("mul", value, gate, &value).is_ok());
+  AIO_CHECK(graph.add_concat("concat", {value, image}, &pair).is_ok());
+  AIO_CHECK(
+      graph.add_upsample("up", pair, 9, 9, aio::UpsampleMode::kBilinear, false, &pair).is_ok());
+  AIO_CHECK(
+      graph.add_layer_norm("norm", pair, 1e-5f, aio::NormOver::kChannels, {}, {}, &pair).is_ok());
+  AIO_CHECK(graph.add_flatten("features", pair, &pair).is_ok());
+  AIO_CHECK(graph.add_concat("all", {flat, pair}, &value).is_ok());
+  AIO_CHECK(graph.add_softmax("softmax", value, &value).is_ok());
+  AIO_CHECK(graph.add_output(value).is_ok());
+  std::unique_ptr<aio::Executor> executor;
+  AIO_CHECK(
+      aio::Executor::create(graph, 2, aio::list_isas(aio::detect_isa())[0], &executor).is_ok());
+  const std::vector<float> x(20 * 6 * 5, 0.5f), features(7, 1.0f);
+  std::vector<float> y(7 + 40 * 9 * 9, 0.0f);
+  const float* inputs[] = {x.data(), features.data()};
+  float* outputs[] = {y.data()};
+  executor->run(inputs, 1, outputs);
+  const int64_t before = allocations;
+  executor->run(inputs, 1, outputs);
+  AIO_CHECK(allocations == before);
+  double sum = 0.0;
+  for (const float p : y) sum += double{p};
+  AIO_CHECK(sum > 0.9999 && sum < 1.0001);
 }
 
 void test_levels_change_while_running() {
@@ -276,6 +313,7 @@ void test_bad_levels_are_refused() {
 
 int main() {
   test_run_allocates_nothing();
+  test_the_other_steps_allocate_nothing();
   test_levels_change_while_running();
   test_everything_changes_while_running();
   test_threads_do_not_change_the_result();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "csrc/base/status.h"
+#include "csrc/executor/floats.h"
 #include "csrc/kernels/activation.h"
 
 namespace aio {
@@ -69,12 +70,12 @@ struct LayerWeights {
   int in_channels = 0;  // that one output channel reads: those of its group
   int kernel_h = 1;
   int kernel_w = 1;
-  int groups = 1;             // of equally many input and output channels; a linear layer has one
-  std::vector<float> weight;  // out x in x kernel_h x kernel_w
-  std::vector<float> score;   // ceil(out / 16) x in x kernel_h x kernel_w, or empty
-  std::vector<float> threshold;  // levels, or empty
-  std::vector<float> scale;
-  std::vector<float> bias;
+  int groups = 1;    // of equally many input and output channels; a linear layer has one
+  Floats weight;     // out x in x kernel_h x kernel_w
+  Floats score;      // ceil(out / 16) x in x kernel_h x kernel_w, or empty
+  Floats threshold;  // levels, or empty
+  Floats scale;
+  Floats bias;
 
   // Each output channel reads the one input channel of its number.
   bool is_depthwise() const { return groups > 1 && in_channels == 1 && out_channels == groups; }
@@ -101,8 +102,8 @@ struct Node {
   LayerWeights weights;
   // Of an affine node, levels x channels; of layer normalisation its weight and bias, in the order
   // of the features that they belong to. Empty means 1 and 0.
-  std::vector<float> scale;
-  std::vector<float> bias;
+  Floats scale;
+  Floats bias;
 };
 
 class Graph {
@@ -119,16 +120,15 @@ class Graph {
   Status add_add(const std::string& name, int a, int b, int* id);
   Status add_mul(const std::string& name, int a, int b, int* id);
   // y = scale * x + bias of a level and channel.
-  Status add_affine(const std::string& name, int input, std::vector<float> scale,
-                    std::vector<float> bias, int* id);
+  Status add_affine(const std::string& name, int input, Floats scale, Floats bias, int* id);
   // Along the channels of images of one size, or the features of flat values.
   Status add_concat(const std::string& name, const std::vector<int>& inputs, int* id);
   Status add_upsample(const std::string& name, int input, int height, int width, UpsampleMode mode,
                       bool align_corners, int* id);
   // Over an image's channels, pixel by pixel, or over all features.
   Status add_softmax(const std::string& name, int input, int* id);
-  Status add_layer_norm(const std::string& name, int input, float eps, NormOver over,
-                        std::vector<float> weight, std::vector<float> bias, int* id);
+  Status add_layer_norm(const std::string& name, int input, float eps, NormOver over, Floats weight,
+                        Floats bias, int* id);
   Status add_activation(const std::string& name, int input, Activation activation, int* id,
                         float negative_slope = 0.0f);
   Status add_pool(const std::string& name, Op op, int input, const Window2d& window,
@@ -141,6 +141,13 @@ class Graph {
 
   // Refuses a graph that cannot run: without input or output.
   Status check_complete() const;
+
+  // Lets a node's weights go: what has packed them needs them no more.
+  void drop_weights(int node) {
+    Node& packed = nodes_[static_cast<size_t>(node)];
+    packed.weights = LayerWeights();
+    packed.scale = packed.bias = {};
+  }
 
   int levels() const { return levels_; }
   const std::vector<Node>& nodes() const { return nodes_; }

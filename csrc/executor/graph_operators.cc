@@ -76,8 +76,7 @@ Status Graph::add_mul(const std::string& name, int a, int b, int* id) {
   return add_pairwise(name, Op::kMul, a, b, id);
 }
 
-Status Graph::add_affine(const std::string& name, int input, std::vector<float> scale,
-                         std::vector<float> bias, int* id) {
+Status Graph::add_affine(const std::string& name, int input, Floats scale, Floats bias, int* id) {
   AIO_RETURN_IF_ERROR(check_value(name, input));
   const Shape& in = shape(input);
   const int64_t expected = levels_ * (in.flat ? in.size() : in.channels);
@@ -167,7 +166,7 @@ Status Graph::add_softmax(const std::string& name, int input, int* id) {
 }
 
 Status Graph::add_layer_norm(const std::string& name, int input, float eps, NormOver over,
-                             std::vector<float> weight, std::vector<float> bias, int* id) {
+                             Floats weight, Floats bias, int* id) {
   AIO_RETURN_IF_ERROR(check_value(name, input));
   if (!std::isfinite(eps) || eps < 0.0f) {
     return refuse(name, "eps " + std::to_string(eps) + " must be finite and at least 0");

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <vector>
-
 #include "csrc/base/aligned.h"
 #include "csrc/executor/step.h"
 #include "csrc/kernels/layer_norm/layer_norm.h"
@@ -57,13 +55,13 @@ class LayerNormStep final : public Step {
   };
 
   // From channel by channel to pixel by pixel, each padded to whole blocks.
-  AlignedBuffer<float> pack(const std::vector<float>& values, float absent) const {
+  AlignedBuffer<float> pack(const Floats& values, float absent) const {
     const int pixels = whole_sample_ ? in_.height * in_.width : 1;
     AlignedBuffer<float> packed(static_cast<size_t>(pixels) * static_cast<size_t>(blocks_));
     for (int c = 0; c < node_.shape.channels; ++c) {
       for (int pixel = 0; pixel < pixels; ++pixel) {
         packed.data()[int64_t{pixel} * blocks_ + c] =
-            values.empty() ? absent : values[static_cast<size_t>(int64_t{c} * pixels + pixel)];
+            values.empty() ? absent : values.data()[int64_t{c} * pixels + pixel];
       }
     }
     return packed;

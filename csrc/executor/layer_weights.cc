@@ -9,8 +9,8 @@ namespace aio {
 namespace {
 
 // levels x channels to levels x blocks x 16.
-AlignedBuffer<float> pad_to_blocks(const std::vector<float>& vectors, float absent, int levels,
-                                   int channels, int blocks) {
+AlignedBuffer<float> pad_to_blocks(const Floats& vectors, float absent, int levels, int channels,
+                                   int blocks) {
   AlignedBuffer<float> padded(static_cast<size_t>(levels) * static_cast<size_t>(blocks) *
                               kBlockHeight);
   for (int level = 0; level < levels; ++level) {
@@ -60,6 +60,8 @@ void PackedLayer::describe(int64_t pixels, LayerInfo* info) const {
     const int64_t weights = packed_.weights[static_cast<size_t>(level)];
     info->nonzero_weights[static_cast<size_t>(level)] = weights;
     info->macs[static_cast<size_t>(level)] = weights * pixels;
+    info->weight_bytes[static_cast<size_t>(level)] =
+        weights * int64_t{sizeof(float)} + total_nnz(level) * int64_t{sizeof(int32_t)};
   }
 }
 

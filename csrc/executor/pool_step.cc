@@ -49,7 +49,8 @@ class PoolStep final : public Step {
     job.pool.in = context.arena + in_.origin();
     job.pool.out = context.arena + out_.origin();
     // Few rows, as of a global pooling, are shared out by their channels.
-    const int64_t parts = job.by_channels ? pool_.channels / kPartChannels + 1 : out_.height;
+    const int64_t parts =
+        job.by_channels ? (pool_.channels + kPartChannels - 1) / kPartChannels : out_.height;
     context.pool->parallel_for(
         parts, window_elements() < kMinParallelElements ? parts : 1,
         [](const void* data, int64_t begin, int64_t end) {

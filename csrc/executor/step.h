@@ -22,12 +22,17 @@ struct LayerInfo {
   std::string name;
   std::string op;
   std::string kernel;
+  std::vector<std::string> kernels;  // by level, where that decides which one runs
   Shape output_shape;
   bool sparse = false;
   int parts = 1;  // that may run at levels of their own, one after the other
   std::vector<int64_t> macs;
   std::vector<int64_t> nonzero_weights;
   int64_t prunable_weights = 0;
+  // What has to be read and written at least: kept weights with their offsets, by level, and the
+  // values a step takes and makes, each once and without padding.
+  std::vector<int64_t> weight_bytes;
+  int64_t activation_bytes = 0;
 };
 
 struct RunContext {

@@ -3,63 +3,132 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aio.runtime.commands.printing import (
     json_text,
     markdown_table,
-    megahertz,
-    milliseconds,
-    number,
     text_table,
 )
 from aio.runtime.commands.progress import progress_bar
 
 if TYPE_CHECKING:
-    from aio.runtime import Runtime
     from aio.runtime.benchmark.kernels import KernelBenchmark
-    from aio.runtime.benchmark.levels import LevelBenchmark
 
-HELP = "measure the latency of every level, of kernels against the peak, or its stability"
+HELP = "measure networks against the physical limit and other engines, kernels, memory, stability"
 EXAMPLES = """\
 examples:
   aio bench                             the shipped model
   aio bench resnet18.aio --threads 1    another one, on one thread
   aio bench --markdown                  the table of the README
-  aio bench --kernels --layers 3x3      convolutions against the measured FMA peak
+  aio bench resnet18.aio --ratios 0,.7,.9 --threads 1,2 --layers
+  aio bench resnet18.aio --peers --deepsparse ~/deepsparse/bin/python --chart resnet18.png
+  aio bench --kernels 3x3               convolutions against the measured FMA peak
+  aio bench resnet50.aio --memory       resident memory beside ONNX Runtime's
   aio bench --stability                 latency under changing clocks, policy by policy
-  aio bench --stability --peers resnet18.aio mobilenet_v2.aio --output stability.json
+  aio bench --stability resnet18.aio mobilenet_v2.aio --peers --output stability.json
 """
-MAX_CLOCK_CHANGE = 0.05
+RATIO_TOLERANCE = 1e-3
+
+NumberT = TypeVar("NumberT", int, float)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add = parser.add_argument
     add("model", nargs="*", type=Path, help="model file (the shipped one); several for --stability")
-    add("--kernels", action="store_true", help="measure single convolutions instead of a model")
-    add("--layers", choices=("all", "3x3", "1x1"), default="all", help="which of them (all)")
-    add("--rounds", type=int, default=15, help="rounds over the convolutions (15)")
+    add("--levels", type=numbers(int), metavar="LIST", help="levels to measure, as 0,2,4 (all)")
+    add("--ratios", type=numbers(float), metavar="LIST", help="the same by ratio, as 0,.5,.9")
+    add("--threads", type=numbers(int), metavar="LIST", help="as 1,2 (as many as make sense)")
+    add("--layers", action="store_true", help="also measure each layer")
     add("--seconds", type=float, default=3.0, help="how long to measure a model (3)")
     add("--batch", type=int, default=1, help="samples per inference (1)")
-    add("--threads", type=int, help="threads of a model (as many as make sense)")
+    add(
+        "--kernels",
+        nargs="?",
+        const="all",
+        choices=("all", "3x3", "1x1"),
+        help="measure single convolutions instead of a model, all or some of them",
+    )
+    add("--rounds", type=int, default=15, help="rounds over the convolutions (15)")
     add("--isa", help="instruction set (the best one here)")
+    add("--memory", action="store_true", help="measure resident memory, beside ONNX Runtime's")
     add("--stability", action="store_true", help="measure how flat latency is as clocks change")
     add("--quick", action="store_true", help="a rough answer about stability, in a minute")
-    add("--peers", action="store_true", help="measure ONNX Runtime beside (needs the bench extra)")
+    add(
+        "--peers",
+        nargs="?",
+        const="all",
+        metavar="LIST",
+        help="measure other engines beside: all (the default), or some of onnxruntime, openvino, "
+        "ncnn, mnn, torch, deepsparse with commas; --stability knows ONNX Runtime only "
+        "(needs the bench extra)",
+    )
+    add(
+        "--deepsparse",
+        type=Path,
+        metavar="PYTHON",
+        help="interpreter of an environment that has DeepSparse",
+    )
     add("--cpu", type=int, help="CPU that stability is measured on (the last one)")
     add("--seed", type=int, default=0, help="of everything random in virtual time (0)")
     add("--markdown", action="store_true", help="print a Markdown table")
     add("--json", action="store_true", help="print JSON")
     add("--output", type=Path, metavar="FILE", help="also write the JSON to a file")
+    add("--chart", type=Path, metavar="FILE.png", help="also draw latency by ratio")
+
+
+def numbers(kind: Callable[[str], NumberT]) -> Callable[[str], tuple[NumberT, ...]]:
+    """Return a parser of numbers of one kind with commas between them."""
+
+    def parse(text: str) -> tuple[NumberT, ...]:
+        values = tuple(kind(part) for part in text.split(","))
+        if len(set(values)) != len(values):
+            raise argparse.ArgumentTypeError(f"{text!r} names a number twice")
+        return values
+
+    parse.__name__ = "list of numbers"  # argparse says so of a bad one
+    return parse
+
+
+def chosen_levels(
+    levels: Sequence[int] | None, ratios: Sequence[float] | None, available: Sequence[float]
+) -> tuple[int, ...]:
+    """Return the indices asked for by index or by ratio, densest first; all if neither is given.
+
+    Raises:
+        ValueError: both are given, or the model has no such level.
+    """
+    if levels is not None and ratios is not None:
+        raise ValueError("--levels and --ratios say the same: name one")
+    if ratios is not None:
+        levels = [_level_of_ratio(ratio, available) for ratio in ratios]
+    if levels is None:
+        return tuple(range(len(available)))
+    for level in levels:
+        if not 0 <= level < len(available):
+            raise ValueError(
+                f"--levels has {level}, the model has levels 0 to {len(available) - 1}"
+            )
+    return tuple(sorted(levels))
+
+
+def _level_of_ratio(ratio: float, available: Sequence[float]) -> int:
+    for level, there in enumerate(available):
+        if abs(ratio - there) < RATIO_TOLERANCE:
+            return level
+    names = ", ".join(f"{there:g}" for there in available)
+    raise ValueError(f"--ratios has {ratio:g}, the model has {names}")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    for name, value in (("rounds", args.rounds), ("batch", args.batch)):
+    counts = [("rounds", args.rounds), ("batch", args.batch)]
+    counts += [("threads", threads) for threads in args.threads or ()]
+    for name, value in counts:
         if value < 1:
             raise ValueError(f"--{name} is {value}, expected at least 1")
     if not 0 < args.seconds < 3600:
@@ -74,13 +143,19 @@ def run(args: argparse.Namespace) -> int:
 def _measurement(
     args: argparse.Namespace,
 ) -> Callable[[argparse.Namespace], tuple[dict[str, object], str]]:
-    if args.kernels and args.stability:
-        raise ValueError("--kernels and --stability are two measurements: name one")
-    if args.stability:
-        return _bench_stability
-    if len(args.model) > 1:
+    kinds = {
+        "--kernels": (args.kernels is not None, _bench_kernels),
+        "--memory": (args.memory, _bench_memory),
+        "--stability": (args.stability, _bench_stability),
+    }
+    wanted = [name for name, (asked, _) in kinds.items() if asked]
+    if len(wanted) > 1:
+        raise ValueError(f"{' and '.join(wanted)} are {len(wanted)} measurements: name one")
+    if wanted != ["--stability"] and len(args.model) > 1:
         raise ValueError(f"{len(args.model)} models: only --stability takes several")
-    return _bench_kernels if args.kernels else _bench_model
+    if wanted and args.chart is not None:
+        raise ValueError(f"--chart draws a network's levels, not {wanted[0]}")
+    return kinds[wanted[0]][1] if wanted else _bench_network
 
 
 def _bench_stability(args: argparse.Namespace) -> tuple[dict[str, object], str]:
@@ -101,7 +176,7 @@ def _bench_stability(args: argparse.Namespace) -> tuple[dict[str, object], str]:
                     path,
                     QUICK if args.quick else Effort(),
                     cpu=cpu,
-                    peers=args.peers,
+                    peers=args.peers is not None,
                     seed=args.seed,
                     progress=progress,
                 )
@@ -112,75 +187,62 @@ def _bench_stability(args: argparse.Namespace) -> tuple[dict[str, object], str]:
     return {"cpu": cpu_model(), "models": [asdict(result) for result in results]}, text
 
 
-def _bench_model(args: argparse.Namespace) -> tuple[dict[str, object], str]:
-    from aio.runtime import Runtime  # noqa: PLC0415
-    from aio.runtime.benchmark.levels import bench_levels  # noqa: PLC0415
-
-    with (
-        Runtime.load(
-            args.model[0] if args.model else None,
-            threads=args.threads,
-            isa=args.isa,
-            calibrate=False,
-        ) as runtime,
-        progress_bar("measuring levels") as progress,
-    ):
-        result = bench_levels(runtime, batch=args.batch, seconds=args.seconds, progress=progress)
-        table = markdown_table if args.markdown else text_table
-        text = f"{_heading(runtime, result, args.batch)}\n\n{table(*_level_rows(result))}"
-        return {**_environment(runtime, args.batch), **asdict(result)}, text
-
-
-def _environment(runtime: "Runtime", batch: int) -> dict[str, object]:
+def _bench_network(args: argparse.Namespace) -> tuple[dict[str, object], str]:
+    from aio.governors import default_threads  # noqa: PLC0415
+    from aio.runtime.benchmark.chart import check_chart_path, draw_chart  # noqa: PLC0415
+    from aio.runtime.benchmark.network import Effort, bench_network  # noqa: PLC0415
+    from aio.runtime.benchmark.peers.registry import chosen_peers  # noqa: PLC0415
+    from aio.runtime.commands.network_text import network_text  # noqa: PLC0415
     from aio.runtime.device import cpu_model  # noqa: PLC0415
+    from aio.runtime.model_file import read_model_file  # noqa: PLC0415
+    from aio.runtime.shipped import SHIPPED_MODEL  # noqa: PLC0415
 
-    return {
-        "model": runtime.name,
-        "cpu": cpu_model(),
-        "isa": runtime.isa,
-        "threads": runtime.threads,
-        "batch": batch,
-    }
+    if args.chart is not None:
+        check_chart_path(args.chart)
+    model = read_model_file(args.model[0] if args.model else SHIPPED_MODEL)
+    ratios = [level.ratio for level in model.manifest.levels]
+    effort = Effort(
+        levels=chosen_levels(args.levels, args.ratios, ratios),
+        threads=args.threads or (default_threads().threads,),
+        batch=args.batch,
+        seconds=args.seconds,
+        layers=args.layers,
+        peers=() if args.peers is None else chosen_peers(args.peers),
+        deepsparse=args.deepsparse,
+    )
+    with progress_bar(f"measuring {model.manifest.name}") as progress:
+        result = bench_network(model, effort, isa=args.isa, progress=progress)
+    if args.chart is not None:
+        draw_chart(result, cpu_model(), args.chart)
+    table = markdown_table if args.markdown else text_table
+    heading = (
+        f"{result.model} on {cpu_model()}: {result.isa}, batch {result.batch}, "
+        f"medians of {result.rounds} interleaved rounds"
+    )
+    text = f"{heading}\n\n{network_text(result, table)}"
+    return {"cpu": cpu_model(), **asdict(result)}, text
 
 
-def _heading(runtime: "Runtime", result: "LevelBenchmark", batch: int) -> str:
-    facts = _environment(runtime, batch)
-    change = result.clock_change
-    lines = [
-        f"{facts['model']} on {facts['cpu']}: {facts['isa']}, {facts['threads']} threads, "
-        f"batch {batch}, medians of {result.rounds} interleaved rounds",
-        f"clock from {result.before.driver}: {megahertz(result.before.cpu_khz)} before, "
-        f"{megahertz(result.after.cpu_khz)} after",
-    ]
-    if change is not None and abs(change) > MAX_CLOCK_CHANGE:
-        lines.append("the clock moved: compare the speed-ups, not the latencies")
-    return "\n".join(lines)
+def _bench_memory(args: argparse.Namespace) -> tuple[dict[str, object], str]:
+    from aio.runtime.benchmark.memory import bench_memory  # noqa: PLC0415
+    from aio.runtime.commands.memory_text import memory_text  # noqa: PLC0415
+    from aio.runtime.model_file import read_model_file  # noqa: PLC0415
+    from aio.runtime.shipped import SHIPPED_MODEL  # noqa: PLC0415
 
-
-def _level_rows(result: "LevelBenchmark") -> tuple[list[str], list[list[str]]]:
-    header = ["ratio", "accuracy", "MACs", "non-zero weights"]
-    header += ["latency ms", "+- ms", "speed-up", "GFLOP/s"]
-    rows = [
-        [
-            f"{level.info.ratio:.3f}",
-            number(level.info.accuracy, ".4f"),
-            f"{level.info.macs:,}",
-            f"{level.info.nonzero_weights:,}",
-            milliseconds(level.latency_ms.median),
-            milliseconds(level.latency_ms.mad),
-            f"{level.speedup:.2f}x",
-            f"{level.gflops:.1f}",
-        ]
-        for level in result.results
-    ]
-    return header, rows
+    threads = args.threads or (1,)
+    if len(threads) > 1:
+        raise ValueError(f"--threads has {len(threads)} numbers, --memory takes one")
+    model = read_model_file(args.model[0] if args.model else SHIPPED_MODEL)
+    with progress_bar(f"measuring {model.manifest.name}") as progress:
+        result = bench_memory(model, threads=threads[0], progress=progress)
+    return asdict(result), memory_text(result, markdown_table if args.markdown else text_table)
 
 
 def _bench_kernels(args: argparse.Namespace) -> tuple[dict[str, object], str]:
     from aio.runtime.benchmark.kernels import SHAPES, bench_kernels  # noqa: PLC0415
     from aio.runtime.device import cpu_model  # noqa: PLC0415
 
-    shapes = [shape for shape in SHAPES if args.layers in {"all", shape.group}]
+    shapes = [shape for shape in SHAPES if args.kernels in {"all", shape.group}]
     with progress_bar("measuring kernels") as progress:
         result = bench_kernels(args.isa, shapes=shapes, rounds=args.rounds, progress=progress)
     table = markdown_table if args.markdown else text_table

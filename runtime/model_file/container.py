@@ -5,17 +5,21 @@ Eight bytes of little-endian header length, a JSON header, raw tensors. The head
 rather than by the safetensors library because the library maps whatever it is given, opens pipes,
 keeps the last of duplicate keys and accepts headers of 100 MB.
 
-Files up to `MAX_COPIED_BYTES` are read into memory, larger ones are mapped. A mapped file that
-somebody truncates in place kills the process (SIGBUS); writers replace files by rename instead.
+The file is read once, never mapped (docs/adr/0007-weights-are-read-once.md): whoever truncates a
+mapped file kills the process, and whoever writes to it changes what was checked. Each tensor has
+memory of its own, which goes back to the system with the last array that views it.
 """
 
+import hashlib
 import math
 import mmap
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +29,12 @@ from aio.runtime.model_file.defect import Defect, show
 from aio.runtime.model_file.fields import Fields, check_integer, check_string
 
 MAX_HEADER_BYTES = 16 << 20
-MAX_COPIED_BYTES = 64 << 20
 MAX_RANK = 8
 _LENGTH_BYTES = 8
+# What malloc has given back it may keep for later; pages of a mapping go at once.
+_MAPPED_BYTES = 64 << 10
 _F32 = np.dtype("<f4")
+_Memory = TypeVar("_Memory", bytearray, mmap.mmap)
 _ALL_DTYPES = frozenset(
     [
         "BOOL",
@@ -56,84 +62,6 @@ _ALL_DTYPES = frozenset(
 
 
 @dataclass(frozen=True)
-class Container:
-    """The parts of the file: strings of `__metadata__`, tensors by name, and every byte."""
-
-    metadata: Mapping[str, str]
-    tensors: Mapping[str, NDArray[np.float32]]
-    data: memoryview
-
-
-def read_container(path: Path) -> Container:
-    """Read a safetensors file of float32 tensors.
-
-    Raises:
-        Defect: the file is not what it should be.
-        OSError: it can't be opened or read.
-    """
-    data = _read_file(path)
-    header_end, header = _read_header(data)
-    metadata = Fields(header.pop("__metadata__", None), "__metadata__")
-    texts = {
-        key: check_string(value, f"__metadata__.{show(key)}")
-        for key, value in metadata.rest().items()
-    }
-    return Container(texts, _tensors(header, data[header_end:]), data)
-
-
-def _read_file(path: Path) -> memoryview:
-    if "\0" in str(path):
-        raise Defect("a path can't hold a null byte")
-    # O_NONBLOCK keeps open() from waiting for the other end of a pipe.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        before = os.fstat(descriptor)
-        if stat.S_ISDIR(before.st_mode):
-            raise Defect("is a directory, expected a file")
-        if not stat.S_ISREG(before.st_mode):
-            raise Defect("is not a regular file")
-        if before.st_size == 0:
-            raise Defect("is empty")
-        if before.st_size > MAX_COPIED_BYTES:
-            return _map(descriptor, before.st_size)
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            content = file.read(before.st_size + 1)
-        if len(content) != before.st_size:
-            raise Defect(f"changed while it was read: {before.st_size} bytes, then {len(content)}")
-        return memoryview(content)
-    finally:
-        os.close(descriptor)
-
-
-def _map(descriptor: int, size: int) -> memoryview:
-    try:
-        return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ))
-    except ValueError:
-        raise Defect(f"changed while it was read: it had {size} bytes") from None
-
-
-def _read_header(data: memoryview) -> tuple[int, dict[str, object]]:
-    if len(data) < _LENGTH_BYTES:
-        raise Defect(f"has {len(data)} bytes, too few for the {_LENGTH_BYTES}-byte header length")
-    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-    if length > MAX_HEADER_BYTES:
-        raise Defect(
-            f"header length is {length} bytes, the limit is {MAX_HEADER_BYTES}; "
-            "is this a safetensors file?"
-        )
-    end = _LENGTH_BYTES + length
-    if end > len(data):
-        raise Defect(f"is truncated: the header ends at byte {end}, the file at {len(data)}")
-    raw = bytes(data[_LENGTH_BYTES:end])
-    if not raw.startswith(b"{"):
-        raise Defect(f"header starts with {show(raw[:1])}, expected {{")
-    header = strict_json.parse(raw, "header")
-    if not isinstance(header, dict):  # "{" at the front leaves no other type, but for mypy
-        raise Defect("header is not a JSON object")
-    return end, header
-
-
-@dataclass(frozen=True)
 class _Entry:
     name: str
     shape: tuple[int, ...]
@@ -141,8 +69,124 @@ class _Entry:
     end: int
 
 
-def _tensors(header: Mapping[str, object], data: memoryview) -> dict[str, NDArray[np.float32]]:
-    entries = [_entry(name, value, len(data)) for name, value in header.items()]
+class Container:
+    """An open file whose header was read and checked. `shapes` has every tensor by name."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Read the header.
+
+        Raises:
+            Defect: it is not what it should be.
+            OSError: it can't be read.
+        """
+        self._descriptor = descriptor
+        self._status = os.fstat(descriptor)
+        self._hash = hashlib.sha256()
+        self._position = 0
+        self.size_bytes = self._status.st_size
+        header = self._read_header()
+        metadata = Fields(header.pop("__metadata__", None), "__metadata__")
+        self.metadata: Mapping[str, str] = {
+            key: check_string(value, f"__metadata__.{show(key)}")
+            for key, value in metadata.rest().items()
+        }
+        self._entries = _entries(header, self.size_bytes - self._position)
+        self.shapes: Mapping[str, tuple[int, ...]] = {
+            entry.name: entry.shape for entry in self._entries
+        }
+
+    def read_tensors(self) -> tuple[dict[str, NDArray[np.float32]], str]:
+        """Return the tensors by name, read-only, and the SHA-256 of the whole file. To call once.
+
+        Raises:
+            Defect: the file changed since it was opened.
+            OSError: it can't be read, or there is not enough memory.
+        """
+        tensors = {entry.name: self._read_tensor(entry) for entry in self._entries}
+        now = os.fstat(self._descriptor)
+        if (now.st_size, now.st_mtime_ns) != (self.size_bytes, self._status.st_mtime_ns):
+            raise Defect("changed while it was read: somebody wrote to it")
+        return tensors, self._hash.hexdigest()
+
+    def _read_header(self) -> dict[str, object]:
+        if self.size_bytes < _LENGTH_BYTES:
+            raise Defect(
+                f"has {self.size_bytes} bytes, too few for the {_LENGTH_BYTES}-byte header length"
+            )
+        length = int.from_bytes(self._read(bytearray(_LENGTH_BYTES)), "little")
+        if length > MAX_HEADER_BYTES:
+            raise Defect(
+                f"header length is {length} bytes, the limit is {MAX_HEADER_BYTES}; "
+                "is this a safetensors file?"
+            )
+        end = _LENGTH_BYTES + length
+        if end > self.size_bytes:
+            raise Defect(
+                f"is truncated: the header ends at byte {end}, the file at {self.size_bytes}"
+            )
+        raw = bytes(self._read(bytearray(length)))
+        if not raw.startswith(b"{"):
+            raise Defect(f"header starts with {show(raw[:1])}, expected {{")
+        header = strict_json.parse(raw, "header")
+        if not isinstance(header, dict):  # "{" at the front leaves no other type, but for mypy
+            raise Defect("header is not a JSON object")
+        return header
+
+    def _read_tensor(self, entry: _Entry) -> NDArray[np.float32]:
+        size = entry.end - entry.begin
+        memory = self._read(mmap.mmap(-1, size) if size >= _MAPPED_BYTES else bytearray(size))
+        array = np.frombuffer(memory, dtype=_F32).reshape(entry.shape)
+        array.flags.writeable = False
+        return array
+
+    def _read(self, memory: _Memory) -> _Memory:
+        """Fill `memory` with the next bytes of the file."""
+        with memoryview(memory) as view:
+            filled = 0
+            while filled < len(view):
+                count = os.readv(self._descriptor, [view[filled:]])
+                if count == 0:
+                    raise Defect(
+                        f"changed while it was read: {self.size_bytes} bytes, "
+                        f"then {self._position + filled}"
+                    )
+                filled += count
+            self._hash.update(view)
+        self._position += filled
+        return memory
+
+
+@contextmanager
+def open_container(path: Path) -> Iterator[Container]:
+    """Open a safetensors file of float32 tensors and read its header.
+
+    Raises:
+        Defect: the file is not what it should be.
+        OSError: it can't be opened or read.
+    """
+    if "\0" in str(path):
+        raise Defect("a path can't hold a null byte")
+    # O_NONBLOCK keeps open() from waiting for the other end of a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _check_kind(os.fstat(descriptor))
+        yield Container(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_kind(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise Defect("is a directory, expected a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise Defect("is not a regular file")
+    if status.st_size == 0:
+        raise Defect("is empty")
+
+
+def _entries(header: Mapping[str, object], data_bytes: int) -> list[_Entry]:
+    """Return the tensors in the file's order; together they must fill it."""
+    entries = [_entry(name, value, data_bytes) for name, value in header.items()]
     entries.sort(key=lambda entry: (entry.begin, entry.end))
     position, previous = 0, "the header"
     for entry in entries:
@@ -154,9 +198,9 @@ def _tensors(header: Mapping[str, object], data: memoryview) -> dict[str, NDArra
                 f"{show(entry.name)} belong to no tensor"
             )
         position, previous = entry.end, entry.name
-    if position != len(data):
-        raise Defect(f"{len(data) - position} bytes after the last tensor belong to no tensor")
-    return {entry.name: _view(entry, data) for entry in entries}
+    if position != data_bytes:
+        raise Defect(f"{data_bytes - position} bytes after the last tensor belong to no tensor")
+    return entries
 
 
 def _entry(name: str, value: object, data_bytes: int) -> _Entry:
@@ -183,9 +227,3 @@ def _entry(name: str, value: object, data_bytes: int) -> _Entry:
             f"its offsets {begin} to {end} give {end - begin}"
         )
     return _Entry(name, shape, begin, end)
-
-
-def _view(entry: _Entry, data: memoryview) -> NDArray[np.float32]:
-    array = np.frombuffer(data[entry.begin : entry.end], dtype=_F32).reshape(entry.shape)
-    # The header's length need not be a multiple of 4. Kernels may rely on aligned floats.
-    return np.require(array, np.float32, ["C", "ALIGNED"])

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading a model file: every check in order, and one error type for all of them."""
 
-import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 
 from aio.runtime.errors import ModelFileError
-from aio.runtime.model_file.container import read_container
+from aio.runtime.model_file.container import open_container
 from aio.runtime.model_file.defect import Defect, show
 from aio.runtime.model_file.fields import Fields
 from aio.runtime.model_file.manifest import Manifest, parse_manifest
@@ -29,23 +27,25 @@ from aio.runtime.model_file.weights import (
 class ModelFile:
     """A checked model file: what it says and the tensors it holds.
 
-    `shapes` has every input and node by name, `weights` every layer, `layers` their counts in graph
-    order, `parameters` the tensors of the other operators that can have any. Tensors are read-only.
+    `shapes` has every input and node by name, `weights` every layer until they are taken, `layers`
+    their counts in graph order, `parameters` the tensors of the other operators that can have any.
+    Tensors are read-only. `content_hash` is the SHA-256 of the file's bytes as hexadecimal digits.
     """
 
     path: Path
     manifest: Manifest
     shapes: Mapping[str, Shape]
-    weights: Mapping[str, Weights]
+    weights: dict[str, Weights]
     layers: tuple[LayerSummary, ...]
     parameters: Mapping[str, Parameters]
     size_bytes: int
-    _data: memoryview = field(repr=False)
+    content_hash: str
 
-    @cached_property
-    def content_hash(self) -> str:
-        """Return the SHA-256 of the file's bytes as hexadecimal digits."""
-        return hashlib.sha256(self._data).hexdigest()
+    def take_weights(self) -> dict[str, Weights]:
+        """Return `weights` and leave none, so that their memory goes with the caller's last use."""
+        taken = dict(self.weights)
+        self.weights.clear()
+        return taken
 
     def nonzero_weights(self, level: int) -> int:
         """Return how many weights a level keeps, those of dense layers included."""
@@ -78,8 +78,19 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
 
 
 def _read(path: Path) -> ModelFile:
-    container = read_container(path)
-    metadata = Fields(dict(container.metadata), "__metadata__")
+    with open_container(path) as container:
+        manifest = _manifest(container.metadata)
+        shapes = infer_shapes(manifest, weight_shapes(manifest, container.shapes))
+        tensors, content_hash = container.read_tensors()
+    parameters, left = collect_parameters(manifest, tensors, shapes)
+    weights = collect_weights(manifest, left)
+    layers = summarize(manifest, weights, shapes)
+    size = container.size_bytes
+    return ModelFile(path, manifest, shapes, weights, layers, parameters, size, content_hash)
+
+
+def _manifest(texts: Mapping[str, str]) -> Manifest:
+    metadata = Fields(dict(texts), "__metadata__")
     if not metadata.has("format"):
         raise Defect("is a safetensors file but no model file: __metadata__ lacks the key 'format'")
     if (kind := metadata.take("format")) != "aio":
@@ -87,10 +98,4 @@ def _read(path: Path) -> ModelFile:
     text = metadata.take("manifest")
     metadata.finish()
     assert isinstance(text, str)
-    manifest = parse_manifest(text)
-    shapes = infer_shapes(manifest, weight_shapes(manifest, container.tensors))
-    parameters, left = collect_parameters(manifest, container.tensors, shapes)
-    weights = collect_weights(manifest, left)
-    layers = summarize(manifest, weights, shapes)
-    size, data = len(container.data), container.data
-    return ModelFile(path, manifest, shapes, weights, layers, parameters, size, data)
+    return parse_manifest(text)

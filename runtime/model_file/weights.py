@@ -17,6 +17,7 @@ Array = NDArray[np.float32]
 MAX_RATIO_ERROR = 0.01
 # Some 20 seconds of one fast core; VGG-16 needs 1.5 % of it.
 MAX_MACS = 10**12
+_PIECE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class LayerSummary:
     prunable_weights: int
 
 
-def weight_shapes(manifest: Manifest, tensors: Mapping[str, Array]) -> dict[str, Shape]:
-    """Return the weight's shape of every node that has one.
+def weight_shapes(manifest: Manifest, tensors: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Return the weight's shape of every node that has one, by the shapes of all tensors.
 
     Raises:
         Defect: a weight is missing or has the wrong number of dimensions.
@@ -51,15 +52,15 @@ def weight_shapes(manifest: Manifest, tensors: Mapping[str, Array]) -> dict[str,
         rank = node.operator.weight_rank
         if rank == 0:
             continue
-        weight = tensors.get(f"{node.name}.weight")
-        if weight is None:
+        shape = tensors.get(f"{node.name}.weight")
+        if shape is None:
             raise Defect(f"node {show(node.name)} ({node.op}): its tensor 'weight' is missing")
-        if weight.ndim != rank:
+        if len(shape) != rank:
             raise Defect(
-                f"node {show(node.name)} ({node.op}): weight has shape {list(weight.shape)}, "
+                f"node {show(node.name)} ({node.op}): weight has shape {list(shape)}, "
                 f"expected {rank} dimensions"
             )
-        shapes[node.name] = weight.shape
+        shapes[node.name] = shape
     return shapes
 
 
@@ -108,13 +109,22 @@ def check_finite(node: str, parts: Mapping[str, Array | None]) -> None:
     for part, tensor in parts.items():
         if tensor is None or part == "threshold":
             continue
-        finite = np.isfinite(tensor)
-        if not finite.all():
-            where = np.unravel_index(int(np.argmin(finite)), tensor.shape)
+        index = _first_not_finite(tensor.reshape(-1))
+        if index is not None:
+            where = np.unravel_index(index, tensor.shape)
             raise Defect(
                 f"tensor {show(f'{node}.{part}')} holds {tensor[where]} at "
                 f"{[int(i) for i in where]}, expected finite numbers"
             )
+
+
+def _first_not_finite(values: Array) -> int | None:
+    # In pieces: the answers for all of a large layer would take a quarter of its memory.
+    for begin in range(0, values.size, _PIECE):
+        finite = np.isfinite(values[begin : begin + _PIECE])
+        if not finite.all():
+            return begin + int(np.argmin(finite))
+    return None
 
 
 def _check_threshold(node: str, layer: Weights) -> None:

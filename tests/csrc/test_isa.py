@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from aio.runtime import _native
@@ -44,12 +45,48 @@ def test_an_unknown_isa_lists_the_valid_ones(monkeypatch: pytest.MonkeyPatch) ->
         _native.Executor(graph(), isa="mmx")
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("isa", _native.supported_isas())
-def test_fma_peak_is_plausible(isa: str) -> None:
-    assert 0.01 < _native.measure_fma_peak(isa, 1.0) < 10_000
+def test_fma_peak_and_bandwidth_are_plausible(isa: str, threads: int) -> None:
+    assert 0.01 < _native.measure_fma_peak(isa, 1.0, threads) < 10_000
+    buffer = np.ones(10_000, np.float32)
+    assert 0.01 < _native.measure_bandwidth(isa, buffer, 1.0, threads) < 100_000
 
 
 @pytest.mark.parametrize("duration_ms", [0.0, -1.0, float("nan"), 1e9])
-def test_fma_peak_refuses_a_bad_duration(duration_ms: float) -> None:
+def test_measurements_refuse_a_bad_duration(duration_ms: float) -> None:
     with pytest.raises(ValueError, match="outside"):
         _native.measure_fma_peak("scalar", duration_ms)
+    with pytest.raises(ValueError, match="outside"):
+        _native.measure_bandwidth("scalar", np.ones(128, np.float32), duration_ms)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025])
+def test_measurements_refuse_a_bad_number_of_threads(threads: int) -> None:
+    with pytest.raises(ValueError, match=f"threads={threads} is outside"):
+        _native.measure_fma_peak("scalar", 1.0, threads)
+    with pytest.raises(ValueError, match=f"threads={threads} is outside"):
+        _native.measure_bandwidth("scalar", np.ones(128, np.float32), 1.0, threads)
+
+
+def test_bandwidth_needs_a_buffer_worth_reading() -> None:
+    with pytest.raises(ValueError, match="has 255 floats, 2 threads need at least 256"):
+        _native.measure_bandwidth("scalar", np.ones(255, np.float32), 1.0, threads=2)
+    with pytest.raises(TypeError):
+        _native.measure_bandwidth("scalar", np.ones(999, np.float64), 1.0)  # type: ignore[arg-type]
+
+
+def test_a_layer_says_what_it_reads_and_writes_at_least() -> None:
+    made = _native.Graph(2)
+    source = made.input("x", 3, 4, 5)
+    weight = np.ones((16, 3, 1, 1), np.float32)
+    score, threshold = np.arange(3, dtype=np.float32), np.array([-1.0, 0.5], np.float32)
+    conv = made.conv2d("conv", source, weight, score=score.reshape(1, 3, 1, 1), threshold=threshold)
+    both = made.add("sum", conv, made.conv2d("other", source, weight))
+    made.output(both)
+    layers = {layer["name"]: layer for layer in _native.Executor(made, isa="scalar").layers()}
+    assert layers["conv"]["weight_bytes"] == [4 * (48 + 3), 4 * (32 + 2)]
+    assert layers["conv"]["kernels"] == [layers["conv"]["kernel"]] * 2
+    # One of the convolutions takes the other's result too, to which it adds its own.
+    sizes = sorted(layer["activation_bytes"] for layer in layers.values())
+    assert sizes == [4 * 20 * (3 + 16), 4 * 20 * (3 + 16 + 16)]

@@ -27,6 +27,12 @@ def normal(seed: int, *shape: int) -> Floats:
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
+def weights(seed: int, *shape: int) -> Floats:
+    """As large as keeps the size of what they are applied to."""
+    values: Floats = normal(seed, *shape) * np.float32(1 / 9)
+    return values
+
+
 def run(
     isa: str,
     inputs: Sequence[Floats],
@@ -125,7 +131,7 @@ def test_a_dense_block_is_torchs(
     expected = [tensor(x)]
     for index, out in enumerate(channels[1:]):
         joined = torch.cat(expected, 1)
-        weight = normal(seed + index, out, joined.shape[1], 3, 3) / 9
+        weight = weights(seed + index, out, joined.shape[1], 3, 3)
         conv = functional.conv2d(functional.relu(joined), tensor(weight), padding=1)
         expected.append(functional.relu(conv))
 
@@ -135,7 +141,7 @@ def test_a_dense_block_is_torchs(
         for index, out in enumerate(channels[1:]):
             joined = graph.concat(f"cat{index}", parts) if index else parts[0]
             before = sum(channels[: index + 1])
-            weight = normal(seed + index, out, before, 3, 3) / 9
+            weight = weights(seed + index, out, before, 3, 3)
             source = graph.activation(f"pre{index}", joined, "relu")
             conv = graph.conv2d(f"conv{index}", source, weight, padding=(1, 1, 1, 1))
             parts.append(graph.activation(f"relu{index}", conv, "relu"))
@@ -276,7 +282,7 @@ def test_softmax_keeps_nan_and_zeroes_minus_infinity(isa: str) -> None:
     x[0, 5:, 0, 1] = -np.inf
     y = run(isa, [x], lambda g, v: g.softmax("s", v[0]))
     assert np.isnan(y[0, :, 0, 0]).all()
-    assert np.array_equal(y[0, :, 0, 1], np.float32([0.2] * 5 + [0.0] * 15))
+    assert np.array_equal(y[0, :, 0, 1], np.array([0.2] * 5 + [0.0] * 15, np.float32))
     assert np.allclose(y[0, :, 0, 2], 1 / 20)
 
 

@@ -195,6 +195,7 @@ def test_vector_isas_agree_bit_for_bit(case: Case, threads: int) -> None:
 def test_dense_levels_use_winograd() -> None:
     (info,) = Layer(WINOGRAD).executor("scalar").layers()
     assert info["kernel"] == "sparse_conv_f32_1x4x16_scalar or winograd_f32_4x4_scalar"
+    assert info["kernels"][0] == "winograd_f32_4x4_scalar"
     sparse = WINOGRAD._replace(densities=(0.1, 0.1, 0.1, 0.1))
     (info,) = Layer(sparse).executor("scalar").layers()
     assert info["kernel"] == "sparse_conv_f32_1x4x16_scalar"

@@ -2,7 +2,8 @@
 #include "csrc/kernels/fma_peak/fma_peak.h"
 
 #include <algorithm>
-#include <chrono>
+
+#include "csrc/base/best_rate.h"
 
 namespace aio {
 namespace {
@@ -24,25 +25,16 @@ PeakFn select_fma_peak(Isa isa) {
 
 }  // namespace
 
-double measure_fma_peak(Isa isa, double duration_ms) {
-  using Clock = std::chrono::steady_clock;
-  const PeakFn peak = select_fma_peak(isa);
-  float sink[48];
-  std::fill(sink, sink + 16, 0.5f);
-  std::fill(sink + 16, sink + 48, 1.0f);
+double measure_fma_peak(Isa isa, double duration_ms, int threads) {
   constexpr int64_t kIterations = 10000;
-  double best = 0.0;
-  const auto begin = Clock::now();
-  auto now = begin;
-  while (best == 0.0 ||
-         std::chrono::duration<double, std::milli>(now - begin).count() < duration_ms) {
-    const auto start = now;
-    const int64_t flops = peak(kIterations, sink);
-    now = Clock::now();
-    const double seconds = std::chrono::duration<double>(now - start).count();
-    if (seconds > 0.0) best = std::max(best, static_cast<double>(flops) / seconds * 1e-9);
-  }
-  return best;
+  const PeakFn peak = select_fma_peak(isa);
+  const double flops = best_rate(threads, duration_ms, 1, [peak](int) {
+    float sink[48];
+    std::fill(sink, sink + 16, 0.5f);
+    std::fill(sink + 16, sink + 48, 1.0f);
+    return peak(kIterations, sink);
+  });
+  return flops * 1e-9;
 }
 
 }  // namespace aio

@@ -10,9 +10,9 @@
 
 namespace aio {
 
-// Fastest rate, in GFLOP/s (a multiply-add counts two), seen on this core in stretches of about 100
-// us within `duration_ms`. `isa` must be one that detect_isa() reports.
-double measure_fma_peak(Isa isa, double duration_ms);
+// Fastest rate, in GFLOP/s (a multiply-add counts two), seen in stretches of about 100 us within
+// `duration_ms`, the threads added up. `isa` must be one that detect_isa() reports.
+double measure_fma_peak(Isa isa, double duration_ms, int threads);
 
 // Runs the chains; `sink` holds 48 floats: multiplier, addend and result. Returns the FLOPs done.
 #define AIO_FMA_PEAK(isa, suffix) int64_t fma_peak_f32_##suffix(int64_t iterations, float* sink);

@@ -9,24 +9,11 @@
 namespace aio {
 namespace {
 
-// Output channels of a block, or of the part of it that lies in one group.
-struct Channels {
+// From begin to before end.
+struct Range {
   int begin;
   int end;
 };
-
-struct Element {
-  int chunk;
-  int survives;  // levels that keep it: the first `survives` ones, as masks are nested
-  int index;     // among the elements of all groups
-};
-
-int count_levels(const WeightView& view, int block, int element) {
-  if (view.score == nullptr) return view.levels;
-  const float score = view.score[int64_t{block} * view.elements + element];
-  return static_cast<int>(std::lower_bound(view.threshold, view.threshold + view.levels, score) -
-                          view.threshold);
-}
 
 int count_chunks(const WeightView& view) {
   return view.chunk == 0 ? 1 : (view.elements + view.chunk - 1) / view.chunk;
@@ -36,63 +23,113 @@ int count_blocks(const WeightView& view) {
   return (view.out_channels + kBlockHeight - 1) / kBlockHeight;
 }
 
-Channels channels_of(const WeightView& view, int block) {
+Range channels_of(const WeightView& view, int block) {
   return {block * kBlockHeight, std::min((block + 1) * kBlockHeight, view.out_channels)};
 }
 
 // The block's channels that read the group.
-Channels channels_of(const WeightView& view, int block, int group) {
+Range channels_of(const WeightView& view, int block, int group) {
   const int size = view.out_channels / view.groups;
-  const Channels all = channels_of(view, block);
+  const Range all = channels_of(view, block);
   return {std::max(all.begin, group * size), std::min(all.end, (group + 1) * size)};
 }
 
-// The block's surviving elements in packed order.
-void order_block(const WeightView& view, int block, std::vector<Element>* kept) {
-  kept->clear();
+// The groups that the block's channels read.
+Range groups_of(const WeightView& view, int block) {
   const int size = view.out_channels / view.groups;
-  const Channels channels = channels_of(view, block);
-  for (int group = channels.begin / size; group * size < channels.end; ++group) {
-    for (int e = 0; e < view.elements; ++e) {
-      const int survives = count_levels(view, block, e);
-      const int chunk = view.chunk == 0 ? 0 : e / view.chunk;
-      if (survives > 0) kept->push_back({chunk, survives, group * view.elements + e});
+  const Range channels = channels_of(view, block);
+  return {channels.begin / size, (channels.end - 1) / size + 1};
+}
+
+Range elements_of(const WeightView& view, int chunk) {
+  if (view.chunk == 0) return {0, view.elements};
+  return {chunk * view.chunk, std::min((chunk + 1) * view.chunk, view.elements)};
+}
+
+// How many levels keep each element, blocks x elements. Read once: scores may be another's memory,
+// and whatever happens there, all that follows must agree on what is kept.
+std::vector<uint16_t> count_levels(const WeightView& view) {
+  const size_t size = static_cast<size_t>(count_blocks(view)) * static_cast<size_t>(view.elements);
+  std::vector<uint16_t> survives(size, static_cast<uint16_t>(view.levels));
+  if (view.score == nullptr) return survives;
+  for (size_t i = 0; i < size; ++i) {
+    // All levels, as a search would branch on what nothing can predict.
+    int levels = 0;
+    for (int l = 0; l < view.levels; ++l) levels += view.score[i] > view.threshold[l];
+    survives[i] = static_cast<uint16_t>(levels);
+  }
+  return survives;
+}
+
+// The number of the chunk's elements by how many levels keep them. `survives` is the block's row of
+// count_levels().
+std::vector<int32_t> count_elements(const WeightView& view, const uint16_t* survives,
+                                    Range elements) {
+  std::vector<int32_t> counts(static_cast<size_t>(view.levels) + 1, 0);
+  for (int e = elements.begin; e < elements.end; ++e) ++counts[survives[e]];
+  return counts;
+}
+
+// Sets the block's prefixes and adds to the levels' weights. Returns how many elements are kept.
+int32_t count_block(const WeightView& view, int block, const uint16_t* survives,
+                    PackedWeights* packed) {
+  const Range groups = groups_of(view, block);
+  const Range channels = channels_of(view, block);
+  int32_t begin = 0;
+  for (int chunk = 0; chunk < packed->chunks; ++chunk) {
+    const std::vector<int32_t> counts = count_elements(view, survives, elements_of(view, chunk));
+    int32_t kept = 0;
+    for (int level = view.levels - 1; level >= 0; --level) {
+      kept += counts[static_cast<size_t>(level) + 1];
+      const ptrdiff_t first = packed->spans(level, block) - packed->spans(0, 0);
+      packed->prefix[static_cast<size_t>(first + chunk)] = {begin,
+                                                            kept * (groups.end - groups.begin)};
+      packed->weights[static_cast<size_t>(level)] +=
+          int64_t{kept} * (channels.end - channels.begin);
+    }
+    begin += kept * (groups.end - groups.begin);
+  }
+  return begin;
+}
+
+// The block's kept elements in packed order, numbered among those of all groups: in each chunk
+// those of the most levels first.
+void order_block(const WeightView& view, int block, const uint16_t* survives, int chunks,
+                 std::vector<int>* kept) {
+  const Range groups = groups_of(view, block);
+  kept->resize(static_cast<size_t>(view.elements) * static_cast<size_t>(groups.end - groups.begin));
+  size_t total = 0;
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    const Range elements = elements_of(view, chunk);
+    const std::vector<int32_t> counts = count_elements(view, survives, elements);
+    std::vector<size_t> places(counts.size());  // by survives: of the next such element
+    for (size_t levels = counts.size() - 1; levels > 0; --levels) {
+      places[levels] = total;
+      total += static_cast<size_t>(counts[levels] * (groups.end - groups.begin));
+    }
+    for (int group = groups.begin; group < groups.end; ++group) {
+      for (int e = elements.begin; e < elements.end; ++e) {
+        if (survives[e] == 0) continue;
+        (*kept)[places[survives[e]]++] = group * view.elements + e;
+      }
     }
   }
-  std::sort(kept->begin(), kept->end(), [](const Element& a, const Element& b) {
-    if (a.chunk != b.chunk) return a.chunk < b.chunk;
-    return a.survives != b.survives ? a.survives > b.survives : a.index < b.index;
-  });
+  kept->resize(total);
 }
 
 // Appends the kept elements of a block.
-void pack_block(const WeightView& view, int block, const std::vector<Element>& kept,
+void pack_block(const WeightView& view, int block, const std::vector<int>& kept,
                 const std::vector<int32_t>& element_offsets, PackedWeights* packed) {
-  const size_t begin = packed->offsets.size();
-  packed->begins.push_back(static_cast<int64_t>(begin));
-  const auto span = [&](int level, int chunk) -> PackedSpan& {
-    return packed->prefix[static_cast<size_t>(packed->spans(level, block) - packed->spans(0, 0)) +
-                          static_cast<size_t>(chunk)];
-  };
-  int last_chunk = -1;
-  for (const Element& element : kept) {
-    if (element.chunk != last_chunk) {
-      last_chunk = element.chunk;
-      for (int level = 0; level < packed->levels; ++level) {
-        span(level, last_chunk).begin = static_cast<int32_t>(packed->offsets.size() - begin);
-      }
-    }
-    const Channels channels = channels_of(view, block, element.index / view.elements);
-    const int column = element.index % view.elements;
-    float* values = packed->values.data() + packed->offsets.size() * kBlockHeight;
+  packed->begins.push_back(static_cast<int64_t>(packed->offsets.size()));
+  float* values = packed->values.data() + packed->offsets.size() * kBlockHeight;
+  for (const int element : kept) {
+    const Range channels = channels_of(view, block, element / view.elements);
+    const float* weight = view.weight + element % view.elements;
     for (int c = channels.begin; c < channels.end; ++c) {
-      values[c % kBlockHeight] = view.weight[int64_t{c} * view.elements + column];
+      values[c % kBlockHeight] = weight[int64_t{c} * view.elements];
     }
-    packed->offsets.push_back(element_offsets[static_cast<size_t>(element.index)]);
-    for (int level = 0; level < element.survives; ++level) {
-      ++span(level, element.chunk).nnz;
-      packed->weights[static_cast<size_t>(level)] += channels.end - channels.begin;
-    }
+    values += kBlockHeight;
+    packed->offsets.push_back(element_offsets[static_cast<size_t>(element)]);
   }
 }
 
@@ -110,17 +147,18 @@ size_t PackedWeights::bytes() const {
 }
 
 std::vector<uint16_t> kept_places(const WeightView& view) {
-  const int blocks = count_blocks(view);
+  const size_t blocks = static_cast<size_t>(count_blocks(view));
   const size_t elements = static_cast<size_t>(view.elements);
-  std::vector<uint16_t> places(static_cast<size_t>(blocks) * elements, kNotKept);
-  std::vector<Element> kept;
-  for (int b = 0; b < blocks; ++b) {
-    order_block(view, b, &kept);
+  const std::vector<uint16_t> survives = count_levels(view);
+  std::vector<uint16_t> places(blocks * elements, kNotKept);
+  std::vector<int> kept;
+  for (size_t b = 0; b < blocks; ++b) {
+    order_block(view, static_cast<int>(b), &survives[b * elements], count_chunks(view), &kept);
+    const auto chunk_of = [&](size_t i) { return view.chunk == 0 ? 0 : kept[i] / view.chunk; };
     size_t begin = 0;
     for (size_t i = 0; i < kept.size(); ++i) {
-      if (kept[i].chunk != kept[begin].chunk) begin = i;
-      places[static_cast<size_t>(b) * elements + static_cast<size_t>(kept[i].index)] =
-          static_cast<uint16_t>(i - begin);
+      if (chunk_of(i) != chunk_of(begin)) begin = i;
+      places[b * elements + static_cast<size_t>(kept[i])] = static_cast<uint16_t>(i - begin);
     }
   }
   return places;
@@ -136,16 +174,18 @@ PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& el
                        PackedSpan{0, 0});
   packed.weights.assign(static_cast<size_t>(packed.levels), 0);
 
-  std::vector<Element> kept;
+  const std::vector<uint16_t> survives = count_levels(view);
+  const auto row = [&](int block) { return survives.data() + int64_t{block} * view.elements; };
   size_t total = 0;
   for (int b = 0; b < packed.blocks; ++b) {
-    order_block(view, b, &kept);
-    total += kept.size();
+    total += static_cast<size_t>(count_block(view, b, row(b), &packed));
   }
   packed.values = AlignedBuffer<float>(total * kBlockHeight);
   packed.offsets.reserve(total);
+  packed.begins.reserve(static_cast<size_t>(packed.blocks));
+  std::vector<int> kept;
   for (int b = 0; b < packed.blocks; ++b) {
-    order_block(view, b, &kept);
+    order_block(view, b, row(b), packed.chunks, &kept);
     pack_block(view, b, kept, element_offsets, &packed);
   }
   return packed;

@@ -19,14 +19,34 @@ def test_levels(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", path, "--seconds", "0.01", "--threads", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("small on ")
-    assert lines[1].startswith("clock from ")
-    rows = [line.split() for line in lines[-3:]]
+    assert lines[2].startswith("1 thread(s): FMA peak ")
+    rows = [line.split() for line in lines[5:8]]
     assert [row[:3] for row in rows] == [
         ["0.000", "0.9000", "181,710"],
         ["0.500", "0.8000", "117,950"],
         ["0.800", "0.7000", "79,129"],
     ]
     assert rows[0][6] == "1.00x"
+
+
+def test_levels_by_index_and_by_ratio(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for choice in (["--levels", "2,0"], ["--ratios", "0,.8"]):
+        assert cli.main(["bench", path, "--seconds", "0.01", *choice, "--json"]) == 0
+        (threads,) = json.loads(capsys.readouterr().out)["results"]
+        found.append([(level["level"], level["ratio"]) for level in threads["levels"]])
+    assert found[0] == found[1] == [(0, 0.0), (2, 0.8)]
+
+
+def test_threads_and_layers(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["bench", path, "--seconds", "0.01", "--threads", "1,2", "--layers"]
+    assert cli.main([*arguments, "--levels", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "1 thread(s): " in text
+    assert "2 thread(s): " in text
+    assert text.count("over 1 thread(s)") == 1
+    assert text.count("level 1, ratio 0.5, by layer:") == 2
+    assert text.count("\nbody ") == 2
 
 
 def test_markdown_and_json(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,16 +59,13 @@ def test_markdown_and_json(path: str, tmp_path: Path, capsys: pytest.CaptureFixt
     assert document == json.loads(file.read_text())
     assert (document["model"], document["batch"]) == ("small", 2)
     assert document["rounds"] >= 5
-    first = document["results"][0]
-    assert first["speedup"] == 1.0
+    first = document["results"][0]["levels"][0]
+    assert first["speedup"]["median"] == 1.0
     assert first["latency_ms"]["count"] == document["rounds"]
-    assert first["gflops"] == pytest.approx(
-        2 * 2 * first["info"]["macs"] / first["latency_ms"]["median"] / 1e6
-    )
 
 
 def test_kernels(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["bench", "--kernels", "--layers", "1x1", "--rounds", "1"]
+    arguments = ["bench", "--kernels", "1x1", "--rounds", "1"]
     assert cli.main([*arguments, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["peak_gflops"]["median"] > 0
@@ -67,6 +84,11 @@ def test_kernels(capsys: pytest.CaptureFixture[str]) -> None:
         (["--batch", "-1"], "--batch is -1, expected at least 1"),
         (["--seconds", "nan"], "--seconds is nan, expected more than 0"),
         (["--kernels", "--isa", "altivec"], "altivec"),
+        (["--isa", "altivec"], "altivec"),
+        (["--levels", "0,3"], "--levels has 3, the model has levels 0 to 2"),
+        (["--ratios", "0.3"], "--ratios has 0.3, the model has 0, 0.5, 0.8"),
+        (["--levels", "0", "--ratios", "0"], "name one"),
+        (["--threads", "0"], "--threads is 0, expected at least 1"),
     ],
 )
 def test_wrong_usage(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +37,14 @@ def test_files_of_the_safetensors_library_are_read(
     tensors.pop("__metadata__", None)
     path = tmp_path / "x.safetensors"
     path.write_bytes(save(tensors, metadata))
-    read = container.read_container(path)
-    assert read.metadata == metadata
-    assert read.tensors.keys() == tensors.keys()
-    assert bytes(read.data) == path.read_bytes()
+    with container.open_container(path) as opened:
+        read, content_hash = opened.read_tensors()
+    assert opened.metadata == metadata
+    assert opened.shapes == {name: array.shape for name, array in tensors.items()}
+    assert content_hash == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read.keys() == tensors.keys()
     for name, expected in tensors.items():
-        np.testing.assert_array_equal(read.tensors[name], expected)
+        np.testing.assert_array_equal(read[name], expected)
 
 
 def test_tensors_are_aligned_and_read_only(tmp_path: Path) -> None:
@@ -49,20 +53,64 @@ def test_tensors_are_aligned_and_read_only(tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
     for pad in range(4):
         path.write_bytes(container_bytes(header + b" " * pad, data))
-        tensor = container.read_container(path).tensors["a"]
+        with container.open_container(path) as opened:
+            tensor = opened.read_tensors()[0]["a"]
         assert tensor.flags.aligned
+        assert not tensor.flags.writeable
         assert tensor.tolist() == [1, 2]
 
 
-def test_large_files_are_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "MAX_COPIED_BYTES", 16)
-    path = tmp_path / "large.safetensors"
-    path.write_bytes(save({"a": np.arange(9, dtype=np.float32)}, {"k": "v"}))
-    read = container.read_container(path)
-    path.unlink()  # a mapping outlives the name
-    assert read.tensors["a"].tolist() == list(range(9))
-    assert not read.tensors["a"].flags.writeable
+VALUES = np.arange(9, dtype=np.float32)
+
+
+@pytest.fixture(params=[0, 1 << 20], ids=["memory from the system", "memory from malloc"])
+def written(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    monkeypatch.setattr(container, "_MAPPED_BYTES", request.param)
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(save({"a": VALUES, "b": VALUES}, {"k": "v"}))
+    return path
+
+
+def test_what_was_read_does_not_depend_on_the_file(written: Path) -> None:
+    with container.open_container(written) as opened:
+        tensors, _ = opened.read_tensors()
+        os.truncate(written, 0)
+        assert tensors["a"].tolist() == VALUES.tolist()
+    written.unlink()
+    assert tensors["b"].tolist() == VALUES.tolist()
+    assert not tensors["b"].flags.writeable
+
+
+def test_a_file_truncated_while_it_is_read_is_refused(written: Path) -> None:
+    size = written.stat().st_size
+    with container.open_container(written) as opened:
+        os.truncate(written, size - 4)
+        with pytest.raises(Defect, match=rf"while it was read: {size} bytes, then {size - 4}"):
+            opened.read_tensors()
+
+
+@pytest.mark.parametrize("appended", [True, False])
+def test_a_file_written_to_while_it_is_read_is_refused(written: Path, appended: bool) -> None:
+    with container.open_container(written) as opened:
+        with written.open("ab" if appended else "r+b") as file:
+            file.write(b"abcd")
+        os.utime(written, ns=(1, 1))  # whatever the clock of the file system ticks like
+        with pytest.raises(Defect, match="somebody wrote to it"):
+            opened.read_tensors()
+
+
+def test_a_file_replaced_by_another_is_read_to_its_end(written: Path, tmp_path: Path) -> None:
+    with container.open_container(written) as opened:
+        (tmp_path / "new").write_bytes(b"something else")
+        (tmp_path / "new").rename(written)
+        tensors, _ = opened.read_tensors()
+    assert tensors["a"].tolist() == VALUES.tolist()
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty.safetensors"
     empty.touch()
-    with pytest.raises(Defect, match="is empty"):
-        container.read_container(empty)
+    with pytest.raises(Defect, match="is empty"), container.open_container(empty):
+        pass

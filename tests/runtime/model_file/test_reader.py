@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,14 @@ def test_paths_of_any_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert read_model_file(str(tmp_path / "m.aio")).manifest.name == "small"
     with pytest.raises(ModelFileError, match=r"^n\.aio: No such file or directory$"):
         read_model_file("n.aio")
+
+
+def test_weights_can_be_taken_once(tmp_path: Path) -> None:
+    model = read_model_file(small_model().write(tmp_path / "m.aio"))
+    weight = weakref.ref(model.weights["stem"].weight)
+    taken = model.take_weights()
+    assert "stem" in taken
+    assert not model.weights
+    taken.clear()
+    assert weight() is None  # nothing else holds it
+    assert model.nonzero_weights(0) > model.nonzero_weights(2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other engines on the same network and input, for comparison only."""
+"""ONNX Runtime in this process, for measurements that can't use a process of its own."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +23,12 @@ class OnnxRuntimePeer:
     name = "ONNX Runtime"
 
     def __init__(self, model: ModelFile, level: int, threads: int, batch: int = 1) -> None:
-        import onnxruntime  # noqa: PLC0415 - an extra that only comparisons need
+        from aio.runtime.benchmark.onnx_model import to_onnx  # noqa: PLC0415 - needs the extra
+        from aio.runtime.benchmark.peers.engines import onnxruntime_engine  # noqa: PLC0415
 
-        from aio.runtime.benchmark.onnx_model import to_onnx  # noqa: PLC0415
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            to_onnx(model, level, batch), options, providers=["CPUExecutionProvider"]
-        )
-        self._input = model.manifest.input.name
-        self.version = str(onnxruntime.__version__)
+        self._infer = onnxruntime_engine.load(to_onnx(model, level, batch), threads, batch)
+        self.version = onnxruntime_engine.version()
 
     def infer(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the first output for a batch."""
-        outputs: list[NDArray[np.float32]] = self._session.run(None, {self._input: x})
-        return outputs[0]
+        return self._infer(x)
