@@ -55,7 +55,7 @@ def run(
     return executor.run(list(inputs))[0]
 
 
-def close(actual: Floats, expected: Tensor, error: float = 2e-6) -> None:
+def check_close(actual: Floats, expected: Tensor, error: float = 2e-6) -> None:
     exact = expected.numpy()
     assert actual.shape == exact.shape
     np.testing.assert_allclose(actual, exact, rtol=error, atol=error)
@@ -81,7 +81,7 @@ def test_pairs_and_broadcasts(
         return graph.activation("act", pair, "relu6")
 
     pair = tensor(a) + tensor(b) if op == "add" else tensor(a) * tensor(b)
-    close(run(isa, [a, b], build), functional.relu6(pair))
+    check_close(run(isa, [a, b], build), functional.relu6(pair))
 
 
 @EACH_ISA
@@ -90,14 +90,14 @@ def test_a_large_pair_is_shared_among_threads(isa: str, op: str) -> None:
     a, b = normal(1, 1, 40, 50, 50), normal(2, 1, 40, 1, 1)
     pair = tensor(a) + tensor(b) if op == "add" else tensor(a) * tensor(b)
     for threads in (1, 3):
-        close(run(isa, [a, b], lambda g, x: getattr(g, op)("p", *x), threads=threads), pair)
+        check_close(run(isa, [a, b], lambda g, x: getattr(g, op)("p", *x), threads=threads), pair)
 
 
 @EACH_ISA
 def test_flat_values_of_different_layouts_pair_by_feature(isa: str) -> None:
     image, flat = normal(1, 2, 3, 4, 5), normal(2, 2, 60)
     y = run(isa, [image, flat], lambda g, x: g.mul("m", g.flatten("f", x[0]), x[1]))
-    close(y, tensor(image).flatten(1) * tensor(flat))
+    check_close(y, tensor(image).flatten(1) * tensor(flat))
 
 
 @EACH_ISA
@@ -147,7 +147,7 @@ def test_a_dense_block_is_torchs(
             parts.append(graph.activation(f"relu{index}", conv, "relu"))
         return graph.concat("all", parts)
 
-    close(run(isa, [x], build), torch.cat(expected, 1), 2e-4)
+    check_close(run(isa, [x], build), torch.cat(expected, 1), 2e-4)
 
 
 @EACH_ISA
@@ -166,7 +166,9 @@ def test_a_concat_is_read_by_a_convolution_over_its_border(isa: str) -> None:
 
     a, b = (functional.conv2d(tensor(x), tensor(w)) for w in (first, second))
     conv = functional.conv2d(torch.cat([a, b], 1), tensor(last), padding=1)
-    close(run(isa, [x], build), torch.cat([conv, functional.conv2d(a, tensor(first))], 1), 2e-5)
+    check_close(
+        run(isa, [x], build), torch.cat([conv, functional.conv2d(a, tensor(first))], 1), 2e-5
+    )
 
 
 @EACH_ISA
@@ -217,7 +219,7 @@ def test_affine_follows_the_level(
         expected = expected * tensor(scale[level]).reshape(row)
     if bias is not None:
         expected = expected + tensor(bias[level]).reshape(row)
-    close(run(isa, [x], build, level=level), functional.relu(expected))
+    check_close(run(isa, [x], build, level=level), functional.relu(expected))
 
 
 @EACH_ISA
@@ -230,7 +232,7 @@ def test_adaptive_pools_are_torchs(
     x = normal(seed, 2, *shape)
     name = f"adaptive_{kind}_pool2d"
     y = run(isa, [x], lambda g, v: getattr(g, name)("pool", v[0], size))
-    close(y, getattr(functional, name)(tensor(x), size))
+    check_close(y, getattr(functional, name)(tensor(x), size))
 
 
 @EACH_ISA
@@ -238,7 +240,7 @@ def test_a_global_pool_is_shared_among_threads_by_channels(isa: str) -> None:
     x = normal(1, 1, 200, 30, 30)
     for threads in (1, 2, 5):
         y = run(isa, [x], lambda g, v: g.global_avg_pool2d("pool", v[0]), threads=threads)
-        close(y, tensor(x).mean((2, 3), keepdim=True))
+        check_close(y, tensor(x).mean((2, 3), keepdim=True))
 
 
 @EACH_ISA
@@ -256,7 +258,7 @@ def test_upsampling_is_torchs(
     expected = functional.interpolate(
         torch.from_numpy(x), size, mode=kind, align_corners=None if kind == "nearest" else corners
     )
-    close(y, expected, 4e-6)
+    check_close(y, expected, 4e-6)
 
 
 @EACH_ISA
@@ -272,7 +274,7 @@ def test_softmax_is_torchs(
         return graph.softmax("s", graph.flatten("f", v[0]) if flat else v[0])
 
     exact = tensor(x).flatten(1) if flat else tensor(x)
-    close(run(isa, [x], build), functional.softmax(exact, 1))
+    check_close(run(isa, [x], build), functional.softmax(exact, 1))
 
 
 @EACH_ISA
@@ -314,7 +316,7 @@ def test_layer_norm_is_torchs(
         eps=1e-3,
     )
     # The mean is rounded to fp32, whose unit at the offset grows by up to 1 / sqrt(eps).
-    close(run(isa, [x], build), exact.movedim(-1, 1) if over == "channels" else exact, 5e-4)
+    check_close(run(isa, [x], build), exact.movedim(-1, 1) if over == "channels" else exact, 5e-4)
 
 
 @EACH_ISA
@@ -338,4 +340,4 @@ def test_squeeze_and_excitation(isa: str) -> None:
     y = functional.hardswish(y)
     s = functional.conv2d(y.mean((2, 3), keepdim=True), tensor(squeeze))
     s = torch.sigmoid(functional.conv2d(functional.relu(s), tensor(excite)))
-    close(run(isa, [x], build), functional.conv2d(y * s, tensor(project)), 2e-5)
+    check_close(run(isa, [x], build), functional.conv2d(y * s, tensor(project)), 2e-5)
