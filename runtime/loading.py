@@ -70,7 +70,7 @@ class Engine:
     """What a loaded model consists of, but for its executor. `release` stops the sampler."""
 
     manifest: Manifest
-    input: TensorInfo
+    inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     levels: tuple[LevelInfo, ...]
     chooser: PlanChooser
@@ -120,7 +120,7 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
         release = undo.pop_all().close
     engine = Engine(
         manifest=model.manifest,
-        input=TensorInfo(model.manifest.input.name, model.manifest.input.shape),
+        inputs=tuple(TensorInfo(spec.name, spec.shape) for spec in model.manifest.inputs),
         outputs=tuple(
             TensorInfo(output.name, model.shapes[output.node], output.labels)
             for output in model.manifest.outputs
@@ -213,8 +213,11 @@ def _latency_model(
 
 
 def _measure(model: ModelFile, executor: _native.Executor, source: SensorSource) -> LatencyModel:
-    shape = (1, *model.manifest.input.shape)
-    sample = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
+    generator = np.random.default_rng(_SEED)
+    sample = [
+        generator.standard_normal((1, *spec.shape), dtype=np.float32)
+        for spec in model.manifest.inputs
+    ]
 
     def run_level(level: int) -> None:
         executor.set_level(level)

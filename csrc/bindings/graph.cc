@@ -5,7 +5,6 @@
 #include <pybind11/stl.h>
 
 #include <array>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -18,26 +17,8 @@ namespace py = pybind11;
 namespace aio {
 namespace {
 
-// Aligned, as kernels and packers read the arrays where they are.
-using FloatArray =
-    py::array_t<float, py::array::c_style | py::array::forcecast |
-                           static_cast<int>(py::detail::npy_api::NPY_ARRAY_ALIGNED_)>;
-using MaybeArray = std::optional<FloatArray>;
 using Pair = std::array<int, 2>;
 using Padding = std::array<int, 4>;  // top, left, bottom, right
-
-// The array where it is, or the copy of it that a conversion needed. It lives as long as the view;
-// the last one may go on any thread.
-Floats view(const MaybeArray& array) {
-  if (!array) return {};
-  py::handle object = *array;
-  object.inc_ref();
-  std::shared_ptr<const void> owner(object.ptr(), [object](const void*) {
-    py::gil_scoped_acquire gil;
-    object.dec_ref();
-  });
-  return {std::move(owner), array->data(), static_cast<size_t>(array->size())};
-}
 
 LayerWeights make_weights(const std::string& name, const FloatArray& weight, py::ssize_t rank,
                           const MaybeArray& score, const MaybeArray& threshold,
@@ -183,16 +164,17 @@ void bind_graph(py::module_& module) {
         return id;
       },
       py::arg("name"), py::arg("channels"), py::arg("height"), py::arg("width"));
-  bind_layers(graph);
-  bind_pools(graph);
   graph.def(
-      "add",
-      [](Graph& self, const std::string& name, int a, int b) {
+      "flat_input",
+      [](Graph& self, const std::string& name, int features) {
         int id = -1;
-        raise_if_error(self.add_add(name, a, b, &id));
+        raise_if_error(self.add_flat_input(name, features, &id));
         return id;
       },
-      py::arg("name"), py::arg("a"), py::arg("b"));
+      py::arg("name"), py::arg("features"));
+  bind_layers(graph);
+  bind_pools(graph);
+  bind_operators(graph);
   graph.def(
       "activation",
       [](Graph& self, const std::string& name, int input, const std::string& kind,

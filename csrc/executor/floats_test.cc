@@ -70,7 +70,8 @@ std::vector<float> run(aio::Executor* executor) {
   const std::vector<float> x(16 * 3 * 3, 1.0f);
   std::vector<float> y(x.size());
   float* outputs[] = {y.data()};
-  executor->run(x.data(), 1, outputs);
+  const float* inputs[] = {x.data()};
+  executor->run(inputs, 1, outputs);
   return y;
 }
 

@@ -26,6 +26,7 @@ std::vector<int32_t> feature_offsets(const BufferLayout& in, int channels) {
   return offsets;
 }
 
+// A linear layer, or a convolution that makes one pixel of all of its input.
 class LinearStep final : public Step {
  public:
   LinearStep(const Graph& graph, const Plan& plan, const PlannedStep& planned, Isa isa)
@@ -43,6 +44,7 @@ class LinearStep final : public Step {
   }
 
   void run(const RunContext& context, int level) const override {
+    zero_halo(out_, context.arena);
     const Job job{this, context.arena, level};
     const int64_t blocks = layer_.packed().blocks;
     const int64_t threads = context.pool->threads();

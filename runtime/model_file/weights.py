@@ -99,12 +99,13 @@ def _layer(node: Node, left: dict[str, Array], levels: int) -> Weights:
                 f"expected {list(shape)}"
             )
     layer = Weights(weight, found["score"], found["threshold"], found["scale"], found["bias"])
-    _check_finite(node.name, {"weight": weight, **found})
+    check_finite(node.name, {"weight": weight, **found})
     _check_threshold(node.name, layer)
     return layer
 
 
-def _check_finite(node: str, parts: Mapping[str, Array | None]) -> None:
+def check_finite(node: str, parts: Mapping[str, Array | None]) -> None:
+    """Refuse tensors of a node, by part, that hold NaN or infinity; thresholds are judged apart."""
     for part, tensor in parts.items():
         if tensor is None or part == "threshold":
             continue

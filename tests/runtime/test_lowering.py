@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model_parts import ModelBuilder, ModelParts, activation_model, grouped_model, small_model
+from model_parts import (
+    ModelBuilder,
+    ModelParts,
+    activation_model,
+    grouped_model,
+    later_model,
+    small_model,
+)
 from reference import evaluate
 
 from aio.runtime import InputError, _native
@@ -25,12 +32,15 @@ RATIOS = (0.0, 0.3, 0.6, 0.9, 0.95)
 def check(parts: ModelParts, path: Path, *, batch: int, threads: int, isa: str) -> None:
     """Compare every output at every level with the reference."""
     executor = build_executor(read_model_file(parts.write(path)), threads=threads, isa=isa)
-    shape = (batch, *parts.manifest["inputs"][0]["shape"])
-    x = np.random.default_rng(7).standard_normal(shape, dtype=np.float32)
+    rng = np.random.default_rng(7)
+    inputs = [
+        rng.standard_normal((batch, *spec["shape"]), dtype=np.float32)
+        for spec in parts.manifest["inputs"]
+    ]
     for level in range(len(parts.manifest["levels"])):
         executor.set_level(level)
-        expected = evaluate(parts, x, level)
-        for output, value in zip(executor.run(x), expected.values(), strict=True):
+        expected = evaluate(parts, inputs, level)
+        for output, value in zip(executor.run(inputs), expected.values(), strict=True):
             assert output.shape == value.exact.shape
             assert (np.abs(output - value.exact) <= value.error).all()
 
@@ -50,6 +60,12 @@ def test_groups(isa: str, threads: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("isa", _native.supported_isas())
 def test_activations(isa: str, tmp_path: Path) -> None:
     check(activation_model(), tmp_path / "m.aio", batch=2, threads=2, isa=isa)
+
+
+@pytest.mark.parametrize("isa", _native.supported_isas())
+@pytest.mark.parametrize("threads", [1, 2])
+def test_operators_of_version_2(isa: str, threads: int, tmp_path: Path) -> None:
+    check(later_model(), tmp_path / "m.aio", batch=3, threads=threads, isa=isa)
 
 
 sizes = st.integers(1, 9)

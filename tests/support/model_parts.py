@@ -57,7 +57,10 @@ class ModelBuilder:
         ratios: Sequence[float] = (0.0, 0.5, 0.8),
         accuracies: Sequence[float] | None = None,
         seed: int = 0,
+        version: int = 1,
     ) -> None:
+        self.version = version
+        self.others: dict[str, tuple[int, ...]] = {}  # inputs beside "x"
         self.rng = np.random.default_rng(seed)
         self.ratios = tuple(ratios)
         self.tensors: dict[str, Array] = {}
@@ -72,6 +75,19 @@ class ModelBuilder:
             {"name": name, "op": op, "inputs": list(inputs), "attrs": dict(attrs or {})}
         )
         return name
+
+    def affine(self, name: str, source: str, channels: int) -> str:
+        shape = len(self.ratios), channels
+        self.tensors[f"{name}.scale"] = self._normal(shape, 0.2) + np.float32(1)
+        self.tensors[f"{name}.bias"] = self._normal(shape, 0.2)
+        return self.node(name, "affine", [source])
+
+    def layer_norm(
+        self, name: str, source: str, shape: tuple[int, ...], over: str, eps: float = 1e-5
+    ) -> str:
+        self.tensors[f"{name}.weight"] = self._normal(shape, 0.2) + np.float32(1)
+        self.tensors[f"{name}.bias"] = self._normal(shape, 0.2)
+        return self.node(name, "layer_norm", [source], {"eps": eps, "over": over})
 
     def conv(
         self,
@@ -139,10 +155,13 @@ class ModelBuilder:
         for level, accuracy in zip(levels, self.accuracies or (), strict=False):
             level["metrics"] = {"accuracy": accuracy}
         manifest = {
-            "format_version": 1,
+            "format_version": self.version,
             "name": name,
             "producer": "tests 1",
-            "inputs": [{"name": "x", "shape": list(self.shape)}],
+            "inputs": [
+                {"name": key, "shape": list(shape)}
+                for key, shape in {"x": self.shape, **self.others}.items()
+            ],
             "outputs": specs,
             "levels": levels,
             "nodes": self.nodes,
@@ -211,3 +230,36 @@ def grouped_model() -> ModelParts:
     b.node("flat", "flatten", ["multiplier"])
     b.linear("head", "flat", (10, 120 * 3 * 6))
     return b.finish(["head"])
+
+
+def later_model() -> ModelParts:
+    """Return a small network of every operator of version 2, with three inputs."""
+    b = ModelBuilder((3, 9, 7), version=2)
+    b.others = {"vector": (5,), "gate": (40, 1, 1)}
+    b.conv("stem", "x", (40, 3, 3, 3), padding=(1, 1, 1, 1))
+    b.affine("affine", "stem", 40)
+    b.node("relu", "relu", ["affine"])
+    b.node("gated", "mul", ["relu", "gate"])
+    b.node("shifted", "add", ["gate", "stem"])
+    b.node("product", "mul", ["gated", "shifted"])
+    b.node("smaller", "adaptive_avg_pool2d", ["product"], {"output_size": [4, 3]})
+    b.node("largest", "adaptive_max_pool2d", ["stem"], {"output_size": [4, 3]})
+    b.node("joined", "concat", ["smaller", "largest", "smaller"])
+    b.layer_norm("norm", "joined", (120,), "channels", eps=1e-6)
+    b.node("nearest", "upsample", ["norm"], {"size": [7, 5], "mode": "nearest"})
+    for name, aligned in (("bilinear", False), ("aligned", True)):
+        attrs = {"size": [7, 5], "mode": "bilinear", "align_corners": aligned}
+        b.node(name, "upsample", ["norm"], attrs)
+    b.node("sum", "add", ["nearest", b.node("both", "add", ["bilinear", "aligned"])])
+    b.conv("point", "sum", (33, 120, 1, 1))
+    b.node("weights", "softmax", ["point"])
+    b.layer_norm("whole", "point", (33, 7, 5), "sample")
+    b.node("image", "mul", ["whole", "weights"])
+    b.node("global", "global_avg_pool2d", ["relu"])
+    b.linear("side", b.affine("scaled", "vector", 5), (20, 5), sparse=False)
+    b.node("flat", "concat", [b.node("features", "flatten", ["global"]), "side", "vector"])
+    b.layer_norm("flat_norm", "flat", (65,), "sample")
+    b.linear("head", "flat_norm", (10, 65))
+    b.node("scores", "softmax", ["head"])
+    # Many outputs, as bounds on errors widen from one operator to the next.
+    return b.finish(["scores", "product", "largest", "joined", "norm", "sum", "weights", "image"])
