@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "csrc/kernels/sparse_conv/sparse_conv.h"
-
 namespace aio {
 namespace {
 
@@ -19,12 +17,11 @@ int count_chunks(const WeightView& view) {
   return view.chunk == 0 ? 1 : (view.elements + view.chunk - 1) / view.chunk;
 }
 
-int count_blocks(const WeightView& view) {
-  return (view.out_channels + kBlockHeight - 1) / kBlockHeight;
-}
+int count_blocks(const WeightView& view) { return blocks_of(view.out_channels, view.layout); }
 
 Range channels_of(const WeightView& view, int block) {
-  return {block * kBlockHeight, std::min((block + 1) * kBlockHeight, view.out_channels)};
+  const int height = view.layout.height;
+  return {block * height, std::min((block + 1) * height, view.out_channels)};
 }
 
 // The block's channels that read the group.
@@ -121,14 +118,15 @@ void order_block(const WeightView& view, int block, const uint16_t* survives, in
 void pack_block(const WeightView& view, int block, const std::vector<int>& kept,
                 const std::vector<int32_t>& element_offsets, PackedWeights* packed) {
   packed->begins.push_back(static_cast<int64_t>(packed->offsets.size()));
-  float* values = packed->values.data() + packed->offsets.size() * kBlockHeight;
+  const int height = view.layout.height;
+  float* values = packed->values.data() + packed->offsets.size() * static_cast<size_t>(height);
   for (const int element : kept) {
     const Range channels = channels_of(view, block, element / view.elements);
     const float* weight = view.weight + element % view.elements;
     for (int c = channels.begin; c < channels.end; ++c) {
-      values[c % kBlockHeight] = weight[int64_t{c} * view.elements];
+      values[c % height] = weight[int64_t{c} * view.elements];
     }
-    values += kBlockHeight;
+    values += height;
     packed->offsets.push_back(element_offsets[static_cast<size_t>(element)]);
   }
 }
@@ -166,6 +164,7 @@ std::vector<uint16_t> kept_places(const WeightView& view) {
 
 PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& element_offsets) {
   PackedWeights packed;
+  packed.layout = view.layout;
   packed.levels = view.levels;
   packed.blocks = count_blocks(view);
   packed.chunks = count_chunks(view);
@@ -180,7 +179,7 @@ PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& el
   for (int b = 0; b < packed.blocks; ++b) {
     total += static_cast<size_t>(count_block(view, b, row(b), &packed));
   }
-  packed.values = AlignedBuffer<float>(total * kBlockHeight);
+  packed.values = AlignedBuffer<float>(total * static_cast<size_t>(view.layout.height));
   packed.offsets.reserve(total);
   packed.begins.reserve(static_cast<size_t>(packed.blocks));
   std::vector<int> kept;
