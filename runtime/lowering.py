@@ -57,6 +57,7 @@ def _conv2d(graph: _native.Graph, node: Node, inputs: list[int], weights: Weight
         threshold=weights.threshold,
         scale=weights.scale,
         bias=weights.bias,
+        block_height=weights.block_height,
         stride=node.attrs.stride,
         padding=node.attrs.padding,
         dilation=node.attrs.dilation,
@@ -74,6 +75,7 @@ def _linear(graph: _native.Graph, node: Node, inputs: list[int], weights: Weight
         threshold=weights.threshold,
         scale=weights.scale,
         bias=weights.bias,
+        block_height=weights.block_height,
     )
 
 
