@@ -22,7 +22,7 @@ from aio.models.selection import Layer, find_layers
 from aio.models.switchable import SwitchableBatchNorm
 from aio.models.trace import trace
 
-_BLOCK_HEIGHTS = (16,)
+_BLOCK_HEIGHTS = (16, 8)  # that the executor has kernels for
 
 
 class AllInOne(nn.Module):

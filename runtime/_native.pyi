@@ -75,8 +75,11 @@ class Graph:
         padding: tuple[int, int, int, int] = (0, 0, 0, 0),
         dilation: tuple[int, int] = (1, 1),
         groups: int = 1,
+        block_height: int = 16,
     ) -> int:
         """Add a convolution; padding is (top, left, bottom, right), scale and bias are (K, O).
+
+        The score is (ceil(O / block_height), I, kh, kw); block_height is 16 or 8.
 
         With groups the weight is (O, I / groups, kh, kw), and a block's score holds for the
         element of that number in the group of each of the block's output channels.
@@ -92,6 +95,7 @@ class Graph:
         threshold: NDArray[np.float32] | None = None,
         scale: NDArray[np.float32] | None = None,
         bias: NDArray[np.float32] | None = None,
+        block_height: int = 16,
     ) -> int: ...
     def add(self, name: str, a: int, b: int) -> int:
         """Add values of equal shapes, or a (C, 1, 1) image to each pixel of a (C, H, W) one."""

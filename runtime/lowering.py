@@ -76,6 +76,7 @@ def _conv2d(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tenso
         threshold=tensors.threshold,
         scale=tensors.scale,
         bias=tensors.bias,
+        block_height=tensors.block_height,
         stride=node.attrs.stride,
         padding=node.attrs.padding,
         dilation=node.attrs.dilation,
@@ -93,6 +94,7 @@ def _linear(graph: _native.Graph, node: Node, inputs: list[int], tensors: _Tenso
         threshold=tensors.threshold,
         scale=tensors.scale,
         bias=tensors.bias,
+        block_height=tensors.block_height,
     )
 
 

@@ -22,7 +22,7 @@ using Padding = std::array<int, 4>;  // top, left, bottom, right
 
 LayerWeights make_weights(const std::string& name, const FloatArray& weight, py::ssize_t rank,
                           const MaybeArray& score, const MaybeArray& threshold,
-                          const MaybeArray& scale, const MaybeArray& bias) {
+                          const MaybeArray& scale, const MaybeArray& bias, int block_height) {
   if (weight.ndim() != rank) {
     throw py::value_error("node '" + name + "': weight has " + std::to_string(weight.ndim()) +
                           " dimensions, expected " + std::to_string(rank));
@@ -45,6 +45,7 @@ LayerWeights make_weights(const std::string& name, const FloatArray& weight, py:
   weights.threshold = view(threshold);
   weights.scale = view(scale);
   weights.bias = view(bias);
+  weights.layout.height = block_height;
   return weights;
 }
 
@@ -87,9 +88,9 @@ const Shape& shape_of(const Graph& graph, int value) {
 int add_conv2d(Graph& graph, const std::string& name, int input, const FloatArray& weight,
                const MaybeArray& score, const MaybeArray& threshold, const MaybeArray& scale,
                const MaybeArray& bias, const Pair& stride, const Padding& padding,
-               const Pair& dilation, int groups) {
+               const Pair& dilation, int groups, int block_height) {
   int id = -1;
-  LayerWeights weights = make_weights(name, weight, 4, score, threshold, scale, bias);
+  LayerWeights weights = make_weights(name, weight, 4, score, threshold, scale, bias, block_height);
   weights.groups = groups;
   raise_if_error(graph.add_conv2d(name, input, std::move(weights),
                                   make_window({1, 1}, stride, padding, dilation), &id));
@@ -98,10 +99,11 @@ int add_conv2d(Graph& graph, const std::string& name, int input, const FloatArra
 
 int add_linear(Graph& graph, const std::string& name, int input, const FloatArray& weight,
                const MaybeArray& score, const MaybeArray& threshold, const MaybeArray& scale,
-               const MaybeArray& bias) {
+               const MaybeArray& bias, int block_height) {
   int id = -1;
   raise_if_error(graph.add_linear(
-      name, input, make_weights(name, weight, 2, score, threshold, scale, bias), &id));
+      name, input, make_weights(name, weight, 2, score, threshold, scale, bias, block_height),
+      &id));
   return id;
 }
 
@@ -125,10 +127,11 @@ void bind_layers(py::class_<Graph>& graph) {
             py::kw_only(), py::arg("score") = none, py::arg("threshold") = none,
             py::arg("scale") = none, py::arg("bias") = none, py::arg("stride") = Pair{1, 1},
             py::arg("padding") = Padding{0, 0, 0, 0}, py::arg("dilation") = Pair{1, 1},
-            py::arg("groups") = 1);
+            py::arg("groups") = 1, py::arg("block_height") = BlockLayout{}.height);
   graph.def("linear", add_linear, py::arg("name"), py::arg("input"), py::arg("weight"),
             py::kw_only(), py::arg("score") = none, py::arg("threshold") = none,
-            py::arg("scale") = none, py::arg("bias") = none);
+            py::arg("scale") = none, py::arg("bias") = none,
+            py::arg("block_height") = BlockLayout{}.height);
 }
 
 void bind_pools(py::class_<Graph>& graph) {

@@ -71,8 +71,8 @@ class Joiner {
       const bool same_pixels =
           part.height == shape(concat).height && part.width == shape(concat).width;
       const bool fits =
-          channel % kBlockHeight == 0 &&
-          (part.channels % kBlockHeight == 0 || channel + part.channels == shape(whole).channels);
+          channel % kChannelPad == 0 &&
+          (part.channels % kChannelPad == 0 || channel + part.channels == shape(whole).channels);
       if (same_pixels && fits && is_alone(value) && nodes_[at(value)].op != Op::kInput) {
         plan_->ranges[at(value)] = {whole, channel};
       }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A whole network, with a step of every kind, on every instruction set of this machine, at every
-// level. With random weights the vector ISAs must agree to the bit. With small
+// A whole network, with a step of every kind, in each block height on every instruction set of this
+// machine, at every level. With random weights the vector ISAs must agree to the bit. With small
 // integers every sum is exact, so scalar must agree too. The results are printed without the ISAs'
 // names: the lines of two machines of different architecture must be the same text
 // (scripts/native-test --arm compares them).
@@ -60,7 +60,9 @@ enum class Weights { kRandom, kExact };
 // the steps that round.
 class Builder {
  public:
-  explicit Builder(Weights kind) : exact_(kind == Weights::kExact), graph_(kLevels) {}
+  // The depthwise layer has blocks of 16 whatever the others' height.
+  Builder(Weights kind, int height)
+      : exact_(kind == Weights::kExact), height_(height), graph_(kLevels) {}
 
   aio::Graph build() {
     const aio::Window2d near = same(3, exact_ ? 2 : 1);
@@ -110,13 +112,15 @@ class Builder {
     weights.in_channels = in;
     weights.out_channels = out;
     weights.kernel_h = weights.kernel_w = kernel;
+    weights.layout.height = weights.is_depthwise() ? 16 : height_;
     const int elements = in * kernel * kernel;
     const float size = std::sqrt(6.0f / static_cast<float>(elements));
     std::vector<float> weight, score, scale, bias;
     for (int i = 0; i < out * elements; ++i) {
       weight.push_back(exact_ ? lcg_.integer(1) : size * (2.0f * lcg_.uniform() - 1.0f));
     }
-    for (int i = 0; i < (out + 15) / 16 * elements; ++i) score.push_back(lcg_.uniform());
+    const int blocks = aio::blocks_of(out, weights.layout);
+    for (int i = 0; i < blocks * elements; ++i) score.push_back(lcg_.uniform());
     weights.threshold = {-INFINITY, 0.4f, 0.7f, 0.9f};
     for (int i = 0; i < kLevels * out; ++i) {
       const bool one = out == kClasses || groups > 1 || elements == kInChannels;
@@ -201,6 +205,7 @@ class Builder {
   }
 
   bool exact_;
+  int height_;
   aio::Graph graph_;
   Lcg lcg_;
 };
@@ -208,8 +213,8 @@ class Builder {
 // By level; the last entry is a run whose layers take the levels in turn.
 using Results = std::vector<std::vector<float>>;
 
-Results run_all_levels(Weights kind, Isa isa, int threads) {
-  Builder builder(kind);
+Results run_all_levels(Weights kind, int height, Isa isa, int threads) {
+  Builder builder(kind, height);
   const aio::Graph graph = builder.build();
   const std::vector<float> x = builder.input();
   std::unique_ptr<aio::Executor> executor;
@@ -239,11 +244,12 @@ bool same_bits(const Results& a, const Results& b) {
                     [](const auto& x, const auto& y) { return bits(x) == bits(y); });
 }
 
-void print(const char* title, const Results& results) {
+void print(const char* title, int height, const Results& results) {
   for (size_t level = 0; level < results.size(); ++level) {
     uint64_t hash = 14695981039346656037u;  // FNV-1a over the bits
     for (const uint32_t word : bits(results[level])) hash = (hash ^ word) * 1099511628211u;
-    std::printf("%s %s %zu %016" PRIx64, title, level < kLevels ? "level" : "mixed", level, hash);
+    std::printf("%s x%d %s %zu %016" PRIx64, title, height, level < kLevels ? "level" : "mixed",
+                level, hash);
     for (int i = 0; i < kClasses; ++i) {
       std::printf(" %.9g", static_cast<double>(results[level][static_cast<size_t>(i)]));
     }
@@ -259,24 +265,29 @@ void check_levels_differ(const Results& results) {
   }
 }
 
-}  // namespace
-
-int main() {
-  const Results exact = run_all_levels(Weights::kExact, Isa::kScalar, 1);
+void test_blocks_of(int height) {
+  const Results exact = run_all_levels(Weights::kExact, height, Isa::kScalar, 1);
   check_levels_differ(exact);
-  print("exact", exact);
+  print("exact", height, exact);
   std::map<bool, Results> random;  // by whether the ISA is a vector one
   for (const Isa isa : aio::list_isas(aio::detect_isa())) {
     for (const int threads : {1, 3}) {
-      AIO_CHECK(same_bits(run_all_levels(Weights::kExact, isa, threads), exact));
-      const Results results = run_all_levels(Weights::kRandom, isa, threads);
+      AIO_CHECK(same_bits(run_all_levels(Weights::kExact, height, isa, threads), exact));
+      const Results results = run_all_levels(Weights::kRandom, height, isa, threads);
       const auto [first, inserted] = random.emplace(isa != Isa::kScalar, results);
       AIO_CHECK(inserted || same_bits(results, first->second));
     }
   }
   for (const auto& [vector, results] : random) {
     check_levels_differ(results);
-    print(vector ? "random vector" : "random scalar", results);
+    print(vector ? "random vector" : "random scalar", height, results);
   }
+}
+
+}  // namespace
+
+int main() {
+  test_blocks_of(16);
+  test_blocks_of(8);
   return aio::finish_checks();
 }

@@ -30,7 +30,7 @@ class DirectConv {
 
   // Makes the channels of some blocks.
   void run(const RunContext& context, int level, Range blocks) const;
-  // Multiply-adds of whole vectors of 16.
+  // Multiply-adds of whole vectors of kLanes.
   double cost(int level) const;
   const char* kernel_name() const { return kernel_->name; }
   size_t table_bytes() const { return spans_.size() * sizeof(SparseConvSpan); }
@@ -70,6 +70,8 @@ class DirectConv {
   static void advance_prefetch(const SparseConvTile& tile, SparseConvSpan* spans);
   SparseConvSpan span_of(int level, int block, int chunk) const;
   void make_spans(int level);
+
+  int height() const { return operands_.layer->height(); }
 
   const ConvOperands& operands_;
   const SparseConvKernel* kernel_ = nullptr;  // the one of most pixels

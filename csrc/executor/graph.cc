@@ -69,12 +69,31 @@ Status Graph::append(Node node, int* id) {
   return Status::ok();
 }
 
+Status Graph::check_layout(const std::string& name, const LayerWeights& weights) const {
+  const int height = weights.layout.height;
+  std::string possible;
+  for (const int candidate : kBlockHeights) {
+    if (!has_sparse_conv({candidate, weights.layout.type})) continue;
+    possible += (possible.empty() ? "" : " and ") + std::to_string(candidate);
+  }
+  if (!has_sparse_conv(weights.layout)) {
+    return refuse(name, "there are no kernels for blocks of " + std::to_string(height) +
+                            " output channels, only for " + possible);
+  }
+  if (weights.is_depthwise() && height != kLanes) {
+    return refuse(name, "a depthwise convolution needs blocks of " + std::to_string(kLanes) +
+                            " output channels, its block height is " + std::to_string(height));
+  }
+  return Status::ok();
+}
+
 Status Graph::check_weights(const std::string& name, const LayerWeights& weights) const {
   AIO_RETURN_IF_ERROR(check_range(name, "out_channels", weights.out_channels, 1, kMaxChannels));
   AIO_RETURN_IF_ERROR(check_range(name, "kernel height", weights.kernel_h, 1, kMaxSide));
   AIO_RETURN_IF_ERROR(check_range(name, "kernel width", weights.kernel_w, 1, kMaxSide));
   const int64_t elements = int64_t{weights.in_channels} * weights.kernel_h * weights.kernel_w;
-  const int64_t blocks = (weights.out_channels + kBlockHeight - 1) / kBlockHeight;
+  AIO_RETURN_IF_ERROR(check_layout(name, weights));
+  const int64_t blocks = blocks_of(weights.out_channels, weights.layout);
   const int64_t vectors = int64_t{levels_} * weights.out_channels;
   AIO_RETURN_IF_ERROR(
       check_size(name, "weight", weights.weight.size(), elements * weights.out_channels));
@@ -117,12 +136,13 @@ Status Graph::check_groups(const std::string& name, const LayerWeights& weights,
   if (groups == 1 || weights.is_depthwise()) return Status::ok();
   // A block of output channels holds the elements of every group it touches.
   const int64_t size = weights.out_channels / groups;
+  const int height = weights.layout.height;
   int64_t packed = 0;
-  for (int64_t begin = 0; begin < weights.out_channels; begin += kBlockHeight) {
-    const int64_t last = std::min<int64_t>(begin + kBlockHeight, weights.out_channels) - 1;
+  for (int64_t begin = 0; begin < weights.out_channels; begin += height) {
+    const int64_t last = std::min<int64_t>(begin + height, weights.out_channels) - 1;
     packed += last / size - begin / size + 1;
   }
-  packed *= int64_t{weights.in_channels} * weights.kernel_h * weights.kernel_w * kBlockHeight;
+  packed *= int64_t{weights.in_channels} * weights.kernel_h * weights.kernel_w * height;
   if (packed > kMaxPackedFloats) {
     return refuse(name, "its " + number(groups) + " groups need " + number(packed) +
                             " packed weights, the limit is " + number(kMaxPackedFloats));

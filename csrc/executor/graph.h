@@ -12,6 +12,7 @@
 #include "csrc/base/status.h"
 #include "csrc/executor/floats.h"
 #include "csrc/kernels/activation.h"
+#include "csrc/kernels/block_layout.h"
 
 namespace aio {
 
@@ -70,9 +71,10 @@ struct LayerWeights {
   int in_channels = 0;  // that one output channel reads: those of its group
   int kernel_h = 1;
   int kernel_w = 1;
-  int groups = 1;    // of equally many input and output channels; a linear layer has one
-  Floats weight;     // out x in x kernel_h x kernel_w
-  Floats score;      // ceil(out / 16) x in x kernel_h x kernel_w, or empty
+  int groups = 1;  // of equally many input and output channels; a linear layer has one
+  Floats weight;   // out x in x kernel_h x kernel_w
+  BlockLayout layout;
+  Floats score;      // blocks x in x kernel_h x kernel_w, or empty
   Floats threshold;  // levels, or empty
   Floats scale;
   Floats bias;
@@ -155,6 +157,7 @@ class Graph {
 
  private:
   Status check_value(const std::string& name, int value) const;
+  Status check_layout(const std::string& name, const LayerWeights& weights) const;
   Status check_weights(const std::string& name, const LayerWeights& weights) const;
   Status check_groups(const std::string& name, const LayerWeights& weights, int channels) const;
   Status window_shape(const std::string& name, const Window2d& window, const Shape& in,

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "csrc/executor/concat_plan.h"
-#include "csrc/kernels/sparse_conv/sparse_conv.h"
+#include "csrc/kernels/block_layout.h"
 
 namespace aio {
 namespace {
@@ -152,13 +152,13 @@ void add_halo(const Node& node, BufferLayout* in) {
   in->halo_right = std::max(in->halo_right, reach_w - w.pad_left - in->width);
 }
 
-// Floats between pixels: the channels rounded up to a block. Where that is a multiple of 8 cache
-// lines, the pixels of one tile would compete for a few sets of the L1 cache (8 ways on current
-// cores), so one line is left unused.
+// Floats between pixels: the channels rounded up to whole vectors. Where that is a multiple of 8
+// cache lines, the pixels of one tile would compete for a few sets of the L1 cache (8 ways on
+// current cores), so one line is left unused.
 int padded_channels(int channels) {
-  const int64_t rounded = round_up(channels, kBlockHeight);
-  const bool conflicts = rounded % (8 * kBlockHeight) == 0;
-  return static_cast<int>(conflicts ? rounded + kBlockHeight : rounded);
+  const int64_t rounded = round_up(channels, kChannelPad);
+  const bool conflicts = rounded % (8 * kChannelPad) == 0;
+  return static_cast<int>(conflicts ? rounded + kChannelPad : rounded);
 }
 
 bool is_depthwise(const Graph& graph, const PlannedStep& step) {
@@ -170,7 +170,7 @@ bool is_depthwise(const Graph& graph, const PlannedStep& step) {
 int channel_stride(const Graph& graph, const Plan& plan, int value) {
   const Node& node = graph.nodes()[at(value)];
   const int padded = padded_channels(node.shape.channels);
-  if (node.op != Op::kInput || node.shape.channels >= kBlockHeight) return padded;
+  if (node.op != Op::kInput || node.shape.channels >= kChannelPad) return padded;
   for (const PlannedStep& step : plan.steps) {
     const Op op = graph.nodes()[at(step.node)].op;
     const bool reads = std::count(step.inputs.begin(), step.inputs.end(), value) > 0;

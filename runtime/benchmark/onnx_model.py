@@ -16,7 +16,6 @@ from onnx import TensorProto, helper, numpy_helper
 from aio.runtime.model_file import ModelFile, Node, Weights
 from aio.runtime.model_file.later_ops import AdaptivePoolAttrs, LayerNormAttrs, UpsampleAttrs
 from aio.runtime.model_file.ops import (
-    BLOCK_HEIGHT,
     ConvAttrs,
     LeakyReluAttrs,
     PoolAttrs,
@@ -65,7 +64,7 @@ def folded(weights: Weights, level: int) -> tuple[Array, Array]:
     weight = weights.weight
     if weights.score is not None and weights.threshold is not None:
         kept = weights.score > weights.threshold[level]
-        weight = weight * np.repeat(kept, BLOCK_HEIGHT, axis=0)[: len(weight)]
+        weight = weight * np.repeat(kept, weights.block_height, axis=0)[: len(weight)]
     if weights.scale is not None:
         weight = weight * weights.scale[level].reshape(-1, *[1] * (weight.ndim - 1))
     bias = np.zeros(len(weight), np.float32) if weights.bias is None else weights.bias[level]

@@ -8,7 +8,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from aio.runtime.model_file.defect import Defect
+from aio.runtime.model_file.defect import Defect, show
 from aio.runtime.model_file.fields import Fields
 
 Shape = tuple[int, ...]
@@ -17,7 +17,9 @@ Sides = tuple[int, int, int, int]  # top, left, bottom, right
 
 MAX_CHANNELS = 65_536
 MAX_SIDE = 16_384
-BLOCK_HEIGHT = 16
+DEFAULT_BLOCK_HEIGHT = 16
+BLOCK_HEIGHTS = (16, 8, 4)  # of the format; the native core has kernels for some of them
+WEIGHT_TYPES = ("f32",)  # that the executor takes
 
 # Activations without attributes, named as the native core names them.
 PLAIN_ACTIVATIONS = (
@@ -107,6 +109,7 @@ def no_attrs(fields: Fields) -> Attrs:
 
 
 def _linear_attrs(fields: Fields) -> Attrs:
+    _check_weight_type(fields)
     return LinearAttrs(_block_height(fields))
 
 
@@ -118,6 +121,7 @@ def _conv_attrs(fields: Fields) -> Attrs:
     groups = fields.integer("groups", 1, MAX_CHANNELS) if fields.has("groups") else 1
     dilation = pair_of(fields, "dilation") if fields.has("dilation") else (1, 1)
     stride, padding = pair_of(fields, "stride"), _sides(fields)
+    _check_weight_type(fields)
     return ConvAttrs(stride, padding, dilation, _block_height(fields), groups)
 
 
@@ -147,8 +151,24 @@ def _sides(fields: Fields) -> Sides:
 
 def _block_height(fields: Fields) -> int:
     if not fields.has("block_height"):
-        return BLOCK_HEIGHT
-    return fields.integer("block_height", BLOCK_HEIGHT, BLOCK_HEIGHT)
+        return DEFAULT_BLOCK_HEIGHT
+    height = fields.integer("block_height", 1, MAX_CHANNELS)
+    if height not in BLOCK_HEIGHTS:
+        valid = ", ".join(map(str, BLOCK_HEIGHTS))
+        raise Defect(f"{fields.where}.block_height is {height}, expected one of {valid}")
+    return height
+
+
+def _check_weight_type(fields: Fields) -> None:
+    if not fields.has("weight_type"):
+        return
+    name = fields.text("weight_type")
+    if name not in WEIGHT_TYPES:
+        valid = ", ".join(WEIGHT_TYPES)
+        raise Defect(
+            f"{fields.where}.weight_type is {show(name)}, this executor takes only {valid}: "
+            "export the model with such weights"
+        )
 
 
 def _check_pool_padding(where: str, kernel: Pair, padding: Sides) -> None:

@@ -60,9 +60,11 @@ class Odd(nn.Module):
         return result
 
 
-def like_trained(net: nn.Module, ratios: tuple[float, ...] = RATIOS) -> AllInOne:
+def like_trained(
+    net: nn.Module, ratios: tuple[float, ...] = RATIOS, block_height: int = 16
+) -> AllInOne:
     """Return the network with levels that differ in masks and in batch normalisation."""
-    model = AllInOne(net, ratios)
+    model = AllInOne(net, ratios, block_height=block_height)
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, SwitchableBatchNorm):
@@ -111,6 +113,7 @@ def mobilenet_v2() -> nn.Module:
     return zoo.mobilenet_v2(num_classes=100)
 
 
+@pytest.mark.parametrize("block_height", [16, 8])
 @pytest.mark.parametrize(
     ("make", "shape"),
     [
@@ -121,15 +124,19 @@ def mobilenet_v2() -> nn.Module:
         (mobilenet_v2, (1, 3, 64, 64)),
     ],
 )
-def test_every_level(make: Callable[[], nn.Module], shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_every_level(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], block_height: int, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
-    model = like_trained(make())
+    model = like_trained(make(), block_height)
     x = torch.randn(shape)
     model.export(tmp_path / "model.aio", x)
     for isa in native_info()["isa_found"]:
         with Runtime.load(tmp_path / "model.aio", isa=isa, calibrate=False) as runtime:
             worst = max(error_at(level, model, x, runtime) for level in range(len(RATIOS)))
-        print(f"{make.__name__}, {isa}: {worst:.1e} of the largest answer")  # shown by -rP
+        print(
+            f"{make.__name__}, blocks of {block_height}, {isa}: {worst:.1e} of the largest answer"
+        )  # shown by -rP
         assert worst < TOLERANCE
 
 
@@ -214,9 +221,13 @@ def grouped_layers(draw: st.DrawFn) -> nn.Conv2d:
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(layer=grouped_layers(), size=st.tuples(st.integers(13, 20), st.integers(13, 20)))
-def test_any_groups(layer: nn.Conv2d, size: tuple[int, int], tmp_path: Path) -> None:
-    model = like_trained(Around(layer))
+@given(
+    layer=grouped_layers(),
+    height=st.sampled_from([16, 8]),
+    size=st.tuples(st.integers(13, 20), st.integers(13, 20)),
+)
+def test_any_groups(layer: nn.Conv2d, height: int, size: tuple[int, int], tmp_path: Path) -> None:
+    model = like_trained(Around(layer), height)
     x = torch.randn(2, 2, *size)
     path = tmp_path / "model.aio"
     model.export(path, x)

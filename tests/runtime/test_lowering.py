@@ -21,7 +21,7 @@ from model_parts import (
 )
 from reference import evaluate
 
-from aio.runtime import InputError, _native
+from aio.runtime import InputError, ModelFileError, _native
 from aio.runtime.lowering import build_executor
 from aio.runtime.model_file import read_model_file
 
@@ -45,21 +45,36 @@ def check(parts: ModelParts, path: Path, *, batch: int, threads: int, isa: str) 
             assert (np.abs(output - value.exact) <= value.error).all()
 
 
+@pytest.mark.parametrize("height", [16, 8])
 @pytest.mark.parametrize("isa", _native.supported_isas())
 @pytest.mark.parametrize("threads", [1, 2])
-def test_every_operator(isa: str, threads: int, tmp_path: Path) -> None:
-    check(small_model(RATIOS), tmp_path / "m.aio", batch=3, threads=threads, isa=isa)
+def test_every_operator(isa: str, threads: int, height: int, tmp_path: Path) -> None:
+    check(
+        small_model(RATIOS, block_height=height),
+        tmp_path / "m.aio",
+        batch=3,
+        threads=threads,
+        isa=isa,
+    )
 
 
+@pytest.mark.parametrize("height", [16, 8])
 @pytest.mark.parametrize("isa", _native.supported_isas())
 @pytest.mark.parametrize("threads", [1, 2])
-def test_groups(isa: str, threads: int, tmp_path: Path) -> None:
-    check(grouped_model(), tmp_path / "m.aio", batch=3, threads=threads, isa=isa)
+def test_groups(isa: str, threads: int, height: int, tmp_path: Path) -> None:
+    check(grouped_model(block_height=height), tmp_path / "m.aio", batch=3, threads=threads, isa=isa)
 
 
+@pytest.mark.parametrize("height", [16, 8])
 @pytest.mark.parametrize("isa", _native.supported_isas())
-def test_activations(isa: str, tmp_path: Path) -> None:
-    check(activation_model(), tmp_path / "m.aio", batch=2, threads=2, isa=isa)
+def test_activations(isa: str, height: int, tmp_path: Path) -> None:
+    check(activation_model(block_height=height), tmp_path / "m.aio", batch=2, threads=2, isa=isa)
+
+
+def test_block_height_without_kernels_is_refused(tmp_path: Path) -> None:
+    model = read_model_file(small_model(block_height=4).write(tmp_path / "m.aio"))
+    with pytest.raises(ModelFileError, match="'body': there are no kernels for blocks of 4 output"):
+        build_executor(model, threads=1, isa=None)
 
 
 @pytest.mark.parametrize("isa", _native.supported_isas())
@@ -75,7 +90,10 @@ sizes = st.integers(1, 9)
 def networks(draw: st.DrawFn) -> ModelParts:
     """Random networks: a chain of layers with shortcuts, all sizes small and odd."""
     builder = ModelBuilder(
-        (draw(st.integers(1, 35)), draw(sizes), draw(sizes)), RATIOS, seed=draw(st.integers(0, 99))
+        (draw(st.integers(1, 35)), draw(sizes), draw(sizes)),
+        RATIOS,
+        seed=draw(st.integers(0, 99)),
+        block_height=draw(st.sampled_from([16, 8])),
     )
     value, shape = "x", builder.shape
     for index in range(draw(st.integers(1, 5))):
@@ -140,8 +158,9 @@ def _fit_ratios(parts: ModelParts) -> None:
             continue
         layer = name.removesuffix(".score")
         rows = parts.tensors[f"{layer}.weight"].shape[0]
-        heights = np.full(len(score), 16)
-        heights[-1] = rows - 16 * (len(score) - 1)
+        height = parts.node(layer)["attrs"].get("block_height", 16)
+        heights = np.full(len(score), height)
+        heights[-1] = rows - height * (len(score) - 1)
         weights = heights.reshape(-1, *[1] * (score.ndim - 1))
         thresholds = parts.tensors[f"{layer}.threshold"]
         kept += [float((weights * (score > threshold)).sum()) for threshold in thresholds]

@@ -201,7 +201,8 @@ def masked_weight(parts: ModelParts, name: str, level: int) -> Array:
     if score is None:
         return weight
     kept = score > parts.tensors[f"{name}.threshold"][level]
-    rows = np.repeat(kept, BLOCK_HEIGHT, axis=0)[: weight.shape[0]]
+    height = parts.node(name)["attrs"].get("block_height", BLOCK_HEIGHT)
+    rows = np.repeat(kept, height, axis=0)[: weight.shape[0]]
     return np.where(rows, weight, 0.0)
 
 

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "csrc/kernels/sparse_conv/sparse_conv.h"
-
 namespace aio {
 namespace {
 
@@ -19,12 +17,11 @@ int count_chunks(const WeightView& view) {
   return view.chunk == 0 ? 1 : (view.elements + view.chunk - 1) / view.chunk;
 }
 
-int count_blocks(const WeightView& view) {
-  return (view.out_channels + kBlockHeight - 1) / kBlockHeight;
-}
+int count_blocks(const WeightView& view) { return blocks_of(view.out_channels, view.layout); }
 
 Range channels_of(const WeightView& view, int block) {
-  return {block * kBlockHeight, std::min((block + 1) * kBlockHeight, view.out_channels)};
+  const int height = view.layout.height;
+  return {block * height, std::min((block + 1) * height, view.out_channels)};
 }
 
 // The block's channels that read the group.
@@ -122,12 +119,13 @@ void for_each_kept(const WeightView& view, int block, const uint16_t* survives,
 // Packs the block's elements from `begin` on.
 void pack_block(const WeightView& view, int block, const uint16_t* survives,
                 const std::vector<int32_t>& element_offsets, size_t begin, PackedWeights* packed) {
-  float* values = packed->values.data() + begin * kBlockHeight;
+  const int height = view.layout.height;
+  float* values = packed->values.data() + begin * static_cast<size_t>(height);
   for_each_kept(view, block, survives, [&](int element, size_t, size_t place) {
     const Range channels = channels_of(view, block, element / view.elements);
     const float* weight = view.weight + element % view.elements;
     for (int c = channels.begin; c < channels.end; ++c) {
-      values[place * kBlockHeight + static_cast<size_t>(c % kBlockHeight)] =
+      values[place * static_cast<size_t>(height) + static_cast<size_t>(c % height)] =
           weight[int64_t{c} * view.elements];
     }
     packed->offsets[begin + place] = element_offsets[static_cast<size_t>(element)];
@@ -162,6 +160,7 @@ std::vector<uint16_t> kept_places(const WeightView& view) {
 
 PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& element_offsets) {
   PackedWeights packed;
+  packed.layout = view.layout;
   packed.levels = view.levels;
   packed.blocks = count_blocks(view);
   packed.chunks = count_chunks(view);
@@ -177,7 +176,7 @@ PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& el
     packed.begins.push_back(static_cast<int64_t>(total));
     total += static_cast<size_t>(count_block(view, b, row(b), &packed));
   }
-  packed.values = AlignedBuffer<float>(total * kBlockHeight);
+  packed.values = AlignedBuffer<float>(total * static_cast<size_t>(view.layout.height));
   packed.offsets.resize(total);
   for (int b = 0; b < packed.blocks; ++b) {
     const size_t begin = static_cast<size_t>(packed.begins[static_cast<size_t>(b)]);

@@ -84,6 +84,8 @@ def test_kernels(capsys: pytest.CaptureFixture[str]) -> None:
         (["--batch", "-1"], "--batch is -1, expected at least 1"),
         (["--seconds", "nan"], "--seconds is nan, expected more than 0"),
         (["--kernels", "--isa", "altivec"], "altivec"),
+        (["--kernels", "--block-height", "4"], "blocks of 4 output channels, only for 16 and 8"),
+        (["--block-height", "8"], "--block-height is of --kernels; a model has its own"),
         (["--isa", "altivec"], "altivec"),
         (["--levels", "0,3"], "--levels has 3, the model has levels 0 to 2"),
         (["--ratios", "0.3"], "--ratios has 0.3, the model has 0, 0.5, 0.8"),
