@@ -199,7 +199,7 @@ def small_model(
     block_height: int = BLOCK_HEIGHT,
 ) -> ModelParts:
     """Return a network of a few thousand weights that uses every operator of version 1."""
-    b = ModelBuilder((3, 11, 9), ratios, accuracies, seed, block_height)
+    b = ModelBuilder((3, 11, 9), ratios, accuracies, seed, block_height=block_height)
     b.conv("stem", "x", (20, 3, 3, 3), padding=(1, 1, 1, 1), sparse=False)
     b.node("stem_act", "hardswish", ["stem"])
     pool = {"kernel": [3, 3], "stride": [2, 2], "padding": [1, 1, 1, 1]}
