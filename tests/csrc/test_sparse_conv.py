@@ -276,7 +276,7 @@ def test_counts_follow_the_masks(isa: str, height: int) -> None:
         (8, "avx512", "sparse_conv_f32_3x8x16_avx512"),
         (7, "avx512", "sparse_conv_f32_4x7x16_avx512"),
         (1, "avx512", "sparse_conv_f32_1x1x16_avx512"),
-        (12, "avx2_fma3", "sparse_conv_f32_2x3x16_avx2_fma3"),
+        (12, "avx2_fma3", "sparse_conv_f32_1x6x16_avx2_fma3"),
         (3, "avx2_fma3", "sparse_conv_f32_2x3x16_avx2_fma3"),
         (8, "scalar", "sparse_conv_f32_1x4x16_scalar"),
         (56, "avx512", "sparse_conv_f32_4x7x8_avx512"),
