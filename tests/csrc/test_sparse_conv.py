@@ -282,7 +282,7 @@ def test_counts_follow_the_masks(isa: str, height: int) -> None:
         (8, "scalar", "sparse_conv_f32_1x4x16_scalar"),
         (56, "avx512", "sparse_conv_f32_4x7x8_avx512"),
         (12, "avx2_fma3", "sparse_conv_f32_3x4x8_avx2_fma3"),
-        (1, "avx2_fma3", "sparse_conv_f32_1x1x8_avx2_fma3"),
+        (1, "avx2_fma3", "sparse_linear_f32_1x8_avx2_fma3"),
         (8, "scalar", "sparse_conv_f32_1x4x8_scalar"),
     ],
 )
