@@ -62,6 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     outputs = parser.add_argument_group("results")
     outputs.add_argument("--output", type=Path, metavar="DIR", help="folder (aio-profile-TIME)")
     outputs.add_argument("--no-files", action="store_true", help="write no files")
+    outputs.add_argument(
+        "--calibrate",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="also calibrate at every point, for Runtime.load (the user's cache)",
+    )
     outputs.add_argument("--json", action="store_true", help="print JSON instead of tables")
     outputs.add_argument(
         "--assert",
@@ -137,9 +144,17 @@ def _measure(args: argparse.Namespace, options: "Options") -> "tuple[Profile, li
         with progress_bar("measuring") as progress:
             return profile(options, progress=progress), []
     folder = args.output or Path(time.strftime("aio-profile-%Y%m%d-%H%M%S"))
+    fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     with SampleFile(folder / CSV_NAME) as samples, progress_bar("measuring") as progress:
-        result = profile(options, keep=samples.keep, progress=progress)
+        try:
+            result = profile(options, keep=samples.keep, progress=progress)
+        except BaseException:
+            if not samples.kept:  # nothing was measured: leave nothing behind
+                samples.path.unlink()
+                if fresh:
+                    folder.rmdir()
+            raise
     written = write_files(result, folder)
     for note in written.skipped:
         _say(note)
@@ -181,7 +196,22 @@ def _options(args: argparse.Namespace) -> "Options":
         span=args.span,
         cpus=_cpus(args.cpus),
         deadline_ms=args.deadline_ms,
+        calibration_dir=_calibration_dir(args),
     )
+
+
+def _calibration_dir(args: argparse.Namespace) -> Path | None:
+    from aio.runtime.calibration_cache import default_cache_dir  # noqa: PLC0415
+
+    if args.calibrate is None:
+        return None
+    if args.calibrate:
+        return Path(args.calibrate)
+    folder = default_cache_dir()
+    if args.device is not None or folder is None:
+        why = "what is emulated is not kept in the user's cache" if folder else "no cache folder"
+        raise ValueError(f"--calibrate: {why}; name a folder, as --calibrate DIR")
+    return folder
 
 
 def _effort(args: argparse.Namespace) -> "Effort":

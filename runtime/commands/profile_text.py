@@ -12,6 +12,7 @@ from aio.runtime.profiling.statistics import Figures
 from aio.runtime.profiling.sustained import minutes, onset
 
 NOT_AVAILABLE = "not available"
+OFF = 0.10  # emulated speeds that are worth a remark
 
 
 def profile_text(profile: Profile) -> str:
@@ -107,6 +108,8 @@ def _remarks(profile: Profile) -> list[str]:
     if all(one.energy_mj is None for one in profile.overall.values()):
         why = "power is not emulated" if profile.emulated else "no rail is measured here"
         lines.append(f"energy per inference: {NOT_AVAILABLE} ({why})")
+    if profile.calibration is not None:
+        lines.append(f"calibration over all points kept in {profile.calibration}")
     root = os.environ.get(ROOT_VARIABLE)
     if root and not profile.emulated:
         lines.append(f"settings and clocks are those of {ROOT_VARIABLE}={root}, not this machine's")
@@ -116,9 +119,6 @@ def _remarks(profile: Profile) -> list[str]:
         lines.append(f"note: emulated speeds off by more than 10 %: {names}")
     notes = dict.fromkeys(note for visit in profile.recording.visits for note in visit.notes)
     return [*lines, *(f"note: {note}" for note in notes)]
-
-
-OFF = 0.10
 
 
 def diff_text(found: Differences) -> str:

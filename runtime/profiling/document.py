@@ -27,6 +27,7 @@ def as_document(profile: Profile) -> dict[str, Any]:
         "target_ms": profile.target_ms,
         "dense_ms": profile.dense_ms,
         "deadline_ms": profile.deadline_ms,
+        "calibration": profile.calibration,
         "peak_rss_bytes": profile.peak_rss_bytes,
         "effort": asdict(profile.effort),
         "environment": profile.environment,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from aio.runtime.profiling.charts import bands, boundaries, boxes, colours, series
 from aio.runtime.profiling.result import Profile
@@ -55,7 +56,7 @@ def _frequency(profile: Profile) -> Figure:
     _mark_target(axes, profile)
     axes.set(xlabel=f"{_emulated(profile)}CPU clock (MHz)", ylabel="latency of a call (ms)")
     axes.set_ylim(bottom=0)
-    _legend(axes, "median; shaded: 5th to 95th percentile")
+    _legend(figure, axes, "median; shaded: 5th to 95th percentile")
     return figure
 
 
@@ -79,7 +80,12 @@ def _time(profile: Profile) -> Figure:
     rows[0].set(ylabel="latency (ms)", yscale="log")
     rows[1].set(ylabel=f"{_emulated(profile)}clock (MHz)")
     rows[2].set(ylabel="pruning ratio", xlabel="time (s)", ylim=(-0.05, 1.0))
-    rows[2].legend(*rows[0].get_legend_handles_labels(), loc="best", fontsize=8, markerscale=3)
+    rows[0].yaxis.set_major_formatter(ScalarFormatter())
+    rows[0].yaxis.set_minor_formatter(ScalarFormatter())
+    rows[0].tick_params(axis="y", which="minor", labelsize=7)
+    handles, labels = rows[0].get_legend_handles_labels()
+    where = {"loc": "outside lower center", "ncols": min(len(labels), 5)}
+    figure.legend(handles, labels, fontsize=8, markerscale=3, **where)
     return figure
 
 
@@ -112,7 +118,7 @@ def _distribution(profile: Profile) -> Figure:
     axes.set_xticks(range(len(labels)), labels)
     axes.set(ylabel="latency of a call (ms)", ylim=(0, None))
     axes.set_xlabel(f"{_emulated(profile)}governor or clock")
-    _legend(axes, "box: quartiles; whiskers: 1st and 99th percentile")
+    _legend(figure, axes, "box: quartiles; whiskers: 1st and 99th percentile")
     return figure
 
 
@@ -121,9 +127,11 @@ def _mark_target(axes: "Axes", profile: Profile) -> None:
         axes.axhline(profile.target_ms, label="target", **MARK)
 
 
-def _legend(axes: "Axes", title: str) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(title=title, title_fontsize=7, fontsize=8)
+def _legend(figure: Figure, axes: "Axes", title: str) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        where = {"loc": "outside lower center", "ncols": min(len(labels), 5)}
+        figure.legend(handles, labels, title=title, title_fontsize=8, fontsize=8, **where)
     else:
         axes.text(0.5, 0.5, "no clock is known here", ha="center", transform=axes.transAxes)
 

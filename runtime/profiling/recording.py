@@ -18,7 +18,7 @@ from aio.runtime.profiling.subjects import Field, Subject
 
 TURN_S = 1.0
 LEAD_PART, MAX_LEAD_S = 0.25, 0.25  # of a turn: the kernel and the sampler need some 50 ms
-SETTLE_S = 0.5  # more, the first time at a point
+SETTLE_S = 0.25  # more, the first time at a point
 MIN_STEADY = 30  # samples, before the stability of their median means anything
 MIN_TURNS = 3
 CLOCK_TOLERANCE = 0.05
@@ -168,7 +168,7 @@ class Recorder:
         turn_s = min(effort.turn_s, max(effort.seconds, 1e-3))
         lead_s = min(LEAD_PART * turn_s, MAX_LEAD_S)
         if rounds == 0:
-            extra_s = min(SETTLE_S, lead_s * 2)
+            extra_s = min(SETTLE_S, lead_s)
             lead_s, turn_s = lead_s + extra_s, turn_s + extra_s
         begin_ns = time.monotonic_ns()
         due_ns, ended_ns, steady = begin_ns, None, 0

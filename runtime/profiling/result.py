@@ -43,6 +43,7 @@ class LayerTrace:
 class Profile:
     """Everything about one run.
 
+    `calibration` is the file that a calibration was kept in, if one was asked for.
     `target_ms` and `deadline_ms` are for a call of `batch` samples; `dense_ms` is what the
     densest level takes at full clock by calibration. `speeds` are the emulated speeds wanted and
     achieved. `peak_rss_bytes` is of the process with all subjects in it.
@@ -63,6 +64,7 @@ class Profile:
     environment: dict[str, object]
     peak_rss_bytes: int
     begin: str
+    calibration: str | None
     duration_s: float
 
     @property

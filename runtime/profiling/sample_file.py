@@ -23,12 +23,14 @@ class SampleFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.error: OSError | None = None
+        self.kept = 0  # samples
         self._file = path.open("w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file)
         self._attempt([COLUMNS])
 
     def keep(self, samples: Sequence[Sample]) -> None:
         """Write samples, so that they are there even if the process is killed."""
+        self.kept += len(samples)
         self._attempt([_row(sample) for sample in samples])
 
     def __enter__(self) -> "SampleFile":

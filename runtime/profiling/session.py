@@ -16,6 +16,7 @@ from aio.governors.emulation.rules import governor_names
 from aio.governors.settings import ClockSettings
 from aio.governors.settings.signals import ending_raises
 from aio.governors.sysfs import ROOT_VARIABLE
+from aio.runtime.profiling.device_profile import DeviceProfile
 from aio.runtime.profiling.environment import environment_report
 from aio.runtime.profiling.points import (
     Clocks,
@@ -44,7 +45,7 @@ class Options:
 
     `freqs` are kHz, `"all"`, or None; `gpu_hz` is Hz. `device` is a board to emulate with clocks
     down to a `span`-th of the highest. `cpus` are where to run; None is where the process may,
-    or one CPU under emulation.
+    or one CPU under emulation. `calibration_dir` is where to keep a calibration over all points.
     """
 
     wanted: Wanted
@@ -56,6 +57,7 @@ class Options:
     span: float = 3.0
     cpus: tuple[int, ...] | None = None
     deadline_ms: float | None = None
+    calibration_dir: Path | None = None
 
     @property
     def sets(self) -> bool:
@@ -90,16 +92,26 @@ def profile(
             clocks, wanted = _real(stack, options)
         effort = _paced(options, wanted, subjects)
         layers: list[LayerTrace] = []
+        device_profile = _device_profile(stack, options)
+
+        def at_point(point: int) -> None:
+            layers.extend(_trace_layers(subjects, point))
+            if device_profile is not None:
+                device_profile.observe()
+
         recorder = Recorder(
             subjects,
             clocks,
             effort,
             keep=keep,
             progress=progress,
-            at_point=lambda point: layers.extend(_trace_layers(subjects, point)),
+            at_point=at_point,
         )
         environment = environment_report(time.monotonic_ns())
         recording = recorder.record(wanted)
+        stored = None
+        if device_profile is not None and recording.interrupted is None:
+            stored = device_profile.store()
         return Profile(
             model=_name(options.wanted),
             ratios=_ratios(subjects),
@@ -119,8 +131,16 @@ def profile(
             environment=environment,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             begin=begin,
+            calibration=None if stored is None else str(stored),
             duration_s=time.monotonic() - begin_s,
         )
+
+
+def _device_profile(stack: ExitStack, options: Options) -> DeviceProfile | None:
+    folder, path = options.calibration_dir, options.wanted.model
+    if folder is None or path is None:
+        return None
+    return stack.enter_context(DeviceProfile(path, options.wanted.threads, folder))
 
 
 def _real(stack: ExitStack, options: Options) -> tuple[Clocks, tuple[Point, ...]]:

@@ -16,7 +16,7 @@ from statistics import median, stdev
 from aio.runtime.profiling.samples import COLD, STEADY, WARMUP, Sample
 
 Z95 = 1.96
-MIN_BIN = 5  # samples at a clock before their median counts for the spread
+MIN_BIN = 10  # samples at a clock before their median counts for the spread
 SAME_CLOCK = 1.03
 DEADLINE_SLACK = 1.2
 
