@@ -182,6 +182,7 @@ class RealtimeEmulation:
             self._pass_time()
             self._virtual.apply(Change(governor=name))
             self._apply()
+        (self.root / MARKER).write_text(f"{self.label}\n", encoding="utf-8")
 
     def watch(self, pid: int) -> None:
         """Let the governor see the load of a process and its descendants; before, of this one."""

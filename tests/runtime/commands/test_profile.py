@@ -147,6 +147,16 @@ def test_an_onnx_file(profile: Command, path: str, kernel: FakeKernel, tmp_path:
     assert (code, [row[1] for row in cells(out)]) == (0, ["adaptive", "onnx:net"])
 
 
+def test_energy_of_a_rail(profile: Command, path: str, kernel: FakeKernel) -> None:
+    rail = {"name": "ina3221", "in1_label": "VDD_IN", "in1_input": 5000, "curr1_input": 400}
+    kernel.machine.fill("sys/class/hwmon/hwmon0", **rail)
+    code, out, _ = profile(path, *PLAIN, "--json", "--rate", "100")
+    figures = json.loads(out)["points"][0]["figures"]["adaptive"]
+    assert code == 0
+    # 2 W at about 100 calls a second.
+    assert figures["energy_mj"] == pytest.approx(2000 / figures["rate"], rel=1e-6)
+
+
 def test_assertions(profile: Command, path: str, kernel: FakeKernel) -> None:
     assert profile(path, *PLAIN, "--assert", "p99<1000s", "--assert", "cv<1000")[0] == 0
     code, out, err = profile(path, *PLAIN, "--assert", "p50<0.001us", "--assert", "cv<1000")
