@@ -89,9 +89,9 @@ def _html(profile: Profile) -> bytes:
 def _png_names(profile: Profile) -> dict[str, Callable[[], bytes]]:
     def picture(which: str) -> Callable[[], bytes]:
         def make() -> bytes:
-            from aio.runtime.profiling import pictures  # noqa: PLC0415 - needs the extra
+            from aio.runtime.profiling.pictures import draw  # noqa: PLC0415 - needs the extra
 
-            return pictures.draw(profile, which)
+            return draw(profile, which)
 
         return make
 

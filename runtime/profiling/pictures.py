@@ -3,12 +3,13 @@
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from aio.runtime.profiling.charts import bands, boundaries, boxes, colours, series
 from aio.runtime.profiling.result import Profile
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DPI = 200
-STYLE = {
+STYLE: Any = {  # matplotlib's own type lists every key
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -25,7 +26,7 @@ STYLE = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
 }
-MARK = {"color": "0.35", "linestyle": "--", "linewidth": 1}
+MARK: dict[str, Any] = {"color": "0.35", "linestyle": "--", "linewidth": 1}
 
 
 def draw(profile: Profile, which: str) -> bytes:
@@ -65,11 +66,11 @@ def _time(profile: Profile) -> Figure:
     rows: list[Axes] = list(figure.subplots(3, 1, sharex=True))
     colour = colours(profile)
     for one in series(profile):
-        style = {"ls": "", "marker": ".", "ms": 2.5, "color": colour[one.subject]}
+        style: dict[str, Any] = {"ls": "", "marker": ".", "ms": 2.5, "color": colour[one.subject]}
         rows[0].plot(one.seconds, one.latency_ms, label=one.subject, **style)
-        rows[1].plot(one.seconds, one.mhz, **style)
+        rows[1].plot(one.seconds, np.array(one.mhz, float), **style)
         if any(ratio is not None for ratio in one.ratio):
-            rows[2].plot(one.seconds, one.ratio, **style)
+            rows[2].plot(one.seconds, np.array(one.ratio, float), **style)
     _mark_target(rows[0], profile)
     for second, label in boundaries(profile):
         for axes in rows:
@@ -81,10 +82,10 @@ def _time(profile: Profile) -> Figure:
     rows[1].set(ylabel=f"{_emulated(profile)}clock (MHz)")
     rows[2].set(ylabel="pruning ratio", xlabel="time (s)", ylim=(-0.05, 1.0))
     rows[0].yaxis.set_major_formatter(ScalarFormatter())
-    rows[0].yaxis.set_minor_formatter(ScalarFormatter())
-    rows[0].tick_params(axis="y", which="minor", labelsize=7)
+    rows[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    rows[0].yaxis.set_minor_formatter(NullFormatter())
     handles, labels = rows[0].get_legend_handles_labels()
-    where = {"loc": "outside lower center", "ncols": min(len(labels), 5)}
+    where: dict[str, Any] = {"loc": "outside lower center", "ncols": min(len(labels), 5)}
     figure.legend(handles, labels, fontsize=8, markerscale=3, **where)
     return figure
 
@@ -130,7 +131,7 @@ def _mark_target(axes: "Axes", profile: Profile) -> None:
 def _legend(figure: Figure, axes: "Axes", title: str) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        where = {"loc": "outside lower center", "ncols": min(len(labels), 5)}
+        where: dict[str, Any] = {"loc": "outside lower center", "ncols": min(len(labels), 5)}
         figure.legend(handles, labels, title=title, title_fontsize=8, fontsize=8, **where)
     else:
         axes.text(0.5, 0.5, "no clock is known here", ha="center", transform=axes.transAxes)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aio.governors import DeviceSample, Plan, Sampler, default_threads, open_sensors
+from aio.governors import DeviceSample, Sampler, default_threads, open_sensors
 from aio.runtime import _native
 from aio.runtime.chooser import DEFAULT_SLACK
 from aio.runtime.model_file import ModelFile, read_model_file
@@ -193,7 +193,7 @@ class _Loader:
             engine=f"aio {runtime.isa}",
             threads=runtime.threads,
             load_ms=load_ms,
-            call=lambda: runtime.run(x).record,
+            call=_recording(runtime, x),
             device=lambda: runtime.device,
             accuracies=self._accuracies,
             runtime=runtime,
@@ -256,15 +256,20 @@ def _onnx(wanted: Wanted, sensors: _Sensors) -> tuple[Subject, ...]:
     )
 
 
+def _recording(runtime: Runtime, x: Array) -> Callable[[], InferenceRecord | None]:
+    """Return what applications do, `infer` where the model has one output, and its record."""
+    if len(runtime.outputs) != 1:
+        return lambda: runtime.run(x).record
+
+    def call() -> InferenceRecord | None:
+        runtime.infer(x)
+        return runtime.last
+
+    return call
+
+
 def _answering(infer: Callable[[Array], Array], x: Array) -> Callable[[], None]:
     def call() -> None:
         infer(x)
 
     return call
-
-
-def layer_times_ms(subject: Subject, x: Array, plan: Plan | None) -> list[float] | None:
-    """Return the time of each layer in one inference of one sample; None for other engines."""
-    if subject.runtime is None:
-        return None
-    return subject.runtime.layer_times_ms(x[:1], plan)

@@ -19,7 +19,9 @@ def test_what_a_machine_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     found = environment_report(0)
     assert json.loads(json.dumps(found)) == found
     assert (found["nvpmodel"], found["boost"]) == ("pmode:0002", True)
-    (policy,) = found["cpufreq"]  # type: ignore[misc]
+    policies = found["cpufreq"]
+    assert isinstance(policies, list)
+    (policy,) = policies
     assert policy["driver"] == "fake-cpufreq"
     assert (policy["governor"], policy["epp"]) == ("schedutil", "balance_power")
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def test_what_waiting_costs_is_a_miss() -> None:
     assert without.deadline_misses is None
 
 
-def energy_mj(*samples: dict[str, object]) -> float | None:
+def energy_mj(*samples: dict[str, Any]) -> float | None:
     found = figures([sample(10.0, **fields) for fields in samples])
     assert found is not None
     return found.energy_mj
@@ -108,7 +109,9 @@ def energy_mj(*samples: dict[str, object]) -> float | None:
 
 def test_energy() -> None:
     assert energy_mj({}, {}) is None
-    counter = [{"energy_uj": 1000 * k, "time_ns": k * 10**9} for k in range(3)]
+    counter: list[dict[str, Any]] = [
+        {"energy_uj": 1000 * k, "time_ns": k * 10**9} for k in range(3)
+    ]
     assert energy_mj(*counter) == pytest.approx(1.0)
     power = [{"power_mw": 500.0, "time_ns": k * 10**9} for k in range(3)]
     assert energy_mj(*power) == pytest.approx(500.0)
