@@ -9,7 +9,7 @@ per level, batch normalisation gets parameters per level. A *level* is an index 
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -22,7 +22,7 @@ from aio.models.selection import Layer, find_layers
 from aio.models.switchable import SwitchableBatchNorm
 from aio.models.trace import trace
 
-_BLOCK_HEIGHTS = (16,)
+_BLOCK_HEIGHTS = (16, 8)  # that the executor has kernels for
 
 
 class AllInOne(nn.Module):
@@ -64,9 +64,9 @@ class AllInOne(nn.Module):
         self.update_thresholds()
         self.set_level(0)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the network at the current level."""
-        return cast("Tensor", self.net(x))
+    def forward(self, *inputs: Tensor) -> Any:
+        """Run the network at the current level, and return what it returns."""
+        return self.net(*inputs)
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ class AllInOne(nn.Module):
     def export(
         self,
         path: str | os.PathLike[str],
-        example_input: Tensor,
+        example_input: Tensor | Sequence[Tensor],
         metrics: Mapping[str, Sequence[float]] | None = None,
         **options: Any,
     ) -> None:
@@ -145,9 +145,10 @@ class AllInOne(nn.Module):
 
         Args:
             path: file to write, replaced at once when it exists.
-            example_input: a batch as the network takes it, (N, C, H, W); fixes C, H and W.
+            example_input: a batch as the network takes it, (N, C, H, W) or (N, features), or a
+                tuple of them for several inputs; fixes all but N.
             metrics: numbers per level by name, for example {"accuracy": [0.99, 0.98]}.
-            options: name, labels, provenance and the like.
+            options: name, input_names, output_names, labels, provenance and the like.
         """
         from aio.models.export import export_model  # noqa: PLC0415 - export imports this module
 

@@ -9,34 +9,32 @@ import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import torch
-from torch import Tensor, fx
+from torch import Tensor
 
 from aio.models.allinone import AllInOne
 from aio.models.conversion import Conversion, makes_tensor, note_shapes
 from aio.models.errors import ExportError
-from aio.models.interpret import interpret
+from aio.models.export_check import check_answers
 from aio.models.manifest import Model
 from aio.models.operators import convert
+from aio.models.outputs import check_names, makes_record, returned, set_labels
+from aio.models.pixels import find_pixels
 from aio.models.trace import evaluating, trace
 from aio.models.writer import write_model
-
-# Relative to the largest answer. Both sides sum in float32; a wrong graph is off by far more.
-_TOLERANCE = 1e-3
 
 
 def export_model(
     model: AllInOne,
     path: str | os.PathLike[str],
-    example_input: Tensor,
+    example_input: Tensor | Sequence[Tensor],
     *,
     metrics: Mapping[str, Sequence[float]] | None = None,
     name: str | None = None,
-    input_name: str = "input",
-    output_name: str = "output",
-    labels: Sequence[str] = (),
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    labels: Sequence[str] | Mapping[str, Sequence[str]] = (),
     provenance: Mapping[str, Any] | None = None,
 ) -> int:
     """Write a model file and return its size in bytes.
@@ -44,62 +42,67 @@ def export_model(
     Args:
         model: the network; neither it nor its mode and levels are changed.
         path: file to write; a file that exists is replaced when the new one is complete.
-        example_input: a batch as the network takes it, (N, C, H, W); fixes C, H and W.
+        example_input: a batch as the network takes it, (N, C, H, W) or (N, features); fixes all
+            but N. A tuple or list of batches for a network of several inputs.
         metrics: numbers per level by name, for example {"accuracy": [0.99, 0.98]}.
         name: what the model is called when served; the file's name without suffix by default.
-        input_name: what a request calls the input.
-        output_name: what an answer calls the output.
-        labels: names of the classes, in the order of the outputs.
+        input_names: what a request calls the inputs; by default "input" for one, the names of
+            forward's parameters for several.
+        output_names: what an answer calls the outputs; by default "output" for one, the keys of a
+            dictionary or the fields of a named tuple, or "output_0" and so on.
+        labels: names of the classes, in the order of the one output; for several outputs a mapping
+            of labels by the output's name.
         provenance: data set, command, seed and the like, as JSON types.
 
     Raises:
         ExportError: the network has an operator the format lacks, or an argument is wrong.
         OSError: the file can't be written.
     """
-    _check_example(example_input)
+    examples = _examples(example_input)
     content = build_model(
         model,
-        example_input,
+        examples,
         name=Path(path).stem if name is None else name,
         metrics=metrics or {},
-        input_name=input_name,
-        output_name=output_name,
+        input_names=input_names,
+        output_names=output_names,
         labels=labels,
         provenance=provenance or {},
     )
-    _check_answers(model, content, example_input)
+    check_answers(model, content, examples)
     return write_model(content, path)
 
 
 def build_model(
     model: AllInOne,
-    example_input: Tensor,
+    examples: Sequence[Tensor],
     *,
     name: str,
     metrics: Mapping[str, Sequence[float]],
-    input_name: str,
-    output_name: str,
-    labels: Sequence[str],
+    input_names: Sequence[str] | None,
+    output_names: Sequence[str] | None,
+    labels: Sequence[str] | Mapping[str, Sequence[str]],
     provenance: Mapping[str, Any],
 ) -> Model:
     """Return the content of a model file; the arguments are those of `export_model`."""
-    traced = trace(model.net)
+    traced = trace(model.net, len(examples))
+    parameters = [node for node in traced.graph.nodes if node.op == "placeholder"]
+    if len(parameters) != len(examples):
+        wanted = ", ".join(str(node.target) for node in parameters)
+        raise ExportError(f"the network takes {wanted}, example_input has {len(examples)} tensors")
     with evaluating(model):
-        note_shapes(traced, example_input)
-    conversion = Conversion(traced, len(model.ratios), input_name)
-    output_node = _convert_graph(conversion)
-    shape = conversion.shape(output_node)
-    if labels and (len(shape) != 1 or len(labels) != shape[0]):
-        raise ExportError(f"{len(labels)} labels for an output of shape {shape}")
-    channels, height, width = example_input.shape[1:]
+        note_shapes(traced, examples)
+    default = ["input"] if len(parameters) == 1 else [str(node.target) for node in parameters]
+    names = check_names(input_names, default, "input_names")
+    conversion = Conversion(traced, len(model.ratios), names, find_pixels(traced))
+    result = _convert_graph(conversion, names)
+    outputs = returned(conversion, result, output_names)
+    set_labels(conversion, outputs, labels)
     return Model(
         name=name,
         producer=f"aio-runtime {_version()}",
-        input_name=input_name,
-        input_shape=(channels, height, width),
-        output_name=output_name,
-        output_node=conversion.value(output_node),
-        labels=labels,
+        inputs={key: tuple(x.shape[1:]) for key, x in zip(names, examples, strict=True)},
+        outputs=[output for output, _ in outputs],
         ratios=model.ratios,
         metrics=metrics,
         nodes=conversion.nodes,
@@ -107,58 +110,38 @@ def build_model(
     )
 
 
-def _convert_graph(conversion: Conversion) -> fx.Node:
-    """Convert every node and return the one whose value is the output."""
-    inputs = 0
+def _convert_graph(conversion: Conversion, input_names: Sequence[str]) -> Any:
+    """Convert every node and return what the network returns, with fx nodes for tensors."""
+    names = iter(input_names)
     for node in conversion.traced.graph.nodes:
         if node.op == "placeholder":
-            inputs += 1
-            if inputs > 1:
-                raise ExportError(f"a second input, {node.target}, is not supported")
-            conversion.bind_input(node)
+            conversion.bind_input(node, next(names))
         elif node.op == "output":
-            result = node.args[0]
-            if not isinstance(result, fx.Node):
-                raise ExportError("the network must return one tensor, not several or none")
-            if conversion.producer(result) is None:
-                raise ExportError("the network returns its input; there is nothing to export")
-            return result
-        elif node.op != "get_attr" and makes_tensor(node):
+            return node.args[0]
+        elif conversion.constant(node) is None and makes_tensor(node) and not makes_record(node):
             convert(conversion, node)
     raise ExportError("the network returns nothing")
 
 
-def _check_example(example_input: Tensor) -> None:
-    if not isinstance(example_input, Tensor) or example_input.ndim != 4:
-        found = getattr(example_input, "shape", type(example_input).__name__)
-        raise ExportError(f"example_input must be a tensor (N, C, H, W), got {found}")
-    if not example_input.is_floating_point() or 0 in example_input.shape:
-        raise ExportError(
-            f"example_input must hold floating-point numbers, got {example_input.dtype} of "
-            f"shape {tuple(example_input.shape)}"
-        )
-
-
-def _check_answers(model: AllInOne, content: Model, example_input: Tensor) -> None:
-    """Compare the exported graph with the network at the densest and the sparsest level."""
-    example = example_input[:1].detach()
-    noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0))
-    x = torch.cat([example, example + noise.to(example)])  # an example may be all zeros
-    manifest = content.manifest()
-    tensors = {name: torch.from_numpy(v).to(example) for name, v in content.tensors().items()}
-    levels = model.layer_levels
-    with evaluating(model), torch.no_grad():
-        for level in sorted({0, len(model.ratios) - 1}):
-            model.set_level(level)
-            expected = model(x.clone())
-            error = float((interpret(manifest, tensors, x, level) - expected).abs().max())
-            if not error <= _TOLERANCE * float(expected.abs().max()):
-                model.set_layer_levels(levels)
-                raise ExportError(
-                    f"the exported graph differs from the network by {error:g} at level {level}; "
-                    "does its forward change a tensor in place that it uses again?"
-                )
-    model.set_layer_levels(levels)
+def _examples(example_input: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """Return an example of every input, checked."""
+    several = isinstance(example_input, tuple | list)
+    examples = list(example_input) if several else [cast("Tensor", example_input)]
+    if not examples:
+        raise ExportError("example_input is empty, expected a tensor per input")
+    for x in examples:
+        if not isinstance(x, Tensor) or x.ndim not in {2, 4}:
+            found = getattr(x, "shape", type(x).__name__)
+            raise ExportError(
+                "example_input must be a tensor (N, C, H, W) or (N, features), or a tuple of them, "
+                f"got {found}"
+            )
+        if not x.is_floating_point() or 0 in x.shape:
+            raise ExportError(
+                f"example_input must hold floating-point numbers, got {x.dtype} of "
+                f"shape {tuple(x.shape)}"
+            )
+    return examples
 
 
 def _version() -> str:

@@ -4,7 +4,7 @@
 It follows docs/model-format.md word by word and shares no code with the conversion.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,17 +17,30 @@ _Attrs = Mapping[str, Any]
 def interpret(
     manifest: Mapping[str, Any], tensors: Mapping[str, Tensor], x: Tensor, level: int
 ) -> Tensor:
-    """Return the first output for a batch (N, C, H, W) with all layers at one level."""
-    values = {manifest["inputs"][0]["name"]: x}
+    """Return the first output for a batch of the one input with all layers at one level."""
+    return next(iter(interpret_all(manifest, tensors, [x], level).values()))
+
+
+def interpret_all(
+    manifest: Mapping[str, Any], tensors: Mapping[str, Tensor], inputs: Sequence[Tensor], level: int
+) -> dict[str, Tensor]:
+    """Return every output by name for batches of the inputs, with all layers at one level.
+
+    Images are (N, C, H, W), flat values (N, features).
+    """
+    values = {spec["name"]: x for spec, x in zip(manifest["inputs"], inputs, strict=True)}
     for node in manifest["nodes"]:
-        inputs = [values[name] for name in node["inputs"]]
-        attrs = node["attrs"]
-        if node["op"] in {"conv2d", "linear"}:
-            result = _layer(node["name"], attrs, tensors, inputs[0], level)
+        sources = [values[name] for name in node["inputs"]]
+        name, op, attrs = node["name"], node["op"], node["attrs"]
+        if op in {"conv2d", "linear"}:
+            values[name] = _layer(name, attrs, tensors, sources[0], level)
+        elif op == "affine":
+            values[name] = _scaled(name, tensors, sources[0], level)
+        elif op == "layer_norm":
+            values[name] = _layer_norm(name, attrs, tensors, sources[0])
         else:
-            result = _OPS[node["op"]](attrs, *inputs)
-        values[node["name"]] = result
-    return values[manifest["outputs"][0]["node"]]
+            values[name] = _OPS[op](attrs, *sources)
+    return {output["name"]: values[output["node"]] for output in manifest["outputs"]}
 
 
 def _layer(
@@ -45,12 +58,35 @@ def _layer(
         y = F.conv2d(x, weight, None, stride, 0, dilation, attrs.get("groups", 1))
     else:
         y = F.linear(x, weight)
-    per_channel = (-1, 1, 1) if weight.ndim == 4 else (-1,)
+    return _scaled(name, tensors, y, level)
+
+
+def _scaled(name: str, tensors: Mapping[str, Tensor], x: Tensor, level: int) -> Tensor:
+    per_channel = (-1, 1, 1) if x.ndim == 4 else (-1,)
     if f"{name}.scale" in tensors:
-        y = y * tensors[f"{name}.scale"][level].reshape(per_channel)
+        x = x * tensors[f"{name}.scale"][level].reshape(per_channel)
     if f"{name}.bias" in tensors:
-        y = y + tensors[f"{name}.bias"][level].reshape(per_channel)
+        x = x + tensors[f"{name}.bias"][level].reshape(per_channel)
+    return x
+
+
+def _layer_norm(name: str, attrs: _Attrs, tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    axes = (1,) if attrs["over"] == "channels" else tuple(range(1, x.ndim))
+    centred = x - x.mean(axes, keepdim=True)
+    y: Tensor = centred / (centred.square().mean(axes, keepdim=True) + attrs["eps"]).sqrt()
+    trailing = (1,) * (x.ndim - 1 - len(axes))
+    for part, combine in (("weight", torch.mul), ("bias", torch.add)):
+        tensor = tensors.get(f"{name}.{part}")
+        if tensor is not None:
+            y = combine(y, tensor.reshape(*tensor.shape, *trailing))
     return y
+
+
+def _upsample(attrs: _Attrs, x: Tensor) -> Tensor:
+    bilinear = attrs["mode"] == "bilinear"
+    aligned = attrs["align_corners"] if bilinear else None
+    size, mode = tuple(attrs["size"]), attrs["mode"]
+    return F.interpolate(x, size, mode=mode, align_corners=aligned)
 
 
 def _padded(attrs: _Attrs, x: Tensor, value: float) -> Tensor:
@@ -72,6 +108,12 @@ def _avg_pool2d(attrs: _Attrs, x: Tensor) -> Tensor:
 
 _OPS: dict[str, Callable[..., Tensor]] = {
     "add": lambda attrs, a, b: a + b,
+    "mul": lambda attrs, a, b: a * b,
+    "concat": lambda attrs, *values: torch.cat(values, dim=1),
+    "softmax": lambda attrs, x: x.softmax(dim=1),
+    "upsample": _upsample,
+    "adaptive_avg_pool2d": lambda attrs, x: F.adaptive_avg_pool2d(x, attrs["output_size"]),
+    "adaptive_max_pool2d": lambda attrs, x: F.adaptive_max_pool2d(x, attrs["output_size"]),
     "relu": lambda attrs, x: F.relu(x),
     "relu6": lambda attrs, x: F.relu6(x),
     "hardswish": lambda attrs, x: F.hardswish(x),

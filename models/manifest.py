@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aio.models.errors import ExportError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DEFAULT_BLOCK_HEIGHT = 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -38,17 +38,29 @@ class Node:
 
 
 @dataclass
+class Output:
+    """A value that the network returns.
+
+    Attributes:
+        name: what an answer calls it.
+        node: name of the operator that makes it.
+        labels: names of its classes, may be empty.
+    """
+
+    name: str
+    node: str
+    labels: Sequence[str] = ()
+
+
+@dataclass
 class Model:
     """Everything a model file holds.
 
     Attributes:
         name: what it is called when served.
         producer: program and version that made it.
-        input_name: of the one graph input.
-        input_shape: channels, height, width.
-        output_name: of the one output.
-        output_node: name of the node whose value is returned.
-        labels: names of the output's classes, may be empty.
+        inputs: shapes without the batch axis by name, in order: (C, H, W) or (features,).
+        outputs: what the network returns, in order.
         ratios: pruning ratio of each level.
         metrics: numbers per level, by name.
         nodes: the graph in execution order.
@@ -57,11 +69,8 @@ class Model:
 
     name: str
     producer: str
-    input_name: str
-    input_shape: tuple[int, int, int]
-    output_name: str
-    output_node: str
-    labels: Sequence[str]
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: Sequence[Output]
     ratios: Sequence[float]
     metrics: Mapping[str, Sequence[float]]
     nodes: Sequence[Node]
@@ -78,9 +87,11 @@ class Model:
 
     def manifest(self) -> dict[str, Any]:
         """Return the manifest as JSON types."""
-        output: dict[str, Any] = {"name": self.output_name, "node": self.output_node}
-        if self.labels:
-            output["labels"] = list(self.labels)
+        outputs: list[dict[str, Any]] = []
+        for output in self.outputs:
+            outputs.append({"name": output.name, "node": output.node})
+            if output.labels:
+                outputs[-1]["labels"] = list(output.labels)
         levels = [
             {"ratio": ratio, "metrics": {name: float(v[i]) for name, v in self.metrics.items()}}
             for i, ratio in enumerate(self.ratios)
@@ -89,8 +100,8 @@ class Model:
             "format_version": FORMAT_VERSION,
             "name": self.name,
             "producer": self.producer,
-            "inputs": [{"name": self.input_name, "shape": list(self.input_shape)}],
-            "outputs": [output],
+            "inputs": [{"name": name, "shape": list(s)} for name, s in self.inputs.items()],
+            "outputs": outputs,
             "levels": levels,
             "nodes": [
                 {"name": n.name, "op": n.op, "inputs": n.inputs, "attrs": n.attrs}

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from aio.models.conv_bn import conv_bn, make_divisible, relu6
 from aio.models.errors import ModelError
 
 # Expansion, channels, blocks and stride of the first block, as table 2 of the paper has them.
@@ -34,9 +35,9 @@ class InvertedResidual(nn.Module):
         hidden = channels_in * expansion
         layers: list[nn.Module] = []
         if expansion != 1:
-            layers.append(conv_bn_relu6(channels_in, hidden, kernel=1))
+            layers.append(conv_bn(channels_in, hidden, relu6))
         layers += [
-            conv_bn_relu6(hidden, hidden, stride=stride, groups=hidden),
+            conv_bn(hidden, hidden, relu6, kernel=3, stride=stride, groups=hidden),
             nn.Conv2d(hidden, channels, 1, bias=False),
             nn.BatchNorm2d(channels),
         ]
@@ -60,7 +61,7 @@ class MobileNetV2(nn.Module):
     def __init__(self, num_classes: int, width_mult: float) -> None:
         super().__init__()
         channels = make_divisible(32 * width_mult)
-        layers: list[nn.Module] = [conv_bn_relu6(3, channels, stride=2)]
+        layers: list[nn.Module] = [conv_bn(3, channels, relu6, kernel=3, stride=2)]
         for expansion, base, depth, stride in _STAGES:
             outputs = make_divisible(base * width_mult)
             for block in range(depth):
@@ -69,7 +70,7 @@ class MobileNetV2(nn.Module):
                 )
                 channels = outputs
         last = make_divisible(1280 * max(1.0, width_mult))
-        layers.append(conv_bn_relu6(channels, last, kernel=1))
+        layers.append(conv_bn(channels, last, relu6))
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(last, num_classes))
         _init_weights(self)
@@ -78,23 +79,6 @@ class MobileNetV2(nn.Module):
         """Return logits for images (N, 3, H, W)."""
         x = nn.functional.adaptive_avg_pool2d(self.features(x), (1, 1))
         return cast("Tensor", self.classifier(torch.flatten(x, 1)))
-
-
-def conv_bn_relu6(
-    channels_in: int, channels: int, *, kernel: int = 3, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    """Return a convolution that keeps the size at stride 1, batch normalisation and ReLU6."""
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(channels),
-        nn.ReLU6(inplace=True),
-    )
-
-
-def make_divisible(channels: float, divisor: int = 8) -> int:
-    """Round to a multiple of `divisor`, at least one of it, but never by more than 10 % down."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
 def check_width(width_mult: float) -> float:

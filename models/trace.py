@@ -7,6 +7,7 @@ node of the result is a value that never changes.
 """
 
 import contextlib
+import inspect
 import operator
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +31,9 @@ _NO_OP_MODULES = (
 _NO_OP_FUNCTIONS = frozenset(
     {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout}
 )
+# Anything can go wrong in code that was not written for tracing; these are what Proxy objects raise
+# there, or assertions on them.
+_UNTRACEABLE = (fx.proxy.TraceError, AssertionError, AttributeError, RuntimeError, TypeError)
 _NO_OP_METHODS = frozenset({"contiguous"})
 _IN_PLACE_OPERATORS = frozenset({operator.iadd, operator.isub, operator.imul, operator.itruediv})
 
@@ -53,28 +57,50 @@ def evaluating(net: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def trace(net: nn.Module) -> fx.GraphModule:
+def trace(net: nn.Module, inputs: int | None = None) -> fx.GraphModule:
     """Return the inference graph of a network; it shares the network's modules.
+
+    Args:
+        net: the network.
+        inputs: how many of its first parameters get tensors, the others having defaults that
+            stay; None for all.
 
     Raises:
         ModelError: the network's control flow depends on its data, so it has no one graph.
     """
     with evaluating(net):
         try:
-            graph = _Tracer().trace(net)
-        # Anything can go wrong in code that was not written for tracing; these are what Proxy
-        # objects raise there.
-        except (fx.proxy.TraceError, TypeError, AttributeError, RuntimeError) as error:
+            graph = _Tracer().trace(net, None if inputs is None else _defaults(net, inputs))
+        except _UNTRACEABLE as error:
             raise ModelError(
                 f"{type(net).__name__} can't be traced by torch.fx, its forward must not "
-                f"depend on the values in x: {error}"
+                f"depend on the values in x: {str(error).splitlines()[0]}"
             ) from error
+    if inputs is not None:
+        _remove_placeholders(graph, inputs)
     traced = fx.GraphModule(net, graph)
     _remove_no_ops(traced)
     _detach_in_place(traced)
     graph.eliminate_dead_code()
     graph.lint()
     return traced
+
+
+def _defaults(net: nn.Module, inputs: int) -> dict[str, Any]:
+    """Return the defaults of the parameters of forward behind the first ones."""
+    parameters = list(inspect.signature(net.forward).parameters.values())[inputs:]
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def _remove_placeholders(graph: fx.Graph, inputs: int) -> None:
+    """Remove the parameters that keep their defaults, which fx leaves with an assertion each."""
+    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+    for placeholder in placeholders[inputs:]:
+        stale = [placeholder]
+        for node in stale:
+            stale += node.users
+        for node in reversed(stale):
+            graph.erase_node(node)
 
 
 def module_of(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
@@ -98,6 +124,9 @@ def _is_no_op(traced: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_function" and node.target in _NO_OP_FUNCTIONS:
         training = node.kwargs.get("training", node.args[2] if len(node.args) > 2 else None)
         return training is False
+    if node.op == "call_function" and getattr(node.target, "__name__", "") == "stochastic_depth":
+        # torchvision's, which is not at hand here; it declares itself a leaf to torch.fx.
+        return node.kwargs.get("training", node.args[-1]) is False
     return node.op == "call_method" and node.target in _NO_OP_METHODS
 
 

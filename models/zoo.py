@@ -1,13 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks by name. State-dict names are torchvision's where torchvision has the network."""
 
+from aio.models.densenet import DenseNet
 from aio.models.digits_resnet import DigitsResNet
+from aio.models.efficientnet import EfficientNet
 from aio.models.errors import ModelError
 from aio.models.mobilenet import MobileNetV2, check_width
+from aio.models.mobilenet_v3 import MobileNetV3Large
 from aio.models.resnet import ResNet
 from aio.models.vgg import VGG
 
-__all__ = ["digits_resnet", "mobilenet_v2", "resnet18", "resnet34", "resnet50", "vgg16_bn"]
+__all__ = [
+    "densenet121",
+    "digits_resnet",
+    "efficientnet_b0",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "vgg16_bn",
+]
 
 
 def resnet18(num_classes: int = 1000) -> ResNet:
@@ -28,6 +41,21 @@ def resnet50(num_classes: int = 1000) -> ResNet:
 def mobilenet_v2(num_classes: int = 1000, width_mult: float = 1.0) -> MobileNetV2:
     """Return a MobileNetV2 with random weights; `width_mult` scales its channels."""
     return MobileNetV2(_check_classes(num_classes), check_width(width_mult))
+
+
+def mobilenet_v3_large(num_classes: int = 1000) -> MobileNetV3Large:
+    """Return a MobileNetV3-Large with random weights."""
+    return MobileNetV3Large(_check_classes(num_classes))
+
+
+def efficientnet_b0(num_classes: int = 1000) -> EfficientNet:
+    """Return an EfficientNet-B0 with random weights."""
+    return EfficientNet(_check_classes(num_classes))
+
+
+def densenet121(num_classes: int = 1000) -> DenseNet:
+    """Return a DenseNet-121 with random weights."""
+    return DenseNet((6, 12, 24, 16), 32, _check_classes(num_classes))
 
 
 def vgg16_bn(num_classes: int = 1000) -> VGG:

@@ -60,6 +60,7 @@ class Graph:
 
     def __init__(self, levels: int) -> None: ...
     def input(self, name: str, channels: int, height: int, width: int) -> int: ...
+    def flat_input(self, name: str, features: int) -> int: ...
     def conv2d(
         self,
         name: str,
@@ -74,8 +75,11 @@ class Graph:
         padding: tuple[int, int, int, int] = (0, 0, 0, 0),
         dilation: tuple[int, int] = (1, 1),
         groups: int = 1,
+        block_height: int = 16,
     ) -> int:
         """Add a convolution; padding is (top, left, bottom, right), scale and bias are (K, O).
+
+        The score is (ceil(O / block_height), I, kh, kw); block_height is 16 or 8.
 
         With groups the weight is (O, I / groups, kh, kw), and a block's score holds for the
         element of that number in the group of each of the block's output channels.
@@ -91,8 +95,48 @@ class Graph:
         threshold: NDArray[np.float32] | None = None,
         scale: NDArray[np.float32] | None = None,
         bias: NDArray[np.float32] | None = None,
+        block_height: int = 16,
     ) -> int: ...
-    def add(self, name: str, a: int, b: int) -> int: ...
+    def add(self, name: str, a: int, b: int) -> int:
+        """Add values of equal shapes, or a (C, 1, 1) image to each pixel of a (C, H, W) one."""
+
+    def mul(self, name: str, a: int, b: int) -> int:
+        """Multiply two values, of shapes as for `add`."""
+
+    def concat(self, name: str, inputs: Sequence[int]) -> int:
+        """Join 2 to 256 images along their channels, or flat values along their features."""
+
+    def affine(
+        self,
+        name: str,
+        input: int,
+        *,
+        scale: NDArray[np.float32] | None = None,
+        bias: NDArray[np.float32] | None = None,
+    ) -> int:
+        """Add scale * x + bias with a row of scale and bias per level.
+
+        Both are (K, C), or (K, F) for a flat value; None stands for 1 and 0.
+        """
+
+    def softmax(self, name: str, input: int) -> int:
+        """Add a softmax over each pixel's channels, or over all features of a flat value."""
+
+    def layer_norm(
+        self,
+        name: str,
+        input: int,
+        *,
+        eps: float,
+        over: str,
+        weight: NDArray[np.float32] | None = None,
+        bias: NDArray[np.float32] | None = None,
+    ) -> int:
+        """Add a layer normalisation over the "sample", or over the "channels" of each pixel.
+
+        `weight` and `bias` have the shape of what is normalised: (C, H, W) or (F,), and (C,).
+        """
+
     def activation(self, name: str, input: int, kind: str, *, negative_slope: float = 0.01) -> int:
         """Add an element-wise activation, as torch defines it.
 
@@ -117,6 +161,23 @@ class Graph:
         padding: tuple[int, int, int, int],
         count_include_pad: bool,
     ) -> int: ...
+    def adaptive_max_pool2d(self, name: str, input: int, output_size: tuple[int, int]) -> int: ...
+    def adaptive_avg_pool2d(self, name: str, input: int, output_size: tuple[int, int]) -> int:
+        """Add an average of windows as torch chooses them.
+
+        Row y of H reads the rows from floor(y h / H) to ceil((y + 1) h / H) of the h there are.
+        """
+
+    def upsample(
+        self,
+        name: str,
+        input: int,
+        size: tuple[int, int],
+        mode: str,
+        align_corners: bool = False,
+    ) -> int:
+        """Add torch's interpolate to a size; `mode` is "nearest" or "bilinear"."""
+
     def global_avg_pool2d(self, name: str, input: int) -> int: ...
     def flatten(self, name: str, input: int) -> int: ...
     def output(self, value: int) -> None: ...
@@ -134,8 +195,14 @@ class Executor:
     """
 
     def __init__(self, graph: Graph, *, threads: int = 1, isa: str | None = None) -> None: ...
-    def run(self, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Return the outputs for x of shape (N, C, H, W), each (N, ...), at the current level."""
+    def run(
+        self, x: NDArray[np.float32] | Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        """Return the outputs for x, each (N, ...), at the current level.
+
+        x is (N, C, H, W), or (N, F) for a flat input. For several inputs it is a list or tuple of
+        such arrays, in the order in which they were added and with the same N.
+        """
 
     def set_level(self, level: int) -> None:
         """Use `level` for every layer from the next run on. O(1), safe from any thread."""
@@ -152,7 +219,7 @@ class Executor:
 
     def run_paced(
         self,
-        x: NDArray[np.float32],
+        x: NDArray[np.float32] | Sequence[NDArray[np.float32]],
         *,
         budget_ns: float,
         slowdown: float = 1.0,

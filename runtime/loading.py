@@ -70,7 +70,7 @@ class Engine:
     """What a loaded model consists of, but for its executor. `release` stops the sampler."""
 
     manifest: Manifest
-    input: TensorInfo
+    inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     levels: tuple[LevelInfo, ...]
     chooser: PlanChooser
@@ -99,7 +99,7 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
     policy, allowed = _policy(model.manifest, options)
     targets = _targets(options)
     threads, reason = _threads(options)
-    executor = build_executor(model, threads=threads, isa=options.isa)
+    executor = build_executor(model, threads=threads, isa=options.isa, keep_weights=False)
     _log_kernels(model, executor)
     with ExitStack() as undo:
         source = _open_sensors(threads)
@@ -120,7 +120,7 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
         release = undo.pop_all().close
     engine = Engine(
         manifest=model.manifest,
-        input=TensorInfo(model.manifest.input.name, model.manifest.input.shape),
+        inputs=tuple(TensorInfo(spec.name, spec.shape) for spec in model.manifest.inputs),
         outputs=tuple(
             TensorInfo(output.name, model.shapes[output.node], output.labels)
             for output in model.manifest.outputs
@@ -225,8 +225,11 @@ def timed_calls(
     model: ModelFile, executor: _native.Executor
 ) -> tuple[Callable[[int], None], Callable[[int], list[int]]]:
     """Return what runs a level once, and what does so and returns the time of every layer."""
-    shape = (1, *model.manifest.input.shape)
-    sample = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
+    generator = np.random.default_rng(_SEED)
+    sample = [
+        generator.standard_normal((1, *spec.shape), dtype=np.float32)
+        for spec in model.manifest.inputs
+    ]
 
     def run_level(level: int) -> None:
         executor.set_level(level)

@@ -18,12 +18,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, SupportsFloat, SupportsIndex, final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from aio.governors import Capability, ClockSample, DeviceSample, FixedPolicy, Plan
 from aio.runtime.chooser import Choice
 from aio.runtime.errors import ClosedError, ForkError, InputError
-from aio.runtime.inputs import accurate_levels, as_batch, as_duration_ms, as_level
+from aio.runtime.inputs import Inputs, accurate_levels, as_batches, as_duration_ms, as_level
 from aio.runtime.latency_model import LatencyModel
 from aio.runtime.loading import Engine, Options, load_engine
 from aio.runtime.model_file import Manifest
@@ -47,7 +47,6 @@ class Runtime:
 
     def __init__(self, engine: Engine, executor: "_native.Executor") -> None:
         self._engine = engine
-        self._shape = engine.manifest.input.shape
         self._layers = tuple(executor.layers())
         self._ratios = tuple(level.ratio for level in engine.levels)
         self._chooser = engine.chooser
@@ -117,7 +116,7 @@ class Runtime:
 
     def infer(
         self,
-        x: ArrayLike,
+        x: Inputs,
         *,
         deadline_ms: SupportsFloat | None = None,
         level: SupportsIndex | None = None,
@@ -125,7 +124,9 @@ class Runtime:
         """Return the model's answer to a batch (N, C, H, W), or to one sample (C, H, W).
 
         Args:
-            x: float32 in C order is used as it is, other real numbers are converted.
+            x: float32 in C order is used as it is, other real numbers are converted. A flat input
+                is (N, features) or (features,). A model of several inputs takes a mapping of
+                arrays by their names, or a list or tuple in their order, all with the same N.
             deadline_ms: this call's own budget, waiting for other calls included. It takes the
                 place of the target: the densest level that keeps it is used.
             level: use this level, whatever the clock, target and accuracy floor.
@@ -141,7 +142,7 @@ class Runtime:
 
     def run(
         self,
-        x: ArrayLike,
+        x: Inputs,
         *,
         deadline_ms: SupportsFloat | None = None,
         level: SupportsIndex | None = None,
@@ -152,14 +153,15 @@ class Runtime:
         return Inference(dict(zip(names, outputs, strict=True)), record)
 
     def _infer(
-        self, x: ArrayLike, deadline_ms: SupportsFloat | None, level: SupportsIndex | None
+        self, x: Inputs, deadline_ms: SupportsFloat | None, level: SupportsIndex | None
     ) -> tuple[list[NDArray[np.float32]], InferenceRecord]:
         begin_ns = time.monotonic_ns()
         if deadline_ms is not None:
             deadline_ms = as_duration_ms("deadline_ms", deadline_ms)
         if level is not None:
             level = as_level(level, len(self._ratios))
-        batch, single = as_batch(x, self._shape)
+        batches, single = as_batches(x, self._engine.inputs)
+        samples = len(batches[0])
         self._check_process()
         with self._lock:
             locked_ns = time.monotonic_ns()
@@ -168,8 +170,8 @@ class Runtime:
                 raise ClosedError("the runtime was closed")
             wait_ms = (locked_ns - begin_ns) / 1e6
             budget_ms = None if deadline_ms is None else deadline_ms - wait_ms
-            choice = self._choose(len(batch), budget_ms, level, locked_ns)
-            outputs, levels, replans = self._execute(executor, batch, choice, locked_ns)
+            choice = self._choose(samples, budget_ms, level, locked_ns)
+            outputs, levels, replans = self._execute(executor, batches, choice, locked_ns)
         predicted_ms = choice.predicted_ms
         record = InferenceRecord(
             time_ns=begin_ns,
@@ -177,21 +179,21 @@ class Runtime:
             levels=levels,
             replans=replans,
             ratio=self._ratios[choice.plan.level],
-            batch=len(batch),
+            batch=samples,
             latency_ms=(time.monotonic_ns() - begin_ns) / 1e6,
             wait_ms=wait_ms,
-            predicted_ms=None if predicted_ms is None else predicted_ms * len(batch),
+            predicted_ms=None if predicted_ms is None else predicted_ms * samples,
             target_ms=choice.target_ms,
             deadline_ms=deadline_ms,
             slowdown=choice.slowdown,
             reason=choice.reason,
             sample=choice.sample,
         )
-        if len(batch):
+        if samples:
             self._journal.note(record)
         return [output[0] for output in outputs] if single else outputs, record
 
-    def layer_times_ms(self, x: ArrayLike, plan: Plan | None = None) -> list[float]:
+    def layer_times_ms(self, x: Inputs, plan: Plan | None = None) -> list[float]:
         """Return how long each layer took in one inference that is timed layer by layer.
 
         Reading the clock between layers takes time too, so the sum is a little more than a call
@@ -205,7 +207,7 @@ class Runtime:
             InputError: the input is wrong.
             ClosedError: the runtime was closed.
         """
-        batch, _ = as_batch(x, self._shape)
+        batches, _ = as_batches(x, self._engine.inputs)
         self._check_process()
         with self._lock:
             executor = self._executor
@@ -216,7 +218,7 @@ class Runtime:
             self._plan = None
             executor.set_profiling(True)
             try:
-                executor.run(batch)
+                executor.run(batches)
                 return [ns / 1e6 for ns in executor.layer_ns()]
             finally:
                 executor.set_profiling(False)
@@ -224,13 +226,14 @@ class Runtime:
     def _execute(
         self,
         executor: "_native.Executor",
-        batch: NDArray[np.float32],
+        batches: list[NDArray[np.float32]],
         choice: Choice,
         begin_ns: int,
     ) -> tuple[list[NDArray[np.float32]], tuple[int, ...], int]:
         """Run a batch as chosen, and let the chooser learn from it; the caller holds the lock."""
         plan, costs_ns = choice.plan, choice.costs_ns
-        if not len(batch):
+        samples = len(batches[0])
+        if not samples:
             return self._empty(), (), 0
         if plan != self._plan:
             if plan.mixed:
@@ -239,12 +242,13 @@ class Runtime:
                 executor.set_level(plan.rest)
             self._plan = plan
         levels = tuple(sorted({plan.first, plan.rest}))
+        x = batches[0] if len(batches) == 1 else batches
         if costs_ns is None:
-            return executor.run(batch), levels, 0
+            return executor.run(x), levels, 0
         self._set_pace(executor, costs_ns)
         outputs, elapsed_ns, expected_ns, replans = executor.run_paced(
-            batch,
-            budget_ns=max(0.0, choice.budget_ms) * len(batch) * 1e6,
+            x,
+            budget_ns=max(0.0, choice.budget_ms) * samples * 1e6,
             slowdown=choice.slowdown,
             replan=choice.replan,
         )
@@ -255,7 +259,7 @@ class Runtime:
             choice,
             elapsed_ns=elapsed_ns,
             expected_ns=expected_ns,
-            overhead_ns=(end_ns - begin_ns - elapsed_ns) / len(batch),
+            overhead_ns=(end_ns - begin_ns - elapsed_ns) / samples,
             now_ns=end_ns,
         )
         return outputs, levels, replans
@@ -300,8 +304,8 @@ class Runtime:
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
-        """Return the model's inputs, exactly one in format version 1."""
-        return (self._engine.input,)
+        """Return the model's inputs in their order."""
+        return self._engine.inputs
 
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:

@@ -7,7 +7,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "csrc/base/isa.h"
@@ -18,8 +21,28 @@ namespace aio {
 
 void bind_machine(pybind11::module_& module);
 void bind_graph(pybind11::module_& module);
+void bind_operators(pybind11::class_<Graph>& graph);
 void bind_executor(pybind11::module_& module);
 void bind_pace(pybind11::module_& module);
+
+// Aligned, as kernels and packers read the arrays where they are.
+using FloatArray =
+    pybind11::array_t<float, pybind11::array::c_style | pybind11::array::forcecast |
+                                 static_cast<int>(pybind11::detail::npy_api::NPY_ARRAY_ALIGNED_)>;
+using MaybeArray = std::optional<FloatArray>;
+
+// The array where it is, or the copy of it that a conversion needed. It lives as long as the view;
+// the last one may go on any thread.
+inline Floats view(const MaybeArray& array) {
+  if (!array) return {};
+  pybind11::handle object = *array;
+  object.inc_ref();
+  std::shared_ptr<const void> owner(object.ptr(), [object](const void*) {
+    pybind11::gil_scoped_acquire gil;
+    object.dec_ref();
+  });
+  return {std::move(owner), array->data(), static_cast<size_t>(array->size())};
+}
 
 using DoubleArray =
     pybind11::array_t<double, pybind11::array::c_style | pybind11::array::forcecast>;

@@ -17,8 +17,6 @@ namespace py = pybind11;
 namespace aio {
 namespace {
 
-using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
-
 // Leaves the graph empty, so that weights go as soon as they are packed.
 std::unique_ptr<Executor> create(Graph& graph, int threads, const std::optional<std::string>& isa) {
   std::unique_ptr<Executor> executor;
@@ -31,16 +29,68 @@ std::unique_ptr<Executor> create(Graph& graph, int threads, const std::optional<
   return executor;
 }
 
-void check_input(const Shape& expected, const FloatArray& x) {
-  if (x.ndim() == 4 && x.shape(1) == expected.channels && x.shape(2) == expected.height &&
-      x.shape(3) == expected.width) {
-    return;
-  }
+// (N, C, H, W), or (N, F) of a flat input.
+std::vector<py::ssize_t> batch_shape(const Shape& shape, py::ssize_t batch) {
+  if (shape.flat) return {batch, static_cast<py::ssize_t>(shape.size())};
+  return {batch, shape.channels, shape.height, shape.width};
+}
+
+// `which` names one of several inputs.
+void check_input(const Shape& shape, const FloatArray& x, const std::string& which) {
+  const std::vector<py::ssize_t> expected = batch_shape(shape, x.ndim() > 0 ? x.shape(0) : 0);
+  const std::vector<py::ssize_t> given(x.shape(), x.shape() + x.ndim());
+  if (given == expected) return;
   std::string got;
-  for (py::ssize_t i = 0; i < x.ndim(); ++i) got += (i ? ", " : "") + std::to_string(x.shape(i));
-  throw py::value_error("input has shape (" + got + "), expected (N, " +
-                        std::to_string(expected.channels) + ", " + std::to_string(expected.height) +
-                        ", " + std::to_string(expected.width) + ")");
+  for (size_t i = 0; i < given.size(); ++i) got += (i ? ", " : "") + std::to_string(given[i]);
+  std::string wanted = "N";
+  for (size_t i = 1; i < expected.size(); ++i) wanted += ", " + std::to_string(expected[i]);
+  throw py::value_error("input" + which + " has shape (" + got + "), expected (" + wanted + ")");
+}
+
+// The arrays of a batch, one per input of the graph, and where their data begins.
+struct Inputs {
+  std::vector<FloatArray> arrays;
+  std::vector<const float*> data;
+  int64_t batch = 0;
+};
+
+FloatArray as_array(const py::handle& object) {
+  FloatArray array = FloatArray::ensure(object);
+  if (!array) {
+    PyErr_Clear();
+    throw py::type_error("an input must be an array of numbers, got " +
+                         std::string(py::str(py::type::of(object))));
+  }
+  return array;
+}
+
+// `x` is an array, or a list or tuple of arrays.
+Inputs read_inputs(const Executor& executor, const py::object& x) {
+  Inputs inputs;
+  if (py::isinstance<py::list>(x) || py::isinstance<py::tuple>(x)) {
+    for (const py::handle item : x) inputs.arrays.push_back(as_array(item));
+  } else {
+    inputs.arrays.push_back(as_array(x));
+  }
+  const std::vector<Shape>& shapes = executor.input_shapes();
+  if (inputs.arrays.size() != shapes.size()) {
+    throw py::value_error("got " + std::to_string(inputs.arrays.size()) +
+                          (inputs.arrays.size() == 1 ? " array" : " arrays") +
+                          ", but the graph has " + std::to_string(shapes.size()) +
+                          (shapes.size() == 1 ? " input" : " inputs"));
+  }
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    const FloatArray& array = inputs.arrays[i];
+    check_input(shapes[i], array, shapes.size() > 1 ? " " + std::to_string(i) : "");
+    if (array.shape(0) != inputs.arrays[0].shape(0)) {
+      throw py::value_error("input " + std::to_string(i) + " has " +
+                            std::to_string(array.shape(0)) + " samples, input 0 has " +
+                            std::to_string(inputs.arrays[0].shape(0)));
+    }
+    inputs.data.push_back(array.data());
+  }
+  inputs.batch = inputs.arrays[0].shape(0);
+  return inputs;
 }
 
 // Arrays for the outputs of a batch, and where their data begins.
@@ -49,44 +99,35 @@ struct Outputs {
   std::vector<float*> data;
 };
 
-Outputs make_outputs(const Executor& executor, const FloatArray& x) {
-  check_input(executor.input_shape(), x);
+Outputs make_outputs(const Executor& executor, int64_t batch) {
   Outputs outputs;
   for (const Shape& shape : executor.output_shapes()) {
-    std::vector<py::ssize_t> dims = {x.shape(0)};
-    if (shape.flat) {
-      dims.push_back(static_cast<py::ssize_t>(shape.size()));
-    } else {
-      dims.insert(dims.end(), {shape.channels, shape.height, shape.width});
-    }
-    py::array_t<float> result(dims);
+    py::array_t<float> result(batch_shape(shape, static_cast<py::ssize_t>(batch)));
     outputs.data.push_back(result.mutable_data());
     outputs.arrays.append(std::move(result));
   }
   return outputs;
 }
 
-py::list run(Executor& executor, const FloatArray& x) {
-  const Outputs outputs = make_outputs(executor, x);
-  const float* input = x.data();
-  const int64_t batch = x.shape(0);
+py::list run(Executor& executor, const py::object& x) {
+  const Inputs inputs = read_inputs(executor, x);
+  const Outputs outputs = make_outputs(executor, inputs.batch);
   py::gil_scoped_release release;
-  executor.run(input, batch, outputs.data.data());
+  executor.run(inputs.data.data(), inputs.batch, outputs.data.data());
   py::gil_scoped_acquire acquire;
   return outputs.arrays;
 }
 
-py::tuple run_paced(Executor& executor, const FloatArray& x, double budget_ns, double slowdown,
+py::tuple run_paced(Executor& executor, const py::object& x, double budget_ns, double slowdown,
                     bool replan) {
-  const Outputs outputs = make_outputs(executor, x);
-  const float* input = x.data();
-  const int64_t batch = x.shape(0);
+  const Inputs inputs = read_inputs(executor, x);
+  const Outputs outputs = make_outputs(executor, inputs.batch);
   PaceReport report;
   std::optional<Status> status;
   {
     py::gil_scoped_release release;
-    status = executor.run_paced(input, batch, outputs.data.data(), {budget_ns, slowdown, replan},
-                                &report);
+    status = executor.run_paced(inputs.data.data(), inputs.batch, outputs.data.data(),
+                                {budget_ns, slowdown, replan}, &report);
   }
   raise_if_error(*status);
   return py::make_tuple(outputs.arrays, report.elapsed_ns, report.expected_ns, report.replans);

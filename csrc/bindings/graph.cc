@@ -5,7 +5,6 @@
 #include <pybind11/stl.h>
 
 #include <array>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -18,30 +17,12 @@ namespace py = pybind11;
 namespace aio {
 namespace {
 
-// Aligned, as kernels and packers read the arrays where they are.
-using FloatArray =
-    py::array_t<float, py::array::c_style | py::array::forcecast |
-                           static_cast<int>(py::detail::npy_api::NPY_ARRAY_ALIGNED_)>;
-using MaybeArray = std::optional<FloatArray>;
 using Pair = std::array<int, 2>;
 using Padding = std::array<int, 4>;  // top, left, bottom, right
 
-// The array where it is, or the copy of it that a conversion needed. It lives as long as the view;
-// the last one may go on any thread.
-Floats view(const MaybeArray& array) {
-  if (!array) return {};
-  py::handle object = *array;
-  object.inc_ref();
-  std::shared_ptr<const void> owner(object.ptr(), [object](const void*) {
-    py::gil_scoped_acquire gil;
-    object.dec_ref();
-  });
-  return {std::move(owner), array->data(), static_cast<size_t>(array->size())};
-}
-
 LayerWeights make_weights(const std::string& name, const FloatArray& weight, py::ssize_t rank,
                           const MaybeArray& score, const MaybeArray& threshold,
-                          const MaybeArray& scale, const MaybeArray& bias) {
+                          const MaybeArray& scale, const MaybeArray& bias, int block_height) {
   if (weight.ndim() != rank) {
     throw py::value_error("node '" + name + "': weight has " + std::to_string(weight.ndim()) +
                           " dimensions, expected " + std::to_string(rank));
@@ -64,6 +45,7 @@ LayerWeights make_weights(const std::string& name, const FloatArray& weight, py:
   weights.threshold = view(threshold);
   weights.scale = view(scale);
   weights.bias = view(bias);
+  weights.layout.height = block_height;
   return weights;
 }
 
@@ -106,9 +88,9 @@ const Shape& shape_of(const Graph& graph, int value) {
 int add_conv2d(Graph& graph, const std::string& name, int input, const FloatArray& weight,
                const MaybeArray& score, const MaybeArray& threshold, const MaybeArray& scale,
                const MaybeArray& bias, const Pair& stride, const Padding& padding,
-               const Pair& dilation, int groups) {
+               const Pair& dilation, int groups, int block_height) {
   int id = -1;
-  LayerWeights weights = make_weights(name, weight, 4, score, threshold, scale, bias);
+  LayerWeights weights = make_weights(name, weight, 4, score, threshold, scale, bias, block_height);
   weights.groups = groups;
   raise_if_error(graph.add_conv2d(name, input, std::move(weights),
                                   make_window({1, 1}, stride, padding, dilation), &id));
@@ -117,10 +99,11 @@ int add_conv2d(Graph& graph, const std::string& name, int input, const FloatArra
 
 int add_linear(Graph& graph, const std::string& name, int input, const FloatArray& weight,
                const MaybeArray& score, const MaybeArray& threshold, const MaybeArray& scale,
-               const MaybeArray& bias) {
+               const MaybeArray& bias, int block_height) {
   int id = -1;
   raise_if_error(graph.add_linear(
-      name, input, make_weights(name, weight, 2, score, threshold, scale, bias), &id));
+      name, input, make_weights(name, weight, 2, score, threshold, scale, bias, block_height),
+      &id));
   return id;
 }
 
@@ -144,10 +127,11 @@ void bind_layers(py::class_<Graph>& graph) {
             py::kw_only(), py::arg("score") = none, py::arg("threshold") = none,
             py::arg("scale") = none, py::arg("bias") = none, py::arg("stride") = Pair{1, 1},
             py::arg("padding") = Padding{0, 0, 0, 0}, py::arg("dilation") = Pair{1, 1},
-            py::arg("groups") = 1);
+            py::arg("groups") = 1, py::arg("block_height") = BlockLayout{}.height);
   graph.def("linear", add_linear, py::arg("name"), py::arg("input"), py::arg("weight"),
             py::kw_only(), py::arg("score") = none, py::arg("threshold") = none,
-            py::arg("scale") = none, py::arg("bias") = none);
+            py::arg("scale") = none, py::arg("bias") = none,
+            py::arg("block_height") = BlockLayout{}.height);
 }
 
 void bind_pools(py::class_<Graph>& graph) {
@@ -183,16 +167,17 @@ void bind_graph(py::module_& module) {
         return id;
       },
       py::arg("name"), py::arg("channels"), py::arg("height"), py::arg("width"));
-  bind_layers(graph);
-  bind_pools(graph);
   graph.def(
-      "add",
-      [](Graph& self, const std::string& name, int a, int b) {
+      "flat_input",
+      [](Graph& self, const std::string& name, int features) {
         int id = -1;
-        raise_if_error(self.add_add(name, a, b, &id));
+        raise_if_error(self.add_flat_input(name, features, &id));
         return id;
       },
-      py::arg("name"), py::arg("a"), py::arg("b"));
+      py::arg("name"), py::arg("features"));
+  bind_layers(graph);
+  bind_pools(graph);
+  bind_operators(graph);
   graph.def(
       "activation",
       [](Graph& self, const std::string& name, int input, const std::string& kind,

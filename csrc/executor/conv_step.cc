@@ -12,8 +12,8 @@ namespace {
 // Where the costs are about equal the direct algorithm wins: it shares out among threads more
 // evenly and rounds less.
 constexpr double kMargin = 0.9;
-// A part has at least so many blocks of channels, as each reads all of the input again.
-constexpr int kMinBlocksPerPart = 8;
+// A part has at least so many channels, as each reads all of the input again.
+constexpr int kMinChannelsPerPart = 128;
 constexpr int kMaxParts = 4;
 // Of an L1 cache of 32 KiB.
 constexpr int64_t kChunkBytes = 12 * 1024;
@@ -33,16 +33,18 @@ std::vector<int32_t> element_offsets(const LayerWeights& weights, const Window2d
 }
 
 // Channels whose weights are packed together: as many as leave the inputs of a tile in the L1 cache
-// beside the weights that stream by. A tile of 3x2 pixels stands for those of every ISA, as all
-// must add in the same order. 0 is all.
+// beside the weights that stream by. A tile of 3 rows of pixels, 3x2 for blocks of 16, stands for
+// those of every ISA, as all must add in the same order. 0 is all.
 int chunk_channels(const Node& node, int levels) {
   const LayerWeights& weights = node.weights;
   if (levels == 1 || weights.score.empty() || weights.groups != 1) return 0;
   const Window2d& w = node.window;
+  const int64_t tile_cols = 32 / weights.layout.height;
   const int64_t rows = 2 * w.stride_h + (weights.kernel_h - 1) * w.dilation_h + 1;
-  const int64_t cols = w.stride_w + (weights.kernel_w - 1) * w.dilation_w + 1;
-  const int64_t pixels = std::min<int64_t>(rows * cols, 6 * weights.kernel_h * weights.kernel_w);
-  int channels = kBlockHeight;
+  const int64_t cols = (tile_cols - 1) * w.stride_w + (weights.kernel_w - 1) * w.dilation_w + 1;
+  const int64_t taps = int64_t{weights.kernel_h} * weights.kernel_w;
+  const int64_t pixels = std::min(rows * cols, 3 * tile_cols * taps);
+  int channels = kChannelPad;
   while (2 * channels * pixels * 4 <= kChunkBytes || channels * kMaxChunks < weights.in_channels) {
     channels *= 2;
   }
@@ -70,13 +72,12 @@ class ConvStep final : public Step {
                   &layer_},
         direct_(operands_, graph.levels(), isa),
         winograd_levels_(static_cast<size_t>(graph.levels()), false) {
-    if (node_.weights.groups == 1 &&
-        WinogradConv::supports(node_.window, node_.weights.in_channels)) {
+    if (WinogradConv::supports(node_.weights, node_.window)) {
       consider_winograd(graph.levels(), threads, isa);
     }
     node_.weights = LayerWeights();  // packed now
     // Winograd shares its transformed input among all channels.
-    if (!winograd_) parts_ = std::clamp(layer_.packed().blocks / kMinBlocksPerPart, 1, kMaxParts);
+    if (!winograd_) parts_ = std::clamp(padded_channels() / kMinChannelsPerPart, 1, kMaxParts);
   }
 
   void run(const RunContext& context, int level) const override {
@@ -114,6 +115,8 @@ class ConvStep final : public Step {
   int64_t scratch_floats() const override { return winograd_ ? winograd_->scratch_floats() : 0; }
 
  private:
+  int padded_channels() const { return layer_.packed().blocks * layer_.height(); }
+
   int chunk_elements() const {
     return chunk_channels_ * node_.weights.kernel_h * node_.weights.kernel_w;
   }

@@ -4,7 +4,6 @@
 #include "csrc/executor/layer_weights.h"
 #include "csrc/executor/step.h"
 #include "csrc/kernels/depthwise_conv/depthwise_conv.h"
-#include "csrc/kernels/sparse_conv/sparse_conv.h"
 
 namespace aio {
 namespace {
@@ -47,7 +46,7 @@ class DepthwiseStep final : public Step {
 
   void run(const RunContext& context, int level) const override {
     zero_halo(out_, context.arena);
-    const int64_t macs = layer_.total_nnz(level) * kBlockHeight * out_.height * out_.width;
+    const int64_t macs = layer_.total_nnz(level) * kLanes * out_.height * out_.width;
     const int64_t chunks = int64_t{context.pool->threads()} * kChunksPerThread;
     const bool by_rows = out_.height >= chunks;
     const int64_t parts = by_rows ? out_.height : layer_.packed().blocks;
@@ -91,7 +90,7 @@ class DepthwiseStep final : public Step {
 
   void run_block(const Job& job, int block, int row, int rows) const {
     const Window2d& w = node_.window;
-    const int channel = block * kBlockHeight;
+    const int channel = block * kLanes;
     DepthwiseConvRegion region{};
     region.rows = rows;
     region.cols = out_.width;

@@ -24,6 +24,7 @@ constexpr int kMinTilesPerChunk = 3;
 constexpr int64_t kNearBytes = 16 * 1024;
 constexpr int64_t kCacheBytes = 256 * 1024;
 constexpr int64_t kPartPixels = 192;
+constexpr ptrdiff_t kLineFloats = 16;  // of a cache line
 
 int lanes(Isa isa) {
   switch (isa) {
@@ -40,11 +41,15 @@ int lanes(Isa isa) {
 }
 
 // Cycles a tile takes per kept element: two multiply-adds each, but with fewer than eight
-// accumulators each waits for the one before it (4 cycles); and what a tile costs besides, about 50
-// cycles for its some 150 elements. Of equal tiles the squarer one reads fewer inputs.
+// accumulators each waits for the one before it (4 cycles); two loads each, of the weights, a
+// prefetch and every pixel's input; and what a tile costs besides, about 50 cycles for its some 150
+// elements. Of equal tiles the squarer one reads fewer inputs.
 double tile_cycles(const SparseConvKernel& kernel) {
-  const double accumulators = 1.0 * kernel.rows * kernel.cols * kBlockHeight / lanes(kernel.isa);
-  return std::max(accumulators, 8.0) / 2 + 0.35 + 0.01 * (kernel.rows + kernel.cols);
+  const int pixels = kernel.rows * kernel.cols;
+  const int vectors = std::max(1, kernel.layout.height / lanes(kernel.isa));
+  const double accumulators = 1.0 * pixels * vectors;
+  const double loads = pixels + vectors + 1;
+  return std::max({accumulators, 8.0, loads}) / 2 + 0.35 + 0.01 * (kernel.rows + kernel.cols);
 }
 
 }  // namespace
@@ -57,7 +62,7 @@ DirectConv::DirectConv(const ConvOperands& operands, int levels, Isa isa) : oper
 
 void DirectConv::run(const RunContext& context, int level, Range blocks) const {
   const BufferLayout& out = operands_.out;
-  const int64_t macs = operands_.layer->total_nnz(level) * kBlockHeight * out.height * out.width;
+  const int64_t macs = operands_.layer->total_nnz(level) * height() * out.height * out.width;
   const int64_t tiles = static_cast<int64_t>(tiles_.size());
   const int64_t chunks = int64_t{context.pool->threads()} * kChunksPerThread;
   // A thread that keeps to its own rows finds them in its own cache in the next layer.
@@ -87,25 +92,39 @@ void DirectConv::run_chunk(const Job& job, int64_t chunk) const {
 
 double DirectConv::cost(int level) const {
   const double pixels = 1.0 * operands_.out.height * operands_.out.width;
-  return static_cast<double>(operands_.layer->total_nnz(level)) * pixels / 0.97;
+  const double vectors = 1.0 * height() / kLanes;
+  return static_cast<double>(operands_.layer->total_nnz(level)) * vectors * pixels / 0.97;
 }
 
 void DirectConv::tile_output(Isa isa) {
+  const BlockLayout& layout = operands_.layer->packed().layout;
   std::vector<TileShape> shapes;
   size_t count = 0;
   const SparseConvKernel* kernels = sparse_conv_kernels(&count);
   for (const SparseConvKernel* kernel = kernels; kernel != kernels + count; ++kernel) {
-    if (kernel->isa != isa) continue;
+    if (kernel->isa != isa || !(kernel->layout == layout)) continue;
     shapes.push_back({kernel->rows, kernel->cols, tile_cycles(*kernel)});
   }
   int64_t most_pixels = 0;
   std::map<const SparseConvKernel*, int64_t> pixels;
   for (const PlacedShape& shape : tile_image(operands_.out.height, operands_.out.width, shapes)) {
-    const SparseConvKernel* kernel = find_sparse_conv(isa, shape.rows, shape.cols);
+    const SparseConvKernel* kernel = find_sparse_conv(isa, layout, shape.rows, shape.cols);
     add_tile(*kernel, shape.row, shape.col);
     const int64_t sum = pixels[kernel] += int64_t{shape.rows} * shape.cols;
     if (sum > most_pixels) kernel_ = kernel;
     most_pixels = std::max(most_pixels, sum);
+  }
+  find_runs();
+}
+
+void DirectConv::find_runs() {
+  for (size_t i = tiles_.size() - 1; i > 0; --i) {
+    PlacedTile& left = tiles_[i - 1];
+    const PlacedTile& right = tiles_[i];
+    const int64_t step = left.cols * operands_.out.col();
+    if (left.fn == right.fn && left.row == right.row && right.out - left.out == step) {
+      left.run = right.run + 1;
+    }
   }
 }
 
@@ -116,6 +135,7 @@ void DirectConv::add_tile(const SparseConvKernel& kernel, int row, int col) {
   const Window2d& w = operands_.window;
   PlacedTile tile;
   tile.fn = kernel.fn;
+  tile.row = row;
   tile.rows = kernel.rows;
   tile.cols = kernel.cols;
   tile.in = in.origin() + (ptrdiff_t{row} * w.stride_h - w.pad_top) * in.row() +
@@ -165,18 +185,20 @@ void DirectConv::run_part(const Job& job, Range tiles, Range blocks) const {
       std::copy(tile.spans, tile.spans + tile.span_count, advancing.data());
       tile.spans = advancing.data();
     }
-    for (int64_t t = tiles.begin; t < tiles.end; ++t) {
-      set_place(job.arena, tiles_[static_cast<size_t>(t)], block, &tile);
-      tiles_[static_cast<size_t>(t)].fn(tile);
-      if (t + 1 < tiles.end) advance_prefetch(tile.span_count, advancing.data());
+    for (int64_t t = tiles.begin; t < tiles.end; t += tile.count) {
+      const PlacedTile& first = tiles_[static_cast<size_t>(t)];
+      set_place(job.arena, first, block, &tile);
+      tile.count = std::min<int64_t>(first.run, tiles.end - t);
+      first.fn(tile);
+      if (t + tile.count < tiles.end) advance_prefetch(tile, advancing.data());
     }
   }
 }
 
 // The next tile fetches where this one ended.
-void DirectConv::advance_prefetch(int count, SparseConvSpan* spans) {
-  for (int c = 0; c < count; ++c) {
-    spans[c].prefetch += spans[c].prefetch_step * (spans[c].end - spans[c].offsets);
+void DirectConv::advance_prefetch(const SparseConvTile& tile, SparseConvSpan* spans) {
+  for (int c = 0; c < tile.span_count; ++c) {
+    spans[c].prefetch += tile.count * spans[c].prefetch_tile;
   }
 }
 
@@ -188,7 +210,7 @@ void DirectConv::prefetch_tile(const float* arena, const PlacedTile& placed) con
   const int cols = (placed.cols - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1;
   for (int y = 0; y < rows; ++y) {
     const float* row = arena + placed.in + y * operands_.in.row();
-    for (ptrdiff_t i = 0; i < cols * operands_.in.col(); i += kBlockHeight) {
+    for (ptrdiff_t i = 0; i < cols * operands_.in.col(); i += kLineFloats) {
       __builtin_prefetch(row + i, /*rw=*/0, /*locality=*/2);
     }
   }
@@ -216,7 +238,10 @@ void DirectConv::set_block(int level, int block, SparseConvTile* tile) const {
 
 void DirectConv::set_place(float* arena, const PlacedTile& placed, int block,
                            SparseConvTile* tile) const {
-  const int channel = block * kBlockHeight;
+  const int channel = block * height();
+  tile->in_step = placed.cols * tile->in_col;
+  tile->residual_step = placed.cols * tile->residual_col;
+  tile->out_step = placed.cols * tile->out_col;
   tile->in = arena + placed.in;
   tile->residual = operands_.has_residual ? arena + placed.residual + channel : nullptr;
   tile->out = arena + placed.out + channel;
@@ -226,7 +251,7 @@ SparseConvSpan DirectConv::span_of(int level, int block, int chunk) const {
   const PackedLayer& layer = *operands_.layer;
   const PackedSpan& kept = layer.packed().spans(level, block)[chunk];
   SparseConvSpan span{};
-  span.values = layer.values(block) + int64_t{kept.begin} * kBlockHeight;
+  span.values = layer.values(block) + int64_t{kept.begin} * height();
   span.offsets = layer.offsets(block) + kept.begin;
   span.end = span.offsets + kept.nnz;
   span.prefetch = reinterpret_cast<const char*>(span.values);
@@ -243,10 +268,11 @@ void DirectConv::make_spans(int level) {
       SparseConvSpan span = span_of(level, block, chunk);
       if (span.offsets != span.end && block + 1 < packed.blocks) {
         const SparseConvSpan next = span_of(level, block + 1, chunk);
-        const int64_t bytes = (next.end - next.offsets) * kBlockHeight * 4;
+        const int64_t bytes = (next.end - next.offsets) * height() * 4;
         span.prefetch = reinterpret_cast<const char*>(next.values);
         const int64_t calls = part_ * (span.end - span.offsets);
         span.prefetch_step = (bytes + calls - 1) / calls;
+        span.prefetch_tile = span.prefetch_step * (span.end - span.offsets);
       }
       spans_.push_back(span);
     }

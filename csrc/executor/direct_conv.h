@@ -30,7 +30,7 @@ class DirectConv {
 
   // Makes the channels of some blocks.
   void run(const RunContext& context, int level, Range blocks) const;
-  // Multiply-adds of whole vectors of 16.
+  // Multiply-adds of whole vectors of kLanes.
   double cost(int level) const;
   const char* kernel_name() const { return kernel_->name; }
   size_t table_bytes() const { return spans_.size() * sizeof(SparseConvSpan); }
@@ -39,11 +39,13 @@ class DirectConv {
   // Where the tile's data starts in each buffer, in floats from the arena.
   struct PlacedTile {
     SparseConvFn fn;
+    int row;
     int rows;
     int cols;
     int64_t in;
     int64_t residual;
     int64_t out;
+    int run = 1;  // this tile and those to the right that are like it and adjacent
   };
   struct Job {
     const DirectConv* conv;
@@ -56,6 +58,7 @@ class DirectConv {
 
   void tile_output(Isa isa);
   void add_tile(const SparseConvKernel& kernel, int row, int col);
+  void find_runs();
   int64_t choose_part() const;
   void run_chunk(const Job& job, int64_t chunk) const;
   void run_range(const Job& job, Range tiles, Range blocks) const;
@@ -64,9 +67,11 @@ class DirectConv {
   SparseConvTile common_tile() const;
   void set_block(int level, int block, SparseConvTile* tile) const;
   void set_place(float* arena, const PlacedTile& placed, int block, SparseConvTile* tile) const;
-  static void advance_prefetch(int count, SparseConvSpan* spans);
+  static void advance_prefetch(const SparseConvTile& tile, SparseConvSpan* spans);
   SparseConvSpan span_of(int level, int block, int chunk) const;
   void make_spans(int level);
+
+  int height() const { return operands_.layer->height(); }
 
   const ConvOperands& operands_;
   const SparseConvKernel* kernel_ = nullptr;  // the one of most pixels

@@ -15,17 +15,42 @@ double nanoseconds(Clock::duration duration) {
   return std::chrono::duration<double, std::nano>(duration).count();
 }
 
+// Such a convolution is a linear layer: those of squeeze-and-excitation blocks read one pixel.
+bool makes_one_pixel_of_all(const Node& node, const BufferLayout& in) {
+  const Window2d& w = node.window;
+  const bool dilated = (w.dilation_h > 1 && w.kernel_h > 1) || (w.dilation_w > 1 && w.kernel_w > 1);
+  return node.weights.groups == 1 && w.kernel_h == in.height && w.kernel_w == in.width &&
+         w.pad_top + w.pad_left + w.pad_bottom + w.pad_right == 0 && !dilated;
+}
+
 std::unique_ptr<Step> make_step(const Graph& graph, const Plan& plan, const PlannedStep& planned,
                                 int threads, Isa isa) {
-  switch (graph.nodes()[static_cast<size_t>(planned.node)].op) {
+  const Node& node = graph.nodes()[static_cast<size_t>(planned.node)];
+  switch (node.op) {
     case Op::kConv2d:
+      if (makes_one_pixel_of_all(node, plan.buffer(planned.inputs[0]))) {
+        return make_linear_step(graph, plan, planned, isa);
+      }
       return make_conv_step(graph, plan, planned, threads, isa);
     case Op::kLinear:
       return make_linear_step(graph, plan, planned, isa);
     case Op::kMaxPool2d:
     case Op::kAvgPool2d:
+    case Op::kAdaptiveMaxPool2d:
+    case Op::kAdaptiveAvgPool2d:
       return make_pool_step(graph, plan, planned, isa);
+    case Op::kAffine:
+      return make_affine_step(graph, plan, planned, isa);
+    case Op::kUpsample:
+      return make_upsample_step(graph, plan, planned, isa);
+    case Op::kSoftmax:
+      return make_softmax_step(graph, plan, planned, isa);
+    case Op::kLayerNorm:
+      return make_layer_norm_step(graph, plan, planned, isa);
+    case Op::kConcat:
+      return make_concat_step(graph, plan, planned);
     case Op::kAdd:
+    case Op::kMul:
     case Op::kActivation:
     case Op::kInput:
     case Op::kFlatten:
@@ -40,6 +65,20 @@ Status check_level(int level, int levels) {
                        " does not exist; the model has levels 0 to " + std::to_string(levels - 1));
 }
 
+std::vector<int> find_inputs(const Graph& graph) {
+  std::vector<int> inputs;
+  for (size_t i = 0; i < graph.nodes().size(); ++i) {
+    if (graph.nodes()[i].op == Op::kInput) inputs.push_back(static_cast<int>(i));
+  }
+  return inputs;
+}
+
+std::vector<Shape> shapes_of(const Graph& graph, const std::vector<int>& values) {
+  std::vector<Shape> shapes;
+  for (const int value : values) shapes.push_back(graph.nodes()[static_cast<size_t>(value)].shape);
+  return shapes;
+}
+
 // Of the values that a step takes and makes, one sample's, without padding.
 int64_t activation_bytes(const Graph& graph, const PlannedStep& planned) {
   std::vector<int> values = planned.inputs;
@@ -50,12 +89,6 @@ int64_t activation_bytes(const Graph& graph, const PlannedStep& planned) {
   int64_t floats = 0;
   for (const int value : values) floats += graph.nodes()[static_cast<size_t>(value)].shape.size();
   return floats * int64_t{sizeof(float)};
-}
-
-int find_input(const Graph& graph) {
-  const auto found = std::find_if(graph.nodes().begin(), graph.nodes().end(),
-                                  [](const Node& node) { return node.op == Op::kInput; });
-  return static_cast<int>(found - graph.nodes().begin());
 }
 
 }  // namespace
@@ -73,9 +106,14 @@ LayerInfo describe_node(const Node& node, const std::string& kernel, int levels)
   return info;
 }
 
+int block_channels(int channels) {
+  constexpr int kLanes = 16;  // of a Vec16
+  return (channels + kLanes - 1) / kLanes * kLanes;
+}
+
 void zero_halo(const BufferLayout& buffer, float* arena) {
   float* begin = arena + buffer.arena_offset;
-  float* image = arena + buffer.origin();
+  float* image = arena + buffer.origin() - buffer.channel_offset;
   const ptrdiff_t width = buffer.width * buffer.col();
   const ptrdiff_t gap = buffer.row() - width;  // right halo of one row and left halo of the next
   if (gap == 0 && buffer.halo_top == 0 && buffer.halo_bottom == 0) return;
@@ -102,9 +140,10 @@ Status Executor::create(Graph graph, int threads, Isa isa, std::unique_ptr<Execu
 Executor::Executor(Graph* graph, Plan plan, int threads, Isa isa)
     : plan_(std::move(plan)),
       isa_(isa),
-      input_(find_input(*graph)),
+      inputs_(find_inputs(*graph)),
       outputs_(graph->outputs()),
-      input_shape_(graph->nodes()[static_cast<size_t>(input_)].shape),
+      input_shapes_(shapes_of(*graph, inputs_)),
+      output_shapes_(shapes_of(*graph, outputs_)),
       arena_(static_cast<size_t>(plan_.arena_size)),
       pool_(threads) {
   for (const PlannedStep& planned : plan_.steps) {
@@ -115,9 +154,6 @@ Executor::Executor(Graph* graph, Plan plan, int threads, Isa isa)
   int64_t scratch = 0;
   for (const auto& step : steps_) scratch = std::max(scratch, step->scratch_floats());
   scratch_ = AlignedBuffer<float>(static_cast<size_t>(scratch));
-  for (const int output : outputs_) {
-    output_shapes_.push_back(graph->nodes()[static_cast<size_t>(output)].shape);
-  }
   for (int level = 0; level < graph->levels(); ++level) {
     uniform_.emplace_back(std::max<size_t>(steps_.size(), 1), level);
   }
@@ -150,13 +186,13 @@ Status Executor::set_layer_levels(const std::vector<int>& levels) {
   return Status::ok();
 }
 
-void Executor::run(const float* input, int64_t batch, float* const* outputs) {
+void Executor::run(const float* const* inputs, int64_t batch, float* const* outputs) {
   std::lock_guard<std::mutex> lock(mutex_);
   const int* levels = level_of_step_.load(std::memory_order_acquire);
   const bool timed = profiling_.load(std::memory_order_relaxed);
   if (timed) std::fill(layer_ns_.begin(), layer_ns_.end(), 0);
   for (int64_t n = 0; n < batch; ++n) {
-    load_input(input + n * input_shape_.size());
+    load_inputs(inputs, n);
     timed ? run_steps_timed(levels) : run_steps(levels);
     store_outputs(n, outputs);
   }
@@ -184,7 +220,7 @@ Status Executor::set_pace(std::vector<double> cost_ns, std::vector<int> allowed)
   return Status::ok();
 }
 
-Status Executor::run_paced(const float* input, int64_t batch, float* const* outputs,
+Status Executor::run_paced(const float* const* inputs, int64_t batch, float* const* outputs,
                            const PaceRequest& request, PaceReport* report) {
   AIO_RETURN_IF_ERROR(check_request(request));
   std::lock_guard<std::mutex> lock(mutex_);
@@ -206,7 +242,7 @@ Status Executor::run_paced(const float* input, int64_t batch, float* const* outp
       sample.slowdown = (elapsed_ns + request.slowdown * one_ns) / (report->expected_ns + one_ns);
     }
     pace_.begin(planned_.data(), sample);
-    load_input(input + n * input_shape_.size());
+    load_inputs(inputs, n);
     run_steps_paced(sample_begin);
     store_outputs(n, outputs);
     report->expected_ns += pace_.expected_ns();
@@ -246,20 +282,27 @@ void Executor::run_steps_timed(const int* levels) {
   }
 }
 
-void Executor::load_input(const float* sample) {
-  const BufferLayout& buffer = plan_.buffer(input_);
+void Executor::load_inputs(const float* const* inputs, int64_t sample) {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    load_input(i, inputs[i] + sample * input_shapes_[i].size());
+  }
+}
+
+void Executor::load_input(size_t index, const float* sample) {
+  const BufferLayout& buffer = plan_.buffer(inputs_[index]);
+  const int channels = input_shapes_[index].channels;
   zero_halo(buffer, arena_.data());
   float* image = arena_.data() + buffer.origin();
   for (int y = 0; y < buffer.height; ++y) {
     float* row = image + y * buffer.row();
-    for (int c = 0; c < input_shape_.channels; ++c) {
+    for (int c = 0; c < channels; ++c) {
       const float* in = sample + (int64_t{c} * buffer.height + y) * buffer.width;
       for (int x = 0; x < buffer.width; ++x) row[x * buffer.col() + c] = in[x];
     }
     // Kernels work on whole blocks of channels: those that only fill one up are zero.
     for (int x = 0; x < buffer.width; ++x) {
       float* pixel = row + x * buffer.col();
-      std::fill(pixel + input_shape_.channels, pixel + buffer.col(), 0.0f);
+      std::fill(pixel + channels, pixel + buffer.col(), 0.0f);
     }
   }
 }

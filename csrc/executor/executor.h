@@ -37,9 +37,9 @@ class Executor {
   // packed, so a graph that is moved in never lies in memory beside all of its packed form.
   static Status create(Graph graph, int threads, Isa isa, std::unique_ptr<Executor>* executor);
 
-  // Runs `batch` samples. `input` is NCHW; outputs[i] receives batch x output_shapes()[i], in NCHW
-  // order too. Calls from several threads are serialised.
-  void run(const float* input, int64_t batch, float* const* outputs);
+  // Runs `batch` samples. inputs[i] is batch x input_shapes()[i] in NCHW order; outputs[i] receives
+  // batch x output_shapes()[i], in NCHW order too. Calls from several threads are serialised.
+  void run(const float* const* inputs, int64_t batch, float* const* outputs);
 
   // Sets what paced runs hold the time against: the cost of every layer at every level, shared
   // equally among its parts, and the levels a re-plan may use.
@@ -47,7 +47,7 @@ class Executor {
 
   // Like `run`, and keeps `request`, whose budget is for all samples together: a sample has an
   // equal part of the time that is left. Refused before set_pace.
-  Status run_paced(const float* input, int64_t batch, float* const* outputs,
+  Status run_paced(const float* const* inputs, int64_t batch, float* const* outputs,
                    const PaceRequest& request, PaceReport* report);
   // The level each part of each layer ran at in the last sample of the last paced run.
   std::vector<int> paced_levels();
@@ -62,7 +62,8 @@ class Executor {
   std::vector<int64_t> layer_ns();
 
   std::vector<LayerInfo> layers() const;
-  const Shape& input_shape() const { return input_shape_; }
+  // In the order in which the graph's inputs were added.
+  const std::vector<Shape>& input_shapes() const { return input_shapes_; }
   const std::vector<Shape>& output_shapes() const { return output_shapes_; }
   Isa isa() const { return isa_; }
   int threads() const { return pool_.threads(); }
@@ -74,7 +75,8 @@ class Executor {
  private:
   Executor(Graph* graph, Plan plan, int threads, Isa isa);
 
-  void load_input(const float* sample);
+  void load_inputs(const float* const* inputs, int64_t sample);
+  void load_input(size_t index, const float* sample);
   void run_steps(const int* levels);
   void run_steps_timed(const int* levels);
   void run_steps_paced(std::chrono::steady_clock::time_point begin);
@@ -83,9 +85,9 @@ class Executor {
 
   Plan plan_;
   Isa isa_;
-  int input_;
+  std::vector<int> inputs_;
   std::vector<int> outputs_;
-  Shape input_shape_;
+  std::vector<Shape> input_shapes_;
   std::vector<Shape> output_shapes_;
   AlignedBuffer<float> arena_;
   AlignedBuffer<float> scratch_;  // shared by the steps, one after the other

@@ -84,8 +84,9 @@ std::unique_ptr<aio::Executor> make_network(int threads) {
 
 std::vector<float> run(aio::Executor* executor, const std::vector<float>& x) {
   std::vector<float> y(10);
+  const float* inputs[] = {x.data()};
   float* outputs[] = {y.data()};
-  executor->run(x.data(), 1, outputs);
+  executor->run(inputs, 1, outputs);
   return y;
 }
 
@@ -103,16 +104,52 @@ void test_run_allocates_nothing() {
   AIO_CHECK(executor->set_pace(halving_costs(*executor), {0, 1, 2}).is_ok());
   const std::vector<float> x(3 * 24 * 20, 0.5f);
   std::vector<float> y(10);
+  const float* inputs[] = {x.data()};
   float* outputs[] = {y.data()};
-  executor->run(x.data(), 1, outputs);
+  executor->run(inputs, 1, outputs);
   const int64_t before = allocations;
   for (int i = 0; i < 100; ++i) {
     (void)executor->set_level(i % kLevels);
-    executor->run(x.data(), 1, outputs);
+    executor->run(inputs, 1, outputs);
     aio::PaceReport report;
-    (void)executor->run_paced(x.data(), 1, outputs, {1e3 * i}, &report);
+    (void)executor->run_paced(inputs, 1, outputs, {1e3 * i}, &report);
   }
   AIO_CHECK(allocations == before);
+}
+
+// Two inputs, and every step that make_network() has not.
+void test_the_other_steps_allocate_nothing() {
+  aio::Graph graph(kLevels);
+  int image = 0, flat = 0, value = 0, gate = 0, pair = 0;
+  AIO_CHECK(graph.add_input("image", 20, 6, 5, &image).is_ok());
+  AIO_CHECK(graph.add_flat_input("flat", 7, &flat).is_ok());
+  AIO_CHECK(graph.add_affine("affine", image, {}, {}, &value).is_ok());
+  AIO_CHECK(
+      graph.add_adaptive_pool("gate", aio::Op::kAdaptiveMaxPool2d, value, 1, 1, &gate).is_ok());
+  AIO_CHECK(graph.add_mul("mul", value, gate, &value).is_ok());
+  AIO_CHECK(graph.add_concat("concat", {value, image}, &pair).is_ok());
+  AIO_CHECK(
+      graph.add_upsample("up", pair, 9, 9, aio::UpsampleMode::kBilinear, false, &pair).is_ok());
+  AIO_CHECK(
+      graph.add_layer_norm("norm", pair, 1e-5f, aio::NormOver::kChannels, {}, {}, &pair).is_ok());
+  AIO_CHECK(graph.add_flatten("features", pair, &pair).is_ok());
+  AIO_CHECK(graph.add_concat("all", {flat, pair}, &value).is_ok());
+  AIO_CHECK(graph.add_softmax("softmax", value, &value).is_ok());
+  AIO_CHECK(graph.add_output(value).is_ok());
+  std::unique_ptr<aio::Executor> executor;
+  AIO_CHECK(
+      aio::Executor::create(graph, 2, aio::list_isas(aio::detect_isa())[0], &executor).is_ok());
+  const std::vector<float> x(20 * 6 * 5, 0.5f), features(7, 1.0f);
+  std::vector<float> y(7 + 40 * 9 * 9, 0.0f);
+  const float* inputs[] = {x.data(), features.data()};
+  float* outputs[] = {y.data()};
+  executor->run(inputs, 1, outputs);
+  const int64_t before = allocations;
+  executor->run(inputs, 1, outputs);
+  AIO_CHECK(allocations == before);
+  double sum = 0.0;
+  for (const float p : y) sum += double{p};
+  AIO_CHECK(sum > 0.9999 && sum < 1.0001);
 }
 
 void test_levels_change_while_running() {
@@ -199,16 +236,17 @@ void test_paced_runs_answer_as_their_levels() {
   const auto executor = make_network(2);
   const std::vector<float> x(3 * 24 * 20, 0.5f);
   std::vector<float> y(10);
+  const float* inputs[] = {x.data()};
   float* outputs[] = {y.data()};
   aio::PaceReport report;
-  AIO_CHECK(executor->run_paced(x.data(), 1, outputs, {1e6}, &report).message() ==
+  AIO_CHECK(executor->run_paced(inputs, 1, outputs, {1e6}, &report).message() ==
             "a paced run needs set_pace first");
   AIO_CHECK(executor->set_pace({1.0}, {0}).message() ==
             "got 1 costs, expected 15: one per level and layer");
   AIO_CHECK(executor->set_pace(halving_costs(*executor), {0, 1, 2}).is_ok());
   for (const double budget_ns : {0.0, 2.2e6, 1e12}) {
     AIO_CHECK(executor->set_level(1).is_ok());
-    AIO_CHECK(executor->run_paced(x.data(), 1, outputs, {budget_ns}, &report).is_ok());
+    AIO_CHECK(executor->run_paced(inputs, 1, outputs, {budget_ns}, &report).is_ok());
     const std::vector<float> paced(y.begin(), y.end());
     AIO_CHECK(report.elapsed_ns > 0.0 && report.expected_ns > 0.0);
     // The first layer runs before any time can be held against the plan.
@@ -218,7 +256,7 @@ void test_paced_runs_answer_as_their_levels() {
   }
   AIO_CHECK(report.replans > 0 && executor->paced_levels().back() == 0);
   AIO_CHECK(executor->set_level(1).is_ok());
-  AIO_CHECK(executor->run_paced(x.data(), 1, outputs, {0.0, 1.0, false}, &report).is_ok());
+  AIO_CHECK(executor->run_paced(inputs, 1, outputs, {0.0, 1.0, false}, &report).is_ok());
   AIO_CHECK(report.replans == 0 && executor->paced_levels().back() == 1);
 }
 
@@ -242,17 +280,18 @@ void test_parts_of_a_layer_run_at_levels_of_their_own() {
     const std::vector<float> in(32 * 5 * 4, 0.5f);
     std::vector<std::vector<float>> by_level;
     std::vector<float> out(kChannels * 5 * 4);
+    const float* inputs[] = {in.data()};
     float* outputs[] = {out.data()};
     for (int level = 0; level < kLevels; ++level) {
       AIO_CHECK(executor->set_level(level).is_ok());
-      executor->run(in.data(), 1, outputs);
+      executor->run(inputs, 1, outputs);
       by_level.push_back(out);
     }
     AIO_CHECK(executor->set_level(0).is_ok());
     aio::PaceReport report;
     // The first part takes far less than the second it is said to, so that the pace has a look; no
     // budget is left all the same.
-    AIO_CHECK(executor->run_paced(in.data(), 1, outputs, {1.0}, &report).is_ok());
+    AIO_CHECK(executor->run_paced(inputs, 1, outputs, {1.0}, &report).is_ok());
     const std::vector<int> levels = executor->paced_levels();
     AIO_CHECK(levels == std::vector<int>({0, 2}));
     const auto half = static_cast<ptrdiff_t>(10 * 16 * 5 * 4);
@@ -274,6 +313,7 @@ void test_bad_levels_are_refused() {
 
 int main() {
   test_run_allocates_nothing();
+  test_the_other_steps_allocate_nothing();
   test_levels_change_while_running();
   test_everything_changes_while_running();
   test_threads_do_not_change_the_result();

@@ -20,7 +20,8 @@ void test_a_vector_is_its_own_owner() {
   std::vector<float> values = {1, 2, 3};
   const float* data = values.data();
   const aio::Floats floats = std::move(values);
-  const aio::Floats copy = floats;
+  aio::Floats copy;
+  copy = floats;
   AIO_CHECK(copy.data() == data && copy.size() == 3);  // where they were, not copied
   AIO_CHECK(std::vector<float>(copy.begin(), copy.end()) == std::vector<float>({1, 2, 3}));
   AIO_CHECK(aio::Floats().empty() && aio::Floats(std::vector<float>()).empty());
@@ -69,7 +70,8 @@ std::vector<float> run(aio::Executor* executor) {
   const std::vector<float> x(16 * 3 * 3, 1.0f);
   std::vector<float> y(x.size());
   float* outputs[] = {y.data()};
-  executor->run(x.data(), 1, outputs);
+  const float* inputs[] = {x.data()};
+  executor->run(inputs, 1, outputs);
   return y;
 }
 

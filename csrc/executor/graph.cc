@@ -5,37 +5,10 @@
 #include <cmath>
 #include <utility>
 
+#include "csrc/executor/graph_checks.h"
 #include "csrc/kernels/sparse_conv/sparse_conv.h"
 
 namespace aio {
-namespace {
-
-constexpr int kMaxLevels = 256;
-constexpr int kMaxChannels = 1 << 16;
-constexpr int kMaxSide = 1 << 14;
-constexpr int64_t kMaxActivationFloats = int64_t{1} << 28;  // 1 GiB per value
-constexpr int64_t kMaxPackedFloats = int64_t{1} << 28;      // 1 GiB per grouped layer
-
-Status refuse(const std::string& name, const std::string& what) {
-  return Status::error("node '" + name + "': " + what);
-}
-
-std::string number(int64_t value) { return std::to_string(value); }
-
-Status check_range(const std::string& name, const char* what, int value, int low, int high) {
-  if (value >= low && value <= high) return Status::ok();
-  return refuse(name, std::string(what) + " " + number(value) + " is outside [" + number(low) +
-                          ", " + number(high) + "]");
-}
-
-Status check_size(const std::string& name, const char* what, size_t size, int64_t expected) {
-  if (static_cast<int64_t>(size) == expected) return Status::ok();
-  return refuse(name, std::string(what) + " has " + std::to_string(size) + " values, expected " +
-                          number(expected));
-}
-
-}  // namespace
-
 const char* op_name(Op op) {
   switch (op) {
     case Op::kInput:
@@ -46,12 +19,28 @@ const char* op_name(Op op) {
       return "linear";
     case Op::kAdd:
       return "add";
+    case Op::kMul:
+      return "mul";
+    case Op::kAffine:
+      return "affine";
     case Op::kActivation:
       return "activation";
     case Op::kMaxPool2d:
       return "max_pool2d";
     case Op::kAvgPool2d:
       return "avg_pool2d";
+    case Op::kAdaptiveMaxPool2d:
+      return "adaptive_max_pool2d";
+    case Op::kAdaptiveAvgPool2d:
+      return "adaptive_avg_pool2d";
+    case Op::kUpsample:
+      return "upsample";
+    case Op::kSoftmax:
+      return "softmax";
+    case Op::kLayerNorm:
+      return "layer_norm";
+    case Op::kConcat:
+      return "concat";
     case Op::kFlatten:
       return "flatten";
   }
@@ -65,7 +54,9 @@ Status Graph::check_value(const std::string& name, int value) const {
 }
 
 Status Graph::append(Node node, int* id) {
-  AIO_RETURN_IF_ERROR(check_range(node.name, "channels", node.shape.channels, 1, kMaxChannels));
+  AIO_RETURN_IF_ERROR(check_range(node.name, node.shape.flat ? "features" : "channels",
+                                  node.shape.channels, 1,
+                                  node.shape.flat ? kMaxFeatures : kMaxChannels));
   AIO_RETURN_IF_ERROR(check_range(node.name, "height", node.shape.height, 1, kMaxSide));
   AIO_RETURN_IF_ERROR(check_range(node.name, "width", node.shape.width, 1, kMaxSide));
   if (node.shape.size() > kMaxActivationFloats) {
@@ -78,12 +69,31 @@ Status Graph::append(Node node, int* id) {
   return Status::ok();
 }
 
+Status Graph::check_layout(const std::string& name, const LayerWeights& weights) const {
+  const int height = weights.layout.height;
+  std::string possible;
+  for (const int candidate : kBlockHeights) {
+    if (!has_sparse_conv({candidate, weights.layout.type})) continue;
+    possible += (possible.empty() ? "" : " and ") + std::to_string(candidate);
+  }
+  if (!has_sparse_conv(weights.layout)) {
+    return refuse(name, "there are no kernels for blocks of " + std::to_string(height) +
+                            " output channels, only for " + possible);
+  }
+  if (weights.is_depthwise() && height != kLanes) {
+    return refuse(name, "a depthwise convolution needs blocks of " + std::to_string(kLanes) +
+                            " output channels, its block height is " + std::to_string(height));
+  }
+  return Status::ok();
+}
+
 Status Graph::check_weights(const std::string& name, const LayerWeights& weights) const {
   AIO_RETURN_IF_ERROR(check_range(name, "out_channels", weights.out_channels, 1, kMaxChannels));
   AIO_RETURN_IF_ERROR(check_range(name, "kernel height", weights.kernel_h, 1, kMaxSide));
   AIO_RETURN_IF_ERROR(check_range(name, "kernel width", weights.kernel_w, 1, kMaxSide));
   const int64_t elements = int64_t{weights.in_channels} * weights.kernel_h * weights.kernel_w;
-  const int64_t blocks = (weights.out_channels + kBlockHeight - 1) / kBlockHeight;
+  AIO_RETURN_IF_ERROR(check_layout(name, weights));
+  const int64_t blocks = blocks_of(weights.out_channels, weights.layout);
   const int64_t vectors = int64_t{levels_} * weights.out_channels;
   AIO_RETURN_IF_ERROR(
       check_size(name, "weight", weights.weight.size(), elements * weights.out_channels));
@@ -126,12 +136,13 @@ Status Graph::check_groups(const std::string& name, const LayerWeights& weights,
   if (groups == 1 || weights.is_depthwise()) return Status::ok();
   // A block of output channels holds the elements of every group it touches.
   const int64_t size = weights.out_channels / groups;
+  const int height = weights.layout.height;
   int64_t packed = 0;
-  for (int64_t begin = 0; begin < weights.out_channels; begin += kBlockHeight) {
-    const int64_t last = std::min<int64_t>(begin + kBlockHeight, weights.out_channels) - 1;
+  for (int64_t begin = 0; begin < weights.out_channels; begin += height) {
+    const int64_t last = std::min<int64_t>(begin + height, weights.out_channels) - 1;
     packed += last / size - begin / size + 1;
   }
-  packed *= int64_t{weights.in_channels} * weights.kernel_h * weights.kernel_w * kBlockHeight;
+  packed *= int64_t{weights.in_channels} * weights.kernel_h * weights.kernel_w * height;
   if (packed > kMaxPackedFloats) {
     return refuse(name, "its " + number(groups) + " groups need " + number(packed) +
                             " packed weights, the limit is " + number(kMaxPackedFloats));
@@ -170,6 +181,14 @@ Status Graph::add_input(const std::string& name, int channels, int height, int w
   return append(std::move(node), id);
 }
 
+Status Graph::add_flat_input(const std::string& name, int features, int* id) {
+  AIO_RETURN_IF_ERROR(check_range(name, "levels", levels_, 1, kMaxLevels));
+  Node node;
+  node.name = name;
+  node.shape = {features, 1, 1, true};
+  return append(std::move(node), id);
+}
+
 Status Graph::add_conv2d(const std::string& name, int input, LayerWeights weights,
                          const Window2d& window, int* id) {
   AIO_RETURN_IF_ERROR(check_value(name, input));
@@ -204,26 +223,6 @@ Status Graph::add_linear(const std::string& name, int input, LayerWeights weight
   node.inputs = {input};
   node.shape = {weights.out_channels, 1, 1, true};
   node.weights = std::move(weights);
-  return append(std::move(node), id);
-}
-
-Status Graph::add_add(const std::string& name, int a, int b, int* id) {
-  AIO_RETURN_IF_ERROR(check_value(name, a));
-  AIO_RETURN_IF_ERROR(check_value(name, b));
-  const Shape& left = nodes_[static_cast<size_t>(a)].shape;
-  const Shape& right = nodes_[static_cast<size_t>(b)].shape;
-  if (!left.same_image(right) || left.flat != right.flat) {
-    const auto text = [](const Shape& s) {
-      return number(s.channels) + "x" + number(s.height) + "x" + number(s.width) +
-             (s.flat ? " (flat)" : "");
-    };
-    return refuse(name, "adds " + text(left) + " and " + text(right));
-  }
-  Node node;
-  node.op = Op::kAdd;
-  node.name = name;
-  node.inputs = {a, b};
-  node.shape = left;
   return append(std::move(node), id);
 }
 
@@ -285,10 +284,7 @@ Status Graph::add_output(int value) {
 Status Graph::check_complete() const {
   const auto inputs = std::count_if(nodes_.begin(), nodes_.end(),
                                     [](const Node& node) { return node.op == Op::kInput; });
-  if (inputs != 1) {
-    return Status::error("the graph has " + number(inputs) +
-                         " inputs; this executor takes exactly 1");
-  }
+  if (inputs == 0) return Status::error("the graph has no input");
   if (outputs_.empty()) return Status::error("the graph has no output");
   return Status::ok();
 }

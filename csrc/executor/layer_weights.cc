@@ -3,18 +3,17 @@
 
 #include <algorithm>
 
-#include "csrc/kernels/sparse_conv/sparse_conv.h"
-
 namespace aio {
 namespace {
 
-// levels x channels to levels x blocks x 16.
-AlignedBuffer<float> pad_to_blocks(const Floats& vectors, float absent, int levels, int channels,
-                                   int blocks) {
-  AlignedBuffer<float> padded(static_cast<size_t>(levels) * static_cast<size_t>(blocks) *
-                              kBlockHeight);
-  for (int level = 0; level < levels; ++level) {
-    float* out = padded.data() + int64_t{level} * blocks * kBlockHeight;
+// levels x channels to levels x blocks x height.
+AlignedBuffer<float> pad_to_blocks(const Floats& vectors, float absent, int channels,
+                                   const PackedWeights& packed) {
+  const size_t padded_channels =
+      static_cast<size_t>(packed.blocks) * static_cast<size_t>(packed.layout.height);
+  AlignedBuffer<float> padded(static_cast<size_t>(packed.levels) * padded_channels);
+  for (int level = 0; level < packed.levels; ++level) {
+    float* out = padded.data() + static_cast<size_t>(level) * padded_channels;
     if (vectors.empty()) {
       std::fill(out, out + channels, absent);
     } else {
@@ -37,14 +36,15 @@ WeightView weight_view(const LayerWeights& weights, int levels, int chunk) {
           weights.out_channels,
           weights.in_channels * weights.kernel_h * weights.kernel_w,
           groups,
-          chunk};
+          chunk,
+          weights.layout};
 }
 
 PackedLayer::PackedLayer(const LayerWeights& weights, int levels,
                          const std::vector<int32_t>& element_offsets, int chunk)
     : packed_(pack_nested(weight_view(weights, levels, chunk), element_offsets)),
-      scale_(pad_to_blocks(weights.scale, 1.0f, levels, weights.out_channels, packed_.blocks)),
-      bias_(pad_to_blocks(weights.bias, 0.0f, levels, weights.out_channels, packed_.blocks)),
+      scale_(pad_to_blocks(weights.scale, 1.0f, weights.out_channels, packed_)),
+      bias_(pad_to_blocks(weights.bias, 0.0f, weights.out_channels, packed_)),
       prunable_weights_(weights.score.empty() ? 0 : static_cast<int64_t>(weights.weight.size())) {
   for (int level = 0; level < levels; ++level) {
     int64_t total = 0;

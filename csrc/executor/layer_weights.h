@@ -24,13 +24,14 @@ class PackedLayer {
               int chunk = 0);
 
   const PackedWeights& packed() const { return packed_; }
+  int height() const { return packed_.layout.height; }
   const float* values(int block) const {
-    return packed_.values.data() + packed_.begins[static_cast<size_t>(block)] * 16;
+    return packed_.values.data() + packed_.begins[static_cast<size_t>(block)] * height();
   }
   const int32_t* offsets(int block) const {
     return packed_.offsets.data() + packed_.begins[static_cast<size_t>(block)];
   }
-  // 16 floats each.
+  // As many floats as a block is high.
   const float* scale(int level, int block) const { return scale_.data() + vector_at(level, block); }
   const float* bias(int level, int block) const { return bias_.data() + vector_at(level, block); }
   // Kept elements of all blocks.
@@ -44,7 +45,7 @@ class PackedLayer {
   size_t vector_at(int level, int block) const {
     return (static_cast<size_t>(level) * static_cast<size_t>(packed_.blocks) +
             static_cast<size_t>(block)) *
-           16;
+           static_cast<size_t>(height());
   }
 
   PackedWeights packed_;

@@ -8,9 +8,8 @@
 namespace aio {
 namespace {
 
-constexpr int kLanes = 16;
 // A layer of fewer weights is faster on one thread than the hand-over takes.
-constexpr int64_t kMinParallelElements = 16 * 1024;
+constexpr int64_t kMinParallelWeights = 256 * 1024;
 
 // Features are numbered channel by channel, but lie pixel by pixel: the offsets do the
 // transposition.
@@ -26,6 +25,7 @@ std::vector<int32_t> feature_offsets(const BufferLayout& in, int channels) {
   return offsets;
 }
 
+// A linear layer, or a convolution that makes one pixel of all of its input.
 class LinearStep final : public Step {
  public:
   LinearStep(const Graph& graph, const Plan& plan, const PlannedStep& planned, Isa isa)
@@ -35,7 +35,7 @@ class LinearStep final : public Step {
         residual_(planned.residual == kNoValue ? BufferLayout() : plan.buffer(planned.residual)),
         has_residual_(planned.residual != kNoValue),
         activation_(planned.activation),
-        kernel_(select_sparse_linear(isa)),
+        kernel_(select_sparse_linear(isa, node_.weights.layout)),
         layer_(node_.weights, graph.levels(),
                feature_offsets(
                    in_, graph.nodes()[static_cast<size_t>(planned.inputs[0])].shape.channels)) {
@@ -43,10 +43,11 @@ class LinearStep final : public Step {
   }
 
   void run(const RunContext& context, int level) const override {
+    zero_halo(out_, context.arena);
     const Job job{this, context.arena, level};
     const int64_t blocks = layer_.packed().blocks;
     const int64_t threads = context.pool->threads();
-    const bool small = layer_.total_nnz(level) < kMinParallelElements;
+    const bool small = layer_.total_nnz(level) * layer_.height() < kMinParallelWeights;
     context.pool->parallel_for(
         blocks, small ? blocks : (blocks + threads * 4 - 1) / (threads * 4),
         [](const void* data, int64_t begin, int64_t end) {
@@ -72,7 +73,7 @@ class LinearStep final : public Step {
   };
 
   void run_block(const Job& job, int index) const {
-    const int channel = index * kLanes;
+    const int channel = index * layer_.height();
     SparseLinearBlock block;
     block.in = job.arena + in_.origin();
     block.values = layer_.values(index);

@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include "csrc/kernels/sparse_conv/sparse_conv.h"
+#include "csrc/executor/concat_plan.h"
+#include "csrc/kernels/block_layout.h"
 
 namespace aio {
 namespace {
@@ -62,9 +63,13 @@ class Fuser {
     return plan_->steps[at(step)].activation == Activation::kNone ? step : -1;
   }
 
-  bool is_layer(int step) const {
-    const Op op = nodes_[at(plan_->steps[at(step)].node)].op;
-    return op == Op::kConv2d || op == Op::kLinear;
+  Op op_of(int step) const { return nodes_[at(plan_->steps[at(step)].node)].op; }
+
+  bool is_layer(int step) const { return op_of(step) == Op::kConv2d || op_of(step) == Op::kLinear; }
+
+  bool ends_with_activation(int step) const {
+    const Op op = op_of(step);
+    return is_layer(step) || op == Op::kAdd || op == Op::kMul || op == Op::kAffine;
   }
 
   void set_output(int step, int value) {
@@ -76,21 +81,21 @@ class Fuser {
   bool fuse_activation(int id) {
     if (nodes_[at(id)].activation == Activation::kLeakyRelu) return false;
     const int step = open_step(stored(nodes_[at(id)].inputs[0]));
-    if (step < 0 || !(is_layer(step) || nodes_[at(plan_->steps[at(step)].node)].op == Op::kAdd)) {
-      return false;
-    }
+    if (step < 0 || !ends_with_activation(step)) return false;
     plan_->steps[at(step)].activation = nodes_[at(id)].activation;
     set_output(step, id);
     return true;
   }
 
-  // The later of the two operands' layers takes the sum, as the other operand is ready by then.
+  // The later of the two operands' layers takes the sum, as the other operand is ready by then. It
+  // has no place for an operand that is broadcast.
   bool fuse_add(int id) {
     const int a = stored(nodes_[at(id)].inputs[0]);
     const int b = stored(nodes_[at(id)].inputs[1]);
     const bool a_is_later = made_by_[at(a)] > made_by_[at(b)];
     const int step = open_step(a_is_later ? a : b);
     if (a == b || step < 0 || !is_layer(step)) return false;
+    if (!nodes_[at(a)].shape.same_image(nodes_[at(b)].shape)) return false;
     if (plan_->steps[at(step)].residual != kNoValue) return false;
     plan_->steps[at(step)].residual = a_is_later ? b : a;
     set_output(step, id);
@@ -110,26 +115,29 @@ struct Lifetime {
   int last;
 };
 
+// Of values that are no part of another one: a whole lives from the first of its parts that is made
+// to the last use of any.
 std::vector<Lifetime> find_lifetimes(const Graph& graph, const Plan& plan) {
   std::vector<Lifetime> lifetimes;
   std::vector<int> slot(graph.nodes().size(), -1);
-  const auto begin = [&](int value, int step) {
-    slot[at(value)] = static_cast<int>(lifetimes.size());
-    lifetimes.push_back({value, step, step});
+  const auto use = [&](int value, int step) {
+    const int whole = plan.range(value).whole;
+    if (slot[at(whole)] < 0) {
+      slot[at(whole)] = static_cast<int>(lifetimes.size());
+      lifetimes.push_back({whole, step, step});
+    }
+    lifetimes[at(slot[at(whole)])].last = step;
   };
-  const auto use = [&](int value, int step) { lifetimes[at(slot[at(value)])].last = step; };
   for (int id = 0; id < static_cast<int>(graph.nodes().size()); ++id) {
-    if (graph.nodes()[at(id)].op == Op::kInput) begin(id, -1);
+    if (graph.nodes()[at(id)].op == Op::kInput) use(id, -1);
   }
   for (int i = 0; i < static_cast<int>(plan.steps.size()); ++i) {
     const PlannedStep& step = plan.steps[at(i)];
-    begin(step.output, i);
+    use(step.output, i);
     for (const int input : step.inputs) use(input, i);
     if (step.residual != kNoValue) use(step.residual, i);
   }
-  for (const int output : graph.outputs()) {
-    use(plan.storage[at(output)], static_cast<int>(plan.steps.size()));
-  }
+  for (const int output : graph.outputs()) use(output, static_cast<int>(plan.steps.size()));
   return lifetimes;
 }
 
@@ -144,13 +152,13 @@ void add_halo(const Node& node, BufferLayout* in) {
   in->halo_right = std::max(in->halo_right, reach_w - w.pad_left - in->width);
 }
 
-// Floats between pixels: the channels rounded up to a block. Where that is a multiple of 8 cache
-// lines, the pixels of one tile would compete for a few sets of the L1 cache (8 ways on current
-// cores), so one line is left unused.
+// Floats between pixels: the channels rounded up to whole vectors. Where that is a multiple of 8
+// cache lines, the pixels of one tile would compete for a few sets of the L1 cache (8 ways on
+// current cores), so one line is left unused.
 int padded_channels(int channels) {
-  const int64_t rounded = round_up(channels, kBlockHeight);
-  const bool conflicts = rounded % (8 * kBlockHeight) == 0;
-  return static_cast<int>(conflicts ? rounded + kBlockHeight : rounded);
+  const int64_t rounded = round_up(channels, kChannelPad);
+  const bool conflicts = rounded % (8 * kChannelPad) == 0;
+  return static_cast<int>(conflicts ? rounded + kChannelPad : rounded);
 }
 
 bool is_depthwise(const Graph& graph, const PlannedStep& step) {
@@ -162,7 +170,7 @@ bool is_depthwise(const Graph& graph, const PlannedStep& step) {
 int channel_stride(const Graph& graph, const Plan& plan, int value) {
   const Node& node = graph.nodes()[at(value)];
   const int padded = padded_channels(node.shape.channels);
-  if (node.op != Op::kInput || node.shape.channels >= kBlockHeight) return padded;
+  if (node.op != Op::kInput || node.shape.channels >= kChannelPad) return padded;
   for (const PlannedStep& step : plan.steps) {
     const Op op = graph.nodes()[at(step.node)].op;
     const bool reads = std::count(step.inputs.begin(), step.inputs.end(), value) > 0;
@@ -183,7 +191,8 @@ Status lay_out(const Graph& graph, const std::vector<Lifetime>& lifetimes, Plan*
   }
   for (const PlannedStep& step : plan->steps) {
     const Node& node = graph.nodes()[at(step.node)];
-    if (node.op == Op::kConv2d) add_halo(node, &plan->buffers[at(step.inputs[0])]);
+    if (node.op != Op::kConv2d) continue;
+    add_halo(node, &plan->buffers[at(plan->range(step.inputs[0]).whole)]);
   }
   for (const Lifetime& lifetime : lifetimes) {
     BufferLayout& buffer = plan->buffers[at(lifetime.value)];
@@ -222,14 +231,27 @@ void place(std::vector<Lifetime> lifetimes, Plan* plan) {
   }
 }
 
+// Once the wholes have their places.
+void locate_parts(Plan* plan) {
+  for (size_t value = 0; value < plan->ranges.size(); ++value) {
+    const ChannelRange& range = plan->ranges[value];
+    if (range.whole == static_cast<int>(value)) continue;
+    plan->buffers[value] = plan->buffers[at(range.whole)];
+    plan->buffers[value].channel_offset = range.begin;
+    plan->buffers[value].is_part = true;
+  }
+}
+
 }  // namespace
 
 Status make_plan(const Graph& graph, Plan* plan) {
   AIO_RETURN_IF_ERROR(graph.check_complete());
   Fuser(graph, plan).run();
+  join_in_place(graph, plan);
   const std::vector<Lifetime> lifetimes = find_lifetimes(graph, *plan);
   AIO_RETURN_IF_ERROR(lay_out(graph, lifetimes, plan));
   place(lifetimes, plan);
+  locate_parts(plan);
   if (plan->arena_size > kMaxArenaFloats) {
     return Status::error("the activations need " + std::to_string(plan->arena_size) +
                          " floats at once, more than the limit of 1 GiB");

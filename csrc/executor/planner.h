@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From a graph to steps and buffers: additions and activations are fused into the convolution or
-// linear layer before them, and every buffer gets its place in one arena, shared by values that are
-// never alive together.
+// linear layer before them, values that are joined are made where they are joined, and every buffer
+// gets its place in one arena, shared by values that are never alive together.
 #ifndef AIO_CSRC_EXECUTOR_PLANNER_H_
 #define AIO_CSRC_EXECUTOR_PLANNER_H_
 
@@ -19,8 +19,8 @@ constexpr int kNoValue = -1;
 
 // What one step of the executor does: a node with what was fused into it.
 struct PlannedStep {
-  int node;                 // conv2d, linear, add, activation or pool
-  std::vector<int> inputs;  // values read, residual not counted
+  int node;                 // any but an input or a flatten
+  std::vector<int> inputs;  // values read, residual not counted; of a concat, those to be copied
   int residual = kNoValue;  // value added before the activation
   Activation activation = Activation::kNone;
   int output;  // value made: the last fused node
@@ -38,11 +38,25 @@ struct BufferLayout {
   int halo_left = 0;
   int halo_bottom = 0;
   int halo_right = 0;
+  int channel_offset = 0;  // of the value's first channel within a pixel
+  bool is_part = false;    // other values have channels of the same pixels
 
   ptrdiff_t col() const { return channel_stride; }
   ptrdiff_t row() const { return col() * (halo_left + width + halo_right); }
-  // Pixel (0, 0) of the image.
-  int64_t origin() const { return arena_offset + halo_top * row() + halo_left * col(); }
+  // Pixel (0, 0) of the image, the value's first channel.
+  int64_t origin() const {
+    return arena_offset + halo_top * row() + halo_left * col() + channel_offset;
+  }
+};
+
+// Where a value lies among the channels of a concatenation; alone, it is its own whole.
+struct ChannelRange {
+  int whole = kNoValue;
+  int begin = 0;
+
+  bool operator==(const ChannelRange& other) const {
+    return whole == other.whole && begin == other.begin;
+  }
 };
 
 struct Plan {
@@ -50,10 +64,14 @@ struct Plan {
   std::vector<BufferLayout>
       buffers;               // by value; empty for values that were fused away or are views
   std::vector<int> storage;  // by value: the value whose buffer it lives in (views), else itself
+  std::vector<ChannelRange> ranges;  // by value that is not a view
   int64_t arena_size = 0;
 
   const BufferLayout& buffer(int value) const {
     return buffers[static_cast<size_t>(storage[static_cast<size_t>(value)])];
+  }
+  const ChannelRange& range(int value) const {
+    return ranges[static_cast<size_t>(storage[static_cast<size_t>(value)])];
   }
 };
 

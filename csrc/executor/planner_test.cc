@@ -115,6 +115,103 @@ void test_arena_is_shared() {
   }
 }
 
+// A product takes the activation behind it, but no layer takes a sum that is broadcast.
+void test_broadcasts_are_steps_of_their_own() {
+  aio::Graph graph(1);
+  int x = 0, gate = 0, y = 0, z = 0;
+  AIO_CHECK(graph.add_input("x", 16, 4, 4, &x).is_ok());
+  AIO_CHECK(graph.add_adaptive_pool("pool", aio::Op::kAdaptiveAvgPool2d, x, 1, 1, &gate).is_ok());
+  AIO_CHECK(graph.add_mul("mul", gate, x, &y).is_ok());
+  AIO_CHECK(graph.add_activation("relu", y, aio::Activation::kRelu, &y).is_ok());
+  AIO_CHECK(graph.add_conv2d("conv", y, conv_weights(16, 16, 1), padded(0, 1), &z).is_ok());
+  AIO_CHECK(graph.add_add("sum", z, gate, &z).is_ok());
+  AIO_CHECK(graph.add_output(z).is_ok());
+  aio::Plan plan;
+  AIO_CHECK(aio::make_plan(graph, &plan).is_ok());
+  AIO_CHECK(plan.steps.size() == 4);
+  AIO_CHECK(plan.steps[1].activation == aio::Activation::kRelu && plan.steps[1].output == y);
+  AIO_CHECK(plan.steps[2].residual == aio::kNoValue);
+  AIO_CHECK(plan.buffer(y).height == 4 && plan.buffer(gate).height == 1);
+}
+
+// x, conv1(x), conv2(cat(x, conv1)), ... where x is made by a step: its values and all
+// concatenations of them lie in the last one.
+void test_a_dense_block_copies_nothing() {
+  aio::Graph graph(1);
+  int input = 0, joined = 0;
+  AIO_CHECK(graph.add_input("x", 32, 6, 5, &input).is_ok());
+  std::vector<int> parts(1);
+  AIO_CHECK(graph.add_affine("first", input, {}, {}, &parts[0]).is_ok());
+  joined = parts[0];
+  std::vector<int> joins;
+  for (int i = 0; i < 3; ++i) {
+    const std::string number = std::to_string(i);
+    int value = 0;
+    AIO_CHECK(graph
+                  .add_conv2d("conv" + number, joined, conv_weights(16, 32 + 16 * i, 3),
+                              padded(1, 1), &value)
+                  .is_ok());
+    parts.push_back(value);
+    AIO_CHECK(graph.add_concat("cat" + number, parts, &joined).is_ok());
+    joins.push_back(joined);
+  }
+  AIO_CHECK(graph.add_output(joined).is_ok());
+  aio::Plan plan;
+  AIO_CHECK(aio::make_plan(graph, &plan).is_ok());
+  AIO_CHECK(plan.steps.size() == 4);  // no copy
+  const aio::BufferLayout& whole = plan.buffer(joined);
+  AIO_CHECK(!whole.is_part && whole.halo_top == 1 && whole.channel_stride == 80);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const int begin = i == 0 ? 0 : 16 + 16 * static_cast<int>(i);
+    AIO_CHECK(plan.range(parts[i]) == (aio::ChannelRange{joined, begin}));
+    const aio::BufferLayout& part = plan.buffer(parts[i]);
+    AIO_CHECK(part.is_part && part.origin() == whole.origin() + begin && part.row() == whole.row());
+  }
+  for (const int value : joins) AIO_CHECK(plan.range(value) == (aio::ChannelRange{joined, 0}));
+}
+
+// A graph input, a value that would not begin or end with a block, and one that lies in another
+// concatenation already.
+void test_what_cannot_be_made_in_place_is_copied() {
+  aio::Graph graph(1);
+  int x = 0, a = 0, b = 0, c = 0, first = 0, second = 0;
+  AIO_CHECK(graph.add_input("x", 16, 3, 3, &x).is_ok());
+  AIO_CHECK(graph.add_conv2d("a", x, conv_weights(20, 16, 1), padded(0, 1), &a).is_ok());
+  AIO_CHECK(graph.add_conv2d("b", x, conv_weights(16, 16, 1), padded(0, 1), &b).is_ok());
+  AIO_CHECK(graph.add_conv2d("c", x, conv_weights(9, 16, 1), padded(0, 1), &c).is_ok());
+  AIO_CHECK(graph.add_concat("first", {b, x, c}, &first).is_ok());
+  AIO_CHECK(graph.add_concat("second", {x, b, b, a, a}, &second).is_ok());
+  AIO_CHECK(graph.add_output(first).is_ok());
+  AIO_CHECK(graph.add_output(second).is_ok());
+  aio::Plan plan;
+  AIO_CHECK(aio::make_plan(graph, &plan).is_ok());
+  AIO_CHECK(plan.steps.size() == 5);
+  AIO_CHECK(plan.range(b) == (aio::ChannelRange{second, 16}));
+  AIO_CHECK(plan.range(a) == (aio::ChannelRange{a, 0}));
+  AIO_CHECK(plan.range(c) == (aio::ChannelRange{first, 32}));  // the last may fill up its block
+  AIO_CHECK(plan.steps[3].inputs == std::vector<int>({b, x}));
+  AIO_CHECK(plan.steps[4].inputs == std::vector<int>({x, b, a, a}));
+}
+
+// Alive from the first part that is made: what runs in between must not take its place.
+void test_a_whole_lives_from_its_first_part() {
+  aio::Graph graph(1);
+  int x = 0, a = 0, b = 0, y = 0;
+  AIO_CHECK(graph.add_input("x", 16, 8, 8, &x).is_ok());
+  AIO_CHECK(graph.add_conv2d("a", x, conv_weights(16, 16, 1), padded(0, 1), &a).is_ok());
+  AIO_CHECK(graph.add_conv2d("b", x, conv_weights(16, 16, 1), padded(0, 1), &b).is_ok());
+  AIO_CHECK(graph.add_conv2d("c", b, conv_weights(16, 16, 1), padded(0, 1), &b).is_ok());
+  AIO_CHECK(graph.add_concat("cat", {b, a}, &y).is_ok());
+  AIO_CHECK(graph.add_output(y).is_ok());
+  aio::Plan plan;
+  AIO_CHECK(aio::make_plan(graph, &plan).is_ok());
+  const aio::BufferLayout& whole = plan.buffer(y);
+  const aio::BufferLayout& between = plan.buffer(plan.steps[1].output);
+  AIO_CHECK(plan.range(a) == (aio::ChannelRange{y, 16}));
+  AIO_CHECK(whole.arena_offset + whole.size <= between.arena_offset ||
+            between.arena_offset + between.size <= whole.arena_offset);
+}
+
 void test_refusals_name_the_node() {
   aio::Graph graph(1);
   int x = 0, y = 0;
@@ -141,6 +238,10 @@ int main() {
   test_halo_is_what_the_taps_reach();
   test_depthwise_input_is_whole_blocks();
   test_arena_is_shared();
+  test_broadcasts_are_steps_of_their_own();
+  test_a_dense_block_copies_nothing();
+  test_what_cannot_be_made_in_place_is_copied();
+  test_a_whole_lives_from_its_first_part();
   test_refusals_name_the_node();
   return aio::finish_checks();
 }

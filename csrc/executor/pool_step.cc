@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "csrc/executor/step.h"
 #include "csrc/kernels/pool/pool.h"
 
@@ -7,6 +9,8 @@ namespace {
 
 // Below this many window elements a layer is faster on one thread than the hand-over takes.
 constexpr int64_t kMinParallelElements = 64 * 1024;
+// The kernels take four blocks of channels at a time.
+constexpr int kPartChannels = 64;
 
 class PoolStep final : public Step {
  public:
@@ -21,10 +25,11 @@ class PoolStep final : public Step {
     pool_.in_width = in_.width;
     pool_.in_row = in_.row();
     pool_.in_col = in_.col();
+    pool_.out_height = out_.height;
     pool_.out_width = out_.width;
     pool_.out_row = out_.row();
     pool_.out_col = out_.col();
-    pool_.channels = (node_.shape.channels + 15) / 16 * 16;
+    pool_.channels = block_channels(node_.shape.channels);
     pool_.kernel_h = w.kernel_h;
     pool_.kernel_w = w.kernel_w;
     pool_.stride_h = w.stride_h;
@@ -34,19 +39,24 @@ class PoolStep final : public Step {
     pool_.pad_bottom = w.pad_bottom;
     pool_.pad_right = w.pad_right;
     pool_.count_include_pad = node_.count_include_pad;
+    pool_.adaptive = node_.op == Op::kAdaptiveMaxPool2d || node_.op == Op::kAdaptiveAvgPool2d;
   }
 
   void run(const RunContext& context, int /*level*/) const override {
     zero_halo(out_, context.arena);
-    Job job{node_.op == Op::kMaxPool2d ? kernels_->max : kernels_->avg, pool_};
+    const bool is_max = node_.op == Op::kMaxPool2d || node_.op == Op::kAdaptiveMaxPool2d;
+    Job job{is_max ? kernels_->max : kernels_->avg, pool_, out_.height < context.pool->threads()};
     job.pool.in = context.arena + in_.origin();
     job.pool.out = context.arena + out_.origin();
-    const int64_t elements = node_.shape.size() * node_.window.kernel_h * node_.window.kernel_w;
+    // Few rows, as of a global pooling, are shared out by their channels.
+    const int64_t parts =
+        job.by_channels ? (pool_.channels + kPartChannels - 1) / kPartChannels : out_.height;
     context.pool->parallel_for(
-        out_.height, elements < kMinParallelElements ? out_.height : 1,
+        parts, window_elements() < kMinParallelElements ? parts : 1,
         [](const void* data, int64_t begin, int64_t end) {
           const Job* work = static_cast<const Job*>(data);
-          work->fn(work->pool, static_cast<int>(begin), static_cast<int>(end));
+          work->by_channels ? run_channels(*work, begin, end)
+                            : work->fn(work->pool, static_cast<int>(begin), static_cast<int>(end));
         },
         &job);
   }
@@ -57,7 +67,24 @@ class PoolStep final : public Step {
   struct Job {
     PoolFn fn;
     Pool2d pool;
+    bool by_channels;  // a part is some channels, all rows; else the reverse
   };
+
+  int64_t window_elements() const {
+    if (pool_.adaptive) {  // about: windows may overlap
+      return std::max(node_.shape.size(), int64_t{in_.height} * in_.width * node_.shape.channels);
+    }
+    return node_.shape.size() * node_.window.kernel_h * node_.window.kernel_w;
+  }
+
+  static void run_channels(const Job& job, int64_t begin, int64_t end) {
+    const int64_t first = begin * kPartChannels;
+    Pool2d pool = job.pool;
+    pool.in += first;
+    pool.out += first;
+    pool.channels = static_cast<int>(std::min<int64_t>(end * kPartChannels, pool.channels) - first);
+    job.fn(pool, 0, pool.out_height);
+  }
 
   int levels_;
   Node node_;

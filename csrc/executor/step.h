@@ -45,7 +45,7 @@ class Step {
  public:
   virtual ~Step() = default;
 
-  // Runs at `level`, which a step without weights ignores.
+  // Runs at `level`, which a step without values of a level's own ignores.
   virtual void run(const RunContext& context, int level) const = 0;
   // A long step can be run in parts, one after the other and each at a level of its own: a part
   // makes some of the output channels.
@@ -61,6 +61,9 @@ class Step {
 // A step's description with all counts 0, as for a node without weights.
 LayerInfo describe_node(const Node& node, const std::string& kernel, int levels);
 
+// Channels rounded up to whole blocks: what kernels read and write of a pixel.
+int block_channels(int channels);
+
 // Zeroes the border of a buffer, so that convolutions may read over the image's edge.
 void zero_halo(const BufferLayout& buffer, float* arena);
 
@@ -74,6 +77,16 @@ std::unique_ptr<Step> make_pool_step(const Graph& graph, const Plan& plan,
                                      const PlannedStep& planned, Isa isa);
 std::unique_ptr<Step> make_elementwise_step(const Graph& graph, const Plan& plan,
                                             const PlannedStep& planned, Isa isa);
+std::unique_ptr<Step> make_affine_step(const Graph& graph, const Plan& plan,
+                                       const PlannedStep& planned, Isa isa);
+std::unique_ptr<Step> make_concat_step(const Graph& graph, const Plan& plan,
+                                       const PlannedStep& planned);
+std::unique_ptr<Step> make_upsample_step(const Graph& graph, const Plan& plan,
+                                         const PlannedStep& planned, Isa isa);
+std::unique_ptr<Step> make_softmax_step(const Graph& graph, const Plan& plan,
+                                        const PlannedStep& planned, Isa isa);
+std::unique_ptr<Step> make_layer_norm_step(const Graph& graph, const Plan& plan,
+                                           const PlannedStep& planned, Isa isa);
 
 }  // namespace aio
 

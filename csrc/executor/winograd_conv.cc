@@ -16,14 +16,14 @@ constexpr int kMinStripTiles = 24;
 // Input channels whose transformed weights are made at once: 288 KiB for a block.
 constexpr int kMaxChannels = 128;
 
-alignas(64) constexpr float kOnes[kBlockHeight] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-alignas(64) constexpr float kZeros[kBlockHeight] = {};
+alignas(64) constexpr float kOnes[kLanes] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+alignas(64) constexpr float kZeros[kLanes] = {};
 
 // One cache line more between points: at a multiple of 4 KiB all 36 would compete for one set of
 // the L1 cache (ADR 2).
-constexpr int64_t kSkew = kBlockHeight;
+constexpr int64_t kSkew = kLanes;
 
-constexpr int64_t weight_point(int channels) { return int64_t{channels} * kBlockHeight + kSkew; }
+constexpr int64_t weight_point(int channels) { return int64_t{channels} * kLanes + kSkew; }
 
 int divide_up(int value, int divisor) { return (value + divisor - 1) / divisor; }
 
@@ -35,7 +35,7 @@ const SparseConvKernel* kernel_for(Isa isa, int pixels) {
   const SparseConvKernel* kernels = sparse_conv_kernels(&count);
   const SparseConvKernel* best = nullptr;
   for (const SparseConvKernel* kernel = kernels; kernel != kernels + count; ++kernel) {
-    if (kernel->isa != isa) continue;
+    if (kernel->isa != isa || !(kernel->layout == WinogradConv::kLayout)) continue;
     const int size = kernel->rows * kernel->cols;
     const int best_size = best == nullptr ? 0 : best->rows * best->cols;
     if (best_size < pixels ? size > best_size : size >= pixels && size < best_size) best = kernel;
@@ -45,10 +45,12 @@ const SparseConvKernel* kernel_for(Isa isa, int pixels) {
 
 }  // namespace
 
-bool WinogradConv::supports(const Window2d& window, int in_channels) {
-  return window.kernel_h == 3 && window.kernel_w == 3 && window.stride_h == 1 &&
-         window.stride_w == 1 && window.dilation_h == 1 && window.dilation_w == 1 &&
-         in_channels >= kBlockHeight && in_channels * kWinogradTaps < kNotKept;
+bool WinogradConv::supports(const LayerWeights& weights, const Window2d& window) {
+  const int in_channels = weights.in_channels;
+  return weights.layout == kLayout && weights.groups == 1 && window.kernel_h == 3 &&
+         window.kernel_w == 3 && window.stride_h == 1 && window.stride_w == 1 &&
+         window.dilation_h == 1 && window.dilation_w == 1 && in_channels >= kLanes &&
+         in_channels * kWinogradTaps < kNotKept;
 }
 
 WinogradConv::WinogradConv(const ConvOperands& operands, std::vector<uint16_t> places, int threads,
@@ -57,7 +59,7 @@ WinogradConv::WinogradConv(const ConvOperands& operands, std::vector<uint16_t> p
       transforms_(select_winograd(isa)),
       places_(std::move(places)),
       threads_(threads),
-      channel_groups_(divide_up(operands.in_channels, kBlockHeight)),
+      channel_groups_(divide_up(operands.in_channels, kLanes)),
       tile_rows_(tiles_along(operands.out.height)),
       tile_cols_(tiles_along(operands.out.width)) {
   const int tiles = tile_rows_ * tile_cols_;
@@ -67,8 +69,7 @@ WinogradConv::WinogradConv(const ConvOperands& operands, std::vector<uint16_t> p
   strip_tiles_ = std::min(tiles, most);
   group_tiles(isa);
   for (int channel = 0; channel < operands.in_channels; ++channel) {
-    offsets_.push_back(channel / kBlockHeight * padded_strip_tiles_ * kBlockHeight +
-                       channel % kBlockHeight);
+    offsets_.push_back(channel / kLanes * padded_strip_tiles_ * kLanes + channel % kLanes);
   }
 }
 
@@ -80,12 +81,16 @@ void WinogradConv::group_tiles(Isa isa) {
     const int left = strip_tiles_ - begin;
     const int calls = divide_up(left, largest->rows * largest->cols);
     const SparseConvKernel* kernel = kernel_for(isa, divide_up(left, calls));
-    groups_.push_back({kernel, begin});
+    if (!groups_.empty() && groups_.back().kernel == kernel) {
+      ++groups_.back().count;
+    } else {
+      groups_.push_back({kernel, begin, 1});
+    }
     begin += kernel->rows * kernel->cols;
   }
   padded_strip_tiles_ = begin;
-  sum_point_ = int64_t{padded_strip_tiles_} * kBlockHeight + kSkew;
-  patch_point_ = int64_t{padded_strip_tiles_} * kBlockHeight * channel_groups_ + kSkew;
+  sum_point_ = int64_t{padded_strip_tiles_} * kLanes + kSkew;
+  patch_point_ = int64_t{padded_strip_tiles_} * kLanes * channel_groups_ + kSkew;
 }
 
 // Measured on one core with AVX-512, in multiply-adds of one vector: the products run at 0.95 of
@@ -95,10 +100,10 @@ double WinogradConv::cost(const ConvOperands& operands) {
   constexpr double kCacheBytes = 1024 * 1024;
   const int tiles = tiles_along(operands.out.height) * tiles_along(operands.out.width);
   const double strips = divide_up(tiles, kMaxStripTiles);
-  const double groups = divide_up(operands.in_channels, kBlockHeight);
+  const double groups = divide_up(operands.in_channels, kLanes);
   const double blocks = operands.layer->packed().blocks;
   const double kernels = operands.in_channels * blocks;
-  const double weight_bytes = kernels * kWinogradTaps * kBlockHeight * 4;
+  const double weight_bytes = kernels * kWinogradTaps * kLanes * 4;
   return kWinogradPoints * tiles * kernels / 0.95 +
          strips * kernels * (weight_bytes > kCacheBytes ? 310 : 130) + tiles * groups * 260 +
          tiles * blocks * 220;
@@ -180,13 +185,13 @@ void WinogradConv::transform_patches(const Job& job, int64_t begin, int64_t end)
     const int col = (job.strip_begin + tile) % tile_cols_ * kWinogradTile;
     WinogradInput patch;
     patch.in = job.arena + in.origin() + (row - window.pad_top) * in.row() +
-               (col - window.pad_left) * in.col() + group * kBlockHeight;
+               (col - window.pad_left) * in.col() + group * kLanes;
     patch.in_row = in.row();
     patch.in_col = in.col();
     // What the pixels of the image need; further away there may be no halo.
     patch.rows = std::min(kWinogradPatch, operands_.out.height - row + 2);
     patch.cols = std::min(kWinogradPatch, operands_.out.width - col + 2);
-    patch.out = job.patches + (group * padded_strip_tiles_ + tile) * kBlockHeight;
+    patch.out = job.patches + (group * padded_strip_tiles_ + tile) * kLanes;
     patch.out_point = patch_point_;
     transforms_->input(patch);
   }
@@ -214,26 +219,28 @@ void WinogradConv::multiply(const Job& job, int block, int channel, int channels
   span.end = span.offsets + channels;
   plan_prefetch(job, block, channel, &span);
   SparseConvTile tile{};
-  tile.in_col = kBlockHeight;
+  tile.in_col = kLanes;
   tile.spans = &span;
   tile.span_count = 1;
   tile.scale = kOnes;
   tile.bias = kZeros;
-  tile.out_col = kBlockHeight;
-  tile.residual_col = kBlockHeight;
+  tile.out_col = kLanes;
+  tile.residual_col = kLanes;
   tile.activation = Activation::kNone;
   for (int p = 0; p < kWinogradPoints; ++p) {
     span.values = weights + p * weight_point(channels);
     for (const Group& group : groups_) {
-      const int64_t at = int64_t{group.begin} * kBlockHeight;
+      const int64_t at = int64_t{group.begin} * kLanes;
       tile.in = job.patches + p * patch_point_ + at;
-      tile.in_row = int64_t{group.kernel->cols} * kBlockHeight;
+      tile.in_row = int64_t{group.kernel->cols} * kLanes;
       tile.out = sums + p * sum_point_ + at;
       tile.out_row = tile.in_row;
       tile.residual = channel == 0 ? nullptr : tile.out;
       tile.residual_row = tile.in_row;
+      tile.count = group.count;
+      tile.in_step = tile.out_step = tile.residual_step = tile.in_row * group.kernel->rows;
       group.kernel->fn(tile);
-      span.prefetch += span.prefetch_step * channels;
+      span.prefetch += group.count * span.prefetch_tile;
     }
   }
 }
@@ -248,9 +255,9 @@ void WinogradConv::transform_weights(int level, int block, int channel, int chan
     const PackedSpan& span = spans[begin / chunk];
     const int end = std::min(channel + channels, (begin / chunk + 1) * chunk);
     const int64_t places = (int64_t{block} * operands_.in_channels + begin) * kWinogradTaps;
-    transforms_->weights({layer.values(block) + int64_t{span.begin} * kBlockHeight,
+    transforms_->weights({layer.values(block) + int64_t{span.begin} * kLanes,
                           places_.data() + places, span.nnz, end - begin,
-                          out + (begin - channel) * kBlockHeight, weight_point(channels)});
+                          out + (begin - channel) * kLanes, weight_point(channels)});
     begin = end;
   }
 }
@@ -262,9 +269,11 @@ void WinogradConv::plan_prefetch(const Job& job, int block, int channel,
   const PackedLayer& layer = *operands_.layer;
   span->prefetch = reinterpret_cast<const char*>(span->offsets);
   if (block + 1 >= layer.packed().blocks) return;
-  const int64_t bytes = int64_t{layer.packed().nnz(job.level, block + 1)} * kBlockHeight * 4;
-  const int64_t calls = kWinogradPoints * static_cast<int64_t>(groups_.size());
+  const int64_t bytes = int64_t{layer.packed().nnz(job.level, block + 1)} * kLanes * 4;
+  int64_t calls = 0;
+  for (const Group& group : groups_) calls += kWinogradPoints * group.count;
   span->prefetch_step = bytes / (calls * operands_.in_channels);
+  span->prefetch_tile = span->prefetch_step * (span->end - span->offsets);
   span->prefetch = reinterpret_cast<const char*>(layer.values(block + 1)) +
                    span->prefetch_step * calls * channel;
 }
@@ -285,13 +294,13 @@ void WinogradConv::store_tiles(const Job& job, int block, const float* sums) con
   for (int i = 0; i < job.strip_tiles; ++i) {
     const int row = (job.strip_begin + i) / tile_cols_ * kWinogradTile;
     const int col = (job.strip_begin + i) % tile_cols_ * kWinogradTile;
-    tile.in = sums + i * kBlockHeight;
+    tile.in = sums + i * kLanes;
     tile.rows = std::min(kWinogradTile, out.height - row);
     tile.cols = std::min(kWinogradTile, out.width - col);
-    tile.out = job.arena + out.origin() + row * out.row() + col * out.col() + block * kBlockHeight;
+    tile.out = job.arena + out.origin() + row * out.row() + col * out.col() + block * kLanes;
     if (operands_.has_residual) {
       tile.residual = job.arena + residual.origin() + row * residual.row() + col * residual.col() +
-                      block * kBlockHeight;
+                      block * kLanes;
     }
     transforms_->output(tile);
   }

@@ -21,8 +21,11 @@ namespace aio {
 
 class WinogradConv {
  public:
+  // The only one that the transforms know.
+  static constexpr BlockLayout kLayout{kLanes, WeightType::kFloat32};
+
   // Whether the algorithm can compute the layer at all.
-  static bool supports(const Window2d& window, int in_channels);
+  static bool supports(const LayerWeights& weights, const Window2d& window);
 
   // The time it takes at any level, in multiply-adds of whole vectors of 16 as DirectConv::cost()
   // counts them.
@@ -41,6 +44,7 @@ class WinogradConv {
   struct Group {
     const SparseConvKernel* kernel;
     int begin;  // in the strip
+    int count;  // of calls, one after the other
   };
   struct Job {
     const WinogradConv* conv;

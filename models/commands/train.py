@@ -196,8 +196,8 @@ def _export(outcome: "Outcome", output: Path) -> int:
         torch.as_tensor(images[:1]),
         name=settings.dataset,
         metrics={"accuracy": outcome.accuracy},
-        input_name=chosen.input_name,
-        output_name=chosen.output_name,
+        input_names=(chosen.input_name,),
+        output_names=(chosen.output_name,),
         labels=source.labels,
         provenance=provenance(settings),
     )

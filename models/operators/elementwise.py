@@ -1,30 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that work element by element."""
+"""Activations: operators on each element of one value."""
 
-import operator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from aio.models.conversion import Conversion
-from aio.models.operators.registry import REQUIRED, Options, converts
-from aio.models.trace import input_of
-
-
-@converts(operator.add, operator.iadd, torch.add, "add", "add_", other=REQUIRED, alpha=1)
-def _add(conversion: Conversion, node: fx.Node, options: Options) -> None:
-    terms = [input_of(node), options["other"]]
-    if not isinstance(terms[1], fx.Node) or terms[1] not in conversion.sources(node):
-        conversion.fail(node, "adding a constant is not supported")
-    if options["alpha"] != 1:
-        conversion.fail(node, f"add with alpha={options['alpha']} is not supported")
-    shapes = [conversion.shape(term) for term in terms]
-    if shapes[0] != shapes[1]:
-        conversion.fail(node, f"adding shapes {shapes[0]} and {shapes[1]} is not supported")
-    conversion.emit_from(node, "add", [conversion.value(term) for term in terms])
-
+from aio.models.conversion import Conversion, described
+from aio.models.operators.registry import Options, converts
 
 _SLOPE_LIMIT = torch.finfo(torch.float32).max
 
@@ -49,7 +33,7 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
 
 
 def _register_plain(op: str, targets: tuple[Any, ...]) -> None:
-    @converts(*targets)
+    @converts(*targets, any_layout=True)
     def convert_plain(conversion: Conversion, node: fx.Node, options: Options) -> None:
         del options
         conversion.emit(node, op)
@@ -59,7 +43,7 @@ for _op, _targets in _PLAIN.items():
     _register_plain(_op, _targets)
 
 
-@converts(nn.GELU, F.gelu, approximate="none")
+@converts(nn.GELU, F.gelu, any_layout=True, approximate="none")
 def _gelu(conversion: Conversion, node: fx.Node, options: Options) -> None:
     approximate = options["approximate"]
     if approximate not in {"none", "tanh"}:
@@ -67,9 +51,32 @@ def _gelu(conversion: Conversion, node: fx.Node, options: Options) -> None:
     conversion.emit(node, "gelu_tanh" if approximate == "tanh" else "gelu")
 
 
-@converts(nn.LeakyReLU, F.leaky_relu, F.leaky_relu_, negative_slope=0.01)
+@converts(nn.LeakyReLU, F.leaky_relu, F.leaky_relu_, any_layout=True, negative_slope=0.01)
 def _leaky_relu(conversion: Conversion, node: fx.Node, options: Options) -> None:
     slope = options["negative_slope"]
     if not isinstance(slope, int | float) or not abs(slope) <= _SLOPE_LIMIT:
         conversion.fail(node, f"leaky_relu with negative_slope={slope} is not supported")
     conversion.emit(node, "leaky_relu", {"negative_slope": float(slope)})
+
+
+@converts(
+    torch.clamp, torch.clip, "clamp", "clip", "clamp_", "clip_", any_layout=True, min=None, max=None
+)
+def _clamp(conversion: Conversion, node: fx.Node, options: Options) -> None:
+    _clip(conversion, node, options["min"], options["max"])
+
+
+@converts(nn.Hardtanh, F.hardtanh, any_layout=True, min_val=-1.0, max_val=1.0)
+def _hardtanh(conversion: Conversion, node: fx.Node, options: Options) -> None:
+    _clip(conversion, node, options["min_val"], options["max_val"])
+
+
+def _clip(conversion: Conversion, node: fx.Node, low: Any, high: Any) -> None:
+    op = {(0, None): "relu", (0, 6): "relu6"}.get((low, high))
+    if op is None:
+        conversion.fail(
+            node,
+            f"{described(conversion, node)} from {low} to {high} is not supported, only from 0 to "
+            "6 or without limit",
+        )
+    conversion.emit(node, op)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from aio.models.conversion import Conversion
+from aio.models.conversion import Conversion, Layout, described
 from aio.models.operators.registry import REQUIRED, Options, converts, pair
 from aio.models.trace import input_of
 
@@ -22,6 +22,13 @@ def _window(conversion: Conversion, node: fx.Node, options: Options) -> dict[str
         for axis, (size, output) in enumerate(zip((height, width), outputs, strict=True)):
             needed = (output - 1) * stride[axis] + kernel[axis] - size - padding[axis]
             padding[axis + 2] = max(padding[axis + 2], needed)
+            if padding[axis + 2] > kernel[axis] // 2:
+                conversion.fail(
+                    node,
+                    f"{described(conversion, node)} with ceil_mode from {height} x {width} pixels "
+                    f"needs {padding[axis + 2]} pixels of padding, more than half its kernel: not "
+                    "supported",
+                )
     return {"kernel": kernel, "stride": stride, "padding": padding}
 
 
@@ -58,9 +65,14 @@ def _avg_pool2d(conversion: Conversion, node: fx.Node, options: Options) -> None
     if options["divisor_override"] is not None:
         conversion.fail(node, "average pooling with divisor_override is not supported")
     window = _window(conversion, node, options)
-    if window["padding"][2:] != window["padding"][:2]:  # torch does not count these pixels
-        conversion.fail(node, "average pooling with ceil_mode is not supported at this size")
     include = bool(options["count_include_pad"])
+    if window["padding"][2:] != window["padding"][:2]:
+        # Torch does not count the pixels that ceil_mode adds, whether or not it counts others.
+        if include and any(window["padding"][:2]):
+            conversion.fail(
+                node, "average pooling with ceil_mode and counted padding is not supported"
+            )
+        include = False
     conversion.emit(node, "avg_pool2d", {**window, "count_include_pad": include})
 
 
@@ -78,16 +90,52 @@ def _adaptive_avg_pool2d(conversion: Conversion, node: fx.Node, options: Options
         attrs = {"kernel": kernel, "stride": kernel, "padding": [0, 0, 0, 0]}
         conversion.emit(node, "avg_pool2d", {**attrs, "count_include_pad": True})
     else:
-        conversion.fail(node, f"adaptive pooling from {sizes} to {outputs} is not supported")
+        conversion.emit(node, "adaptive_avg_pool2d", {"output_size": list(outputs)})
 
 
-@converts(torch.mean, "mean", dim=None, keepdim=False)
+@converts(nn.AdaptiveMaxPool2d, F.adaptive_max_pool2d, output_size=REQUIRED, return_indices=False)
+def _adaptive_max_pool2d(conversion: Conversion, node: fx.Node, options: Options) -> None:
+    if options["return_indices"]:
+        conversion.fail(node, "max pooling that returns indices is not supported")
+    source = input_of(node)
+    outputs = conversion.image_shape(node)[1:]
+    if outputs == conversion.image_shape(source)[1:]:
+        conversion.alias(node, source)
+    else:
+        conversion.emit(node, "adaptive_max_pool2d", {"output_size": list(outputs)})
+
+
+@converts(torch.mean, "mean", any_layout=True, dim=None, keepdim=False)
 def _mean(conversion: Conversion, node: fx.Node, options: Options) -> None:
+    _reduce(conversion, node, options, "global_avg_pool2d", {})
+
+
+@converts(torch.amax, "amax", any_layout=True, dim=None, keepdim=False)
+def _amax(conversion: Conversion, node: fx.Node, options: Options) -> None:
+    _reduce(conversion, node, options, "adaptive_max_pool2d", {"output_size": [1, 1]})
+
+
+def _reduce(
+    conversion: Conversion, node: fx.Node, options: Options, op: str, attrs: dict[str, list[int]]
+) -> None:
+    """Emit a pool of the whole image for a mean or maximum over its two axes."""
     source = input_of(node)
     conversion.image_shape(source)
     axes = options["dim"] if isinstance(options["dim"], list | tuple) else [options["dim"]]
-    if any(not isinstance(axis, int) for axis in axes) or {a % 4 for a in axes} != {2, 3}:
-        conversion.fail(node, f"mean over {options['dim']} is not supported, only over (2, 3)")
-    pooled = conversion.emit(node, "global_avg_pool2d")
-    if not options["keepdim"]:
+    wanted = {1, 2, 3} - {conversion.channel_axis(source)}
+    if any(not isinstance(axis, int) for axis in axes) or {a % 4 for a in axes} != wanted:
+        where = tuple(sorted(wanted))
+        conversion.fail(
+            node,
+            f"{described(conversion, node)} over {options['dim']} is not supported, only over "
+            f"{where}",
+        )
+    layout = conversion.layout(source)
+    pooled = conversion.emit(node, op, attrs)
+    if options["keepdim"]:
+        conversion.set_layout(node, layout)
+    elif node in conversion.pixels:
+        conversion.set_layout(node, Layout.PIXEL)
+    else:
         conversion.emit_from(node, "flatten", [pooled.name])
+        conversion.set_layout(node, Layout.PLAIN)

@@ -8,7 +8,7 @@ from aio.runtime.benchmark.network_results import NetworkBenchmark, PeerResult, 
 
 OURS, LIMIT = "#1f6fb4", "#555555"
 PEERS = ("#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#a6761d", "#66a61e")
-WIDTH_INCHES, HEIGHT_INCHES, DPI = 5.4, 4.0, 160
+PANEL_INCHES, LEGEND_INCHES, HEIGHT_INCHES, DPI = 4.4, 1.9, 3.8, 160
 
 
 def check_chart_path(path: Path) -> None:
@@ -36,12 +36,14 @@ def draw_chart(result: NetworkBenchmark, cpu: str, path: Path) -> None:
     figure, axes = plt.subplots(
         1,
         panels,
-        figsize=(WIDTH_INCHES * panels, HEIGHT_INCHES),
+        figsize=(PANEL_INCHES * panels + LEGEND_INCHES, HEIGHT_INCHES),
         layout="constrained",
         squeeze=False,
     )
     for axis, threads in zip(axes[0], result.results, strict=True):
         _draw(axis, threads)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=9)
     figure.suptitle(f"{result.model}, batch {result.batch}, {cpu} ({result.isa})", fontsize=10)
     figure.savefig(path, dpi=DPI)
     plt.close(figure)
@@ -79,7 +81,6 @@ def _draw(axis: Any, threads: ThreadsResult) -> None:
     axis.set_title(f"{threads.threads} thread{'s' if threads.threads > 1 else ''}", fontsize=10)
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=8)
 
 
 def _draw_peer(axis: Any, peers: list[PeerResult], colour: str) -> None:

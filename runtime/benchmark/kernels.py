@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from aio.runtime import _native
 from aio.runtime.benchmark.spread import Spread, spread
+from aio.runtime.model_file.ops import DEFAULT_BLOCK_HEIGHT
 
 DENSITIES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05)
-BLOCK_HEIGHT = 16
 PEAK_MS = 2.0
 WARMUP = 2
 REPEATS = 5
@@ -81,6 +81,7 @@ class KernelBenchmark:
     """All layers, and the peak they are held against."""
 
     isa: str
+    block_height: int
     rounds: int
     peak_gflops: Spread
     layers: tuple[LayerResult, ...]
@@ -89,9 +90,11 @@ class KernelBenchmark:
 class _Subject:
     """One layer, ready to be timed at any density."""
 
-    def __init__(self, shape: ConvShape, isa: str | None, generator: np.random.Generator) -> None:
+    def __init__(
+        self, shape: ConvShape, isa: str | None, height: int, generator: np.random.Generator
+    ) -> None:
         self.shape = shape
-        self.executor = _native.Executor(_graph(shape, generator), threads=1, isa=isa)
+        self.executor = _native.Executor(_graph(shape, generator, height), threads=1, isa=isa)
         self.executor.set_profiling(True)
         self.index, info = next(
             (i, layer) for i, layer in enumerate(self.executor.layers()) if layer["name"] == _LAYER
@@ -119,16 +122,17 @@ def bench_kernels(
     isa: str | None = None,
     *,
     shapes: Sequence[ConvShape] = SHAPES,
+    block_height: int = DEFAULT_BLOCK_HEIGHT,
     rounds: int = 15,
     progress: Callable[[float], object] = lambda part: None,
 ) -> KernelBenchmark:
     """Measure every layer at every density, the peak before each layer.
 
     Raises:
-        ValueError: this machine can't run the ISA.
+        ValueError: this machine can't run the ISA, or there are no kernels of the block height.
     """
     generator = np.random.default_rng(_SEED)
-    subjects = [_Subject(shape, isa, generator) for shape in shapes]
+    subjects = [_Subject(shape, isa, block_height, generator) for shape in shapes]
     used = subjects[0].executor.isa
     peaks = []
     for done in range(rounds):
@@ -141,7 +145,8 @@ def bench_kernels(
                 subject.gflops[level].append(gflops)
                 subject.of_peak[level].append(gflops / peak)
         progress((done + 1) / rounds)
-    return KernelBenchmark(used, rounds, spread(peaks), tuple(_result(s) for s in subjects))
+    results = tuple(_result(subject) for subject in subjects)
+    return KernelBenchmark(used, block_height, rounds, spread(peaks), results)
 
 
 def _result(subject: _Subject) -> LayerResult:
@@ -152,9 +157,11 @@ def _result(subject: _Subject) -> LayerResult:
     return LayerResult(subject.shape, subject.kernel, densities)
 
 
-def _graph(shape: ConvShape, generator: np.random.Generator) -> _native.Graph:
+def _graph(
+    shape: ConvShape, generator: np.random.Generator, height: int = DEFAULT_BLOCK_HEIGHT
+) -> _native.Graph:
     kernel = (shape.kernel, shape.kernel)
-    blocks = (-(-shape.outputs // BLOCK_HEIGHT), shape.inputs, *kernel)
+    blocks = (-(-shape.outputs // height), shape.inputs, *kernel)
     score = generator.random(blocks, dtype=np.float32)
     pad = shape.kernel // 2
     graph = _native.Graph(len(DENSITIES))
@@ -167,6 +174,7 @@ def _graph(shape: ConvShape, generator: np.random.Generator) -> _native.Graph:
         score=score,
         threshold=_thresholds(score),
         padding=(pad, pad, pad, pad),
+        block_height=height,
     )
     graph.output(layer)
     return graph

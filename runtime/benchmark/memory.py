@@ -18,7 +18,7 @@ import numpy as np
 from aio.runtime.benchmark.peers.process import PeerMissingError, PeerProcess
 from aio.runtime.benchmark.peers.registry import PEERS, missing_reason
 from aio.runtime.lowering import build_executor
-from aio.runtime.model_file import ModelFile
+from aio.runtime.model_file import ModelFile, read_model_file
 
 _OURS = "aio.runtime.benchmark.memory_subject"
 _OTHER = PEERS["onnxruntime"]
@@ -64,7 +64,8 @@ def bench_memory(
         PeerFailedError: a process ended early; the message is the end of what it said.
     """
     levels = len(model.manifest.levels)
-    packed = build_executor(model, threads=threads, isa=None).weight_bytes
+    # Read anew, as it takes the weights.
+    packed = build_executor(read_model_file(model.path), threads=threads, isa=None).weight_bytes
     with tempfile.TemporaryDirectory(prefix="aio-memory-") as name:
         folder = Path(name)
         bench = _Bench(model, threads, folder)

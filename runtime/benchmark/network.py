@@ -2,9 +2,9 @@
 """A whole network at some of its levels, on some numbers of threads, against the physical limit.
 
 The speed of machines drifts by factors within seconds. So all subjects (a level on a number of
-threads, or another engine) are measured once in every round, in random order; every ratio is one of
+threads, or another engine) take one turn in every round, in random order; every ratio is one of
 values of the same round; and medians are taken over the rounds, of which none is left out. The peak
-is measured right before and after a run, the bandwidth after it.
+is measured right before and after the runs of a turn, the bandwidth after them.
 """
 
 import os
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -23,9 +24,9 @@ from aio.runtime.benchmark import limits
 from aio.runtime.benchmark.limits import Probe, Rates, Work
 from aio.runtime.benchmark.network_results import NetworkBenchmark, summarize
 from aio.runtime.benchmark.peers.registry import PeerKind
-from aio.runtime.benchmark.peers.subjects import open_peers
+from aio.runtime.benchmark.peers.subjects import REPEATS, WARMUP_MS, open_peers
 from aio.runtime.lowering import build_executor
-from aio.runtime.model_file import ModelFile
+from aio.runtime.model_file import ModelFile, read_model_file
 
 if TYPE_CHECKING:
     from aio.runtime._native import LayerInfo
@@ -54,7 +55,7 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run of a level, and what the machine could do meanwhile. `layer_ms` is of another run."""
+    """Runs of a level, and what the machine could do meanwhile. `layer_ms` is of another run."""
 
     latency_ms: float
     rates: Rates
@@ -101,18 +102,23 @@ class LevelSubject:
         return self.executor.run(self._x)[0]
 
     def measure(self) -> None:
-        """Keep a sample of a second run: the first pays for the caches others left behind."""
+        """Keep a sample: the median of some runs, after warming up."""
         executor = self.executor
         executor.set_level(self.level)
-        executor.run(self._x)
+        warm_ms = 0.0
+        while warm_ms < WARMUP_MS:
+            warm_ms += self._run_ms()
         before = self.probe.peak_gflops()
-        begin_ns = time.perf_counter_ns()
-        executor.run(self._x)
-        latency_ms = (time.perf_counter_ns() - begin_ns) / 1e6
+        latency_ms = median(self._run_ms() for _ in range(REPEATS))
         after = self.probe.peak_gflops()
         layer_ms = self._layer_ms() if self._with_layers else ()
         bandwidth = self.probe.bandwidth_gbs(self.working_set_bytes)
         self.samples.append(Sample(latency_ms, Rates((before + after) / 2, bandwidth), layer_ms))
+
+    def _run_ms(self) -> float:
+        begin_ns = time.perf_counter_ns()
+        self.executor.run(self._x)
+        return (time.perf_counter_ns() - begin_ns) / 1e6
 
     def _layer_ms(self) -> tuple[float, ...]:
         self.executor.set_profiling(True)
@@ -145,7 +151,8 @@ def bench_network(
         stack.enter_context(_last_cpus(max(effort.threads)))  # before threads and processes are
         subjects: list[LevelSubject] = []
         for threads in effort.threads:
-            executor = build_executor(model, threads=threads, isa=isa)
+            # Read anew, as it takes the weights, which peers need too.
+            executor = build_executor(read_model_file(model.path), threads=threads, isa=isa)
             subjects += _level_subjects(executor, effort, x)
         by_level = {subject.level: subject for subject in subjects}
         peers, absent = stack.enter_context(

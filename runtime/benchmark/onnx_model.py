@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from aio.runtime.model_file import ModelFile, Node, Weights
+from aio.runtime.model_file.later_ops import AdaptivePoolAttrs, LayerNormAttrs, UpsampleAttrs
 from aio.runtime.model_file.ops import (
-    BLOCK_HEIGHT,
     ConvAttrs,
     LeakyReluAttrs,
     PoolAttrs,
@@ -35,21 +35,22 @@ def to_onnx(model: ModelFile, level: int, batch: int = 1) -> bytes:
         ValueError: an operator has no counterpart here; the message names it.
     """
     manifest = model.manifest
-    builder = _Builder(model, level)
+    builder = _Builder(model, level, batch)
     for node in manifest.nodes:
         if node.op not in _EMIT:
             raise ValueError(f"node {node.name!r}: {node.op} can't be written as ONNX")
         _EMIT[node.op](builder, node)
-    names = [manifest.input.name, *[output.node for output in manifest.outputs]]
+    inputs = [spec.name for spec in manifest.inputs]
+    outputs = dict.fromkeys(output.node for output in manifest.outputs)  # ONNX wants each once
     values = {
         name: helper.make_tensor_value_info(name, TensorProto.FLOAT, (batch, *model.shapes[name]))
-        for name in names
+        for name in (*inputs, *outputs)
     }
     graph = helper.make_graph(
         builder.nodes,
         manifest.name,
-        [values[manifest.input.name]],
-        [values[output.node] for output in manifest.outputs],
+        [values[name] for name in inputs],
+        [values[name] for name in outputs],
         builder.tensors,
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
@@ -63,7 +64,7 @@ def folded(weights: Weights, level: int) -> tuple[Array, Array]:
     weight = weights.weight
     if weights.score is not None and weights.threshold is not None:
         kept = weights.score > weights.threshold[level]
-        weight = weight * np.repeat(kept, BLOCK_HEIGHT, axis=0)[: len(weight)]
+        weight = weight * np.repeat(kept, weights.block_height, axis=0)[: len(weight)]
     if weights.scale is not None:
         weight = weight * weights.scale[level].reshape(-1, *[1] * (weight.ndim - 1))
     bias = np.zeros(len(weight), np.float32) if weights.bias is None else weights.bias[level]
@@ -73,9 +74,10 @@ def folded(weights: Weights, level: int) -> tuple[Array, Array]:
 class _Builder:
     """The nodes and tensors so far."""
 
-    def __init__(self, model: ModelFile, level: int) -> None:
+    def __init__(self, model: ModelFile, level: int, batch: int) -> None:
         self.model = model
         self.level = level
+        self.batch = batch
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: list[onnx.TensorProto] = []
 
@@ -86,22 +88,37 @@ class _Builder:
         extra: tuple[str, ...] = (),
         attributes: Mapping[str, object] | None = None,
     ) -> None:
-        made = helper.make_node(op, [*node.inputs, *extra], [node.name], node.name)
-        for name, value in (attributes or {}).items():
-            made.attribute.append(helper.make_attribute(name, value))
-        self.nodes.append(made)
+        self.append(op, [*node.inputs, *extra], node.name, attributes or {})
 
-    def inner(self, op: str, node: Node, part: str, inputs: Sequence[str]) -> str:
+    def inner(
+        self,
+        op: str,
+        node: Node,
+        part: str,
+        inputs: Sequence[str],
+        attributes: Mapping[str, object] | None = None,
+    ) -> str:
         """Add one of several operators that make up a node, and return its value's name."""
         name = f"{node.name}/{part}"
-        self.nodes.append(helper.make_node(op, list(inputs), [name], name))
+        self.append(op, inputs, name, attributes or {})
         return name
 
-    def scalar(self, node: Node, value: float) -> str:
-        # Numbered, as the checker wants names to be unique.
-        return self.tensor(f"{node.name}/{len(self.tensors)}", np.array(value, np.float32))
+    def append(
+        self, op: str, inputs: Sequence[str], name: str, attributes: Mapping[str, object]
+    ) -> None:
+        made = helper.make_node(op, list(inputs), [name], name)
+        for key, value in attributes.items():
+            made.attribute.append(helper.make_attribute(key, value))
+        self.nodes.append(made)
 
-    def tensor(self, name: str, value: Array) -> str:
+    def scalar(self, node: Node, value: float) -> str:
+        return self.constant(node, np.array(value, np.float32))
+
+    def constant(self, node: Node, value: NDArray[np.generic]) -> str:
+        # Numbered, as the checker wants names to be unique.
+        return self.tensor(f"{node.name}/{len(self.tensors)}", value)
+
+    def tensor(self, name: str, value: NDArray[np.generic]) -> str:
         self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
@@ -193,6 +210,99 @@ def _half_one_plus(builder: _Builder, node: Node, gate: str) -> None:
     builder.emit("Mul", node, (half,))
 
 
+def _affine(builder: _Builder, node: Node) -> None:
+    parameters = builder.model.parameters[node.name]
+    shape = (1, -1, *[1] * (len(builder.model.shapes[node.name]) - 1))
+    steps = [
+        (op, builder.constant(node, parameters[part][builder.level].reshape(shape)))
+        for op, part in (("Mul", "scale"), ("Add", "bias"))
+        if part in parameters
+    ]
+    value = node.inputs[0]
+    for op, constant in steps[:-1]:
+        value = builder.inner(op, node, "scaled", (value, constant))
+    if steps:
+        op, constant = steps[-1]
+        builder.append(op, (value, constant), node.name, {})
+    else:
+        builder.append("Identity", (value,), node.name, {})
+
+
+def _layer_norm(builder: _Builder, node: Node) -> None:
+    attrs = node.attrs
+    assert isinstance(attrs, LayerNormAttrs)
+    shape = builder.model.shapes[node.name]
+    normalised = shape if attrs.over == "sample" else shape[:1]
+    parameters = builder.model.parameters[node.name]
+    weight = builder.constant(node, parameters.get("weight", np.ones(normalised, np.float32)))
+    bias = builder.constant(node, parameters.get("bias", np.zeros(normalised, np.float32)))
+    if attrs.over == "sample":
+        builder.emit("LayerNormalization", node, (weight, bias), {"axis": 1, "epsilon": attrs.eps})
+        return
+    last = builder.inner("Transpose", node, "last", node.inputs, {"perm": (0, 2, 3, 1)})
+    made = builder.inner(
+        "LayerNormalization", node, "norm", (last, weight, bias), {"axis": 3, "epsilon": attrs.eps}
+    )
+    builder.append("Transpose", (made,), node.name, {"perm": (0, 3, 1, 2)})
+
+
+def _windows(size: int, parts: int) -> list[tuple[int, int]]:
+    """Return begin and end of every window of adaptive pooling, which may overlap."""
+    return [(i * size // parts, -(-(i + 1) * size // parts)) for i in range(parts)]
+
+
+def _adaptive_avg_pool(builder: _Builder, node: Node) -> None:
+    # ONNX has no such operator. A mean over a window is a mean over rows of one over columns.
+    assert isinstance(node.attrs, AdaptivePoolAttrs)
+    sizes = builder.model.shapes[node.inputs[0]][1:]
+    means = []
+    for size, parts in zip(sizes, node.attrs.output_size, strict=True):
+        matrix = np.zeros((parts, size), np.float32)
+        for row, (begin, end) in zip(matrix, _windows(size, parts), strict=True):
+            row[begin:end] = 1 / (end - begin)
+        means.append(matrix)
+    rows = builder.constant(node, means[0])
+    columns = builder.constant(node, means[1].T)
+    value = builder.inner("MatMul", node, "rows", (rows, node.inputs[0]))
+    builder.append("MatMul", (value, columns), node.name, {})
+
+
+def _adaptive_max_pool(builder: _Builder, node: Node) -> None:
+    assert isinstance(node.attrs, AdaptivePoolAttrs)
+    value = node.inputs[0]
+    sizes = builder.model.shapes[value][1:]
+    for axis, (size, parts) in enumerate(zip(sizes, node.attrs.output_size, strict=True), start=2):
+        maxima = []
+        for i, (begin, end) in enumerate(_windows(size, parts)):
+            limits = [builder.constant(node, np.array([n])) for n in (begin, end, axis)]
+            part = builder.inner("Slice", node, f"part{axis}.{i}", (value, *limits))
+            reduced = {"axes": (axis,), "keepdims": 1}
+            maxima.append(builder.inner("ReduceMax", node, f"max{axis}.{i}", (part,), reduced))
+        value = builder.inner("Concat", node, f"axis{axis}", maxima, {"axis": axis})
+    builder.append("Identity", (value,), node.name, {})
+
+
+def _upsample(builder: _Builder, node: Node) -> None:
+    attrs = node.attrs
+    assert isinstance(attrs, UpsampleAttrs)
+    channels = builder.model.shapes[node.name][0]
+    sizes = builder.constant(node, np.array([builder.batch, channels, *attrs.size]))
+    if attrs.mode == "nearest":
+        how = {
+            "mode": "nearest",
+            "coordinate_transformation_mode": "asymmetric",
+            "nearest_mode": "floor",
+        }
+    else:
+        corners = "align_corners" if attrs.align_corners else "half_pixel"
+        how = {"mode": "linear", "coordinate_transformation_mode": corners}
+    builder.emit("Resize", node, ("", "", sizes), how)
+
+
+def _along_channels(op: str) -> Callable[[_Builder, Node], None]:
+    return lambda builder, node: builder.emit(op, node, (), {"axis": 1})
+
+
 def _plain(op: str) -> Callable[[_Builder, Node], None]:
     return lambda builder, node: builder.emit(op, node)
 
@@ -201,6 +311,9 @@ _EMIT: dict[str, Callable[[_Builder, Node], None]] = {
     "conv2d": _conv2d,
     "linear": _linear,
     "add": _plain("Add"),
+    "mul": _plain("Mul"),
+    "concat": _along_channels("Concat"),
+    "affine": _affine,
     "relu": _plain("Relu"),
     "relu6": _relu6,
     "hardswish": _plain("HardSwish"),
@@ -214,5 +327,10 @@ _EMIT: dict[str, Callable[[_Builder, Node], None]] = {
     "max_pool2d": _max_pool,
     "avg_pool2d": _avg_pool,
     "global_avg_pool2d": _plain("GlobalAveragePool"),
+    "adaptive_avg_pool2d": _adaptive_avg_pool,
+    "adaptive_max_pool2d": _adaptive_max_pool,
+    "upsample": _upsample,
+    "softmax": _along_channels("Softmax"),
+    "layer_norm": _layer_norm,
     "flatten": _plain("Flatten"),
 }

@@ -14,6 +14,7 @@ from aio.runtime.commands.printing import (
     text_table,
 )
 from aio.runtime.commands.progress import progress_bar
+from aio.runtime.model_file.ops import DEFAULT_BLOCK_HEIGHT
 
 if TYPE_CHECKING:
     from aio.runtime.benchmark.kernels import KernelBenchmark
@@ -27,6 +28,7 @@ examples:
   aio bench resnet18.aio --ratios 0,.7,.9 --threads 1,2 --layers
   aio bench resnet18.aio --peers --deepsparse ~/deepsparse/bin/python --chart resnet18.png
   aio bench --kernels 3x3               convolutions against the measured FMA peak
+  aio bench --kernels --block-height 8  the same in blocks of 8 output channels
   aio bench resnet50.aio --memory       resident memory beside ONNX Runtime's
   aio bench --stability                 latency under changing clocks, policy by policy
   aio bench --stability resnet18.aio mobilenet_v2.aio --peers --output stability.json
@@ -52,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="all",
         choices=("all", "3x3", "1x1"),
         help="measure single convolutions instead of a model, all or some of them",
+    )
+    add(
+        "--block-height",
+        type=int,
+        default=DEFAULT_BLOCK_HEIGHT,
+        help="of --kernels: output channels of a block, 16 or 8 (16)",
     )
     add("--rounds", type=int, default=15, help="rounds over the convolutions (15)")
     add("--isa", help="instruction set (the best one here)")
@@ -153,17 +161,24 @@ def _measurement(
         raise ValueError(f"{' and '.join(wanted)} are {len(wanted)} measurements: name one")
     if wanted != ["--stability"] and len(args.model) > 1:
         raise ValueError(f"{len(args.model)} models: only --stability takes several")
+    if wanted != ["--kernels"] and args.block_height != DEFAULT_BLOCK_HEIGHT:
+        raise ValueError("--block-height is of --kernels; a model has its own")
     if wanted and args.chart is not None:
         raise ValueError(f"--chart draws a network's levels, not {wanted[0]}")
     return kinds[wanted[0]][1] if wanted else _bench_network
 
 
 def _bench_stability(args: argparse.Namespace) -> tuple[dict[str, object], str]:
+    from aio.runtime.benchmark.peers.registry import PEERS, chosen_peers  # noqa: PLC0415
     from aio.runtime.benchmark.stability.run import QUICK, Effort, measure  # noqa: PLC0415
     from aio.runtime.commands.stability_text import stability_text  # noqa: PLC0415
     from aio.runtime.device import cpu_model  # noqa: PLC0415
     from aio.runtime.shipped import SHIPPED_MODEL  # noqa: PLC0415
 
+    kinds = () if args.peers is None else chosen_peers(args.peers)
+    beside = PEERS["onnxruntime"] in kinds
+    if kinds and not beside:
+        raise ValueError(f"--peers has {args.peers}, --stability knows onnxruntime only")
     cpus = os.sched_getaffinity(0)
     cpu = max(cpus) if args.cpu is None else args.cpu
     if cpu not in cpus:
@@ -176,7 +191,7 @@ def _bench_stability(args: argparse.Namespace) -> tuple[dict[str, object], str]:
                     path,
                     QUICK if args.quick else Effort(),
                     cpu=cpu,
-                    peers=args.peers is not None,
+                    peers=beside,
                     seed=args.seed,
                     progress=progress,
                 )
@@ -244,11 +259,18 @@ def _bench_kernels(args: argparse.Namespace) -> tuple[dict[str, object], str]:
 
     shapes = [shape for shape in SHAPES if args.kernels in {"all", shape.group}]
     with progress_bar("measuring kernels") as progress:
-        result = bench_kernels(args.isa, shapes=shapes, rounds=args.rounds, progress=progress)
+        result = bench_kernels(
+            args.isa,
+            shapes=shapes,
+            block_height=args.block_height,
+            rounds=args.rounds,
+            progress=progress,
+        )
     table = markdown_table if args.markdown else text_table
     peak = result.peak_gflops
     text = (
-        f"{cpu_model()}, {result.isa}, one thread, medians of {result.rounds} interleaved rounds\n"
+        f"{cpu_model()}, {result.isa}, blocks of {result.block_height}, one thread, "
+        f"medians of {result.rounds} interleaved rounds\n"
         f"FMA peak in the same rounds: {peak.median:.1f} GFLOP/s (+- {peak.mad:.1f})\n"
         "useful GFLOP/s, as the direct algorithm counts them, and percent of the peak, by density\n"
         f"(Winograd needs a quarter of the operations)\n\n{table(*_kernel_rows(result))}"

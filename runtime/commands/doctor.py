@@ -113,11 +113,11 @@ def _check_model() -> Check:
 
 def _try_model() -> str:
     from aio.runtime import Runtime  # noqa: PLC0415
-    from aio.runtime.requests import read_input  # noqa: PLC0415
+    from aio.runtime.requests import read_inputs  # noqa: PLC0415
     from aio.runtime.shipped import EXAMPLE_REQUEST  # noqa: PLC0415
 
     with Runtime.load(calibrate=False) as runtime:
-        x = read_input(str(EXAMPLE_REQUEST), runtime.inputs[0])
+        x = read_inputs(str(EXAMPLE_REQUEST), runtime.inputs)
         labels = runtime.outputs[0].labels or ()
         answers = [
             labels[runtime.infer(x, level=level.index)[0].argmax()] for level in runtime.levels

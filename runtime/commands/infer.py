@@ -21,7 +21,8 @@ examples:
   aio infer --level 3                          the same at level 3
   aio infer resnet18.aio --input x.npy --top 5
   aio infer --target-ms 0.05 --policy table    hold 50 us by whole levels
-  curl ... | aio infer resnet18.aio --input -  a V2 request or .npy from standard input
+  aio infer stereo.aio --input pair.npz        several inputs: an array of each one's name
+  curl ... | aio infer resnet18.aio --input -  a V2 request, .npy or .npz from standard input
 """
 
 
@@ -29,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add = parser.add_argument
     add("model", nargs="?", type=Path, help="model file (the shipped one)")
-    add("--input", metavar="FILE", help=".npy or V2 JSON request, - is standard input (a digit)")
+    add(
+        "--input",
+        metavar="FILE",
+        help=".npy, .npz or V2 JSON request, - is standard input (a digit)",
+    )
     add("--output", type=Path, metavar="FILE", help="write the first output as .npy")
     add("--level", type=int, help="use this level, 0 is the densest (follow the clock)")
     add_governor_options(parser)
@@ -41,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Load the model, answer, print."""
     from aio.runtime import InputError, Runtime  # noqa: PLC0415
-    from aio.runtime.requests import read_input  # noqa: PLC0415
+    from aio.runtime.requests import read_inputs  # noqa: PLC0415
     from aio.runtime.shipped import EXAMPLE_REQUEST  # noqa: PLC0415
 
     if args.input is None and args.model is not None:
@@ -50,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--top is {args.top}, expected at least 1")
     with Runtime.load(args.model, threads=args.threads, **governor_options(args)) as runtime:
         source = str(EXAMPLE_REQUEST) if args.input is None else args.input
-        x = read_input(source, runtime.inputs[0])
+        x = read_inputs(source, runtime.inputs)
         outputs, record = runtime.run(x, level=args.level)
         if args.output is not None:
             _save(args.output, outputs[runtime.outputs[0].name])

@@ -55,7 +55,7 @@ def describe(model: "ModelFile") -> dict[str, object]:
         "sha256": model.content_hash,
         "name": manifest.name,
         "producer": manifest.producer,
-        "input": {"name": manifest.input.name, "shape": manifest.input.shape},
+        "inputs": [{"name": spec.name, "shape": spec.shape} for spec in manifest.inputs],
         "outputs": [
             {"name": output.name, "shape": model.shapes[output.node], "labels": output.labels}
             for output in manifest.outputs
@@ -103,7 +103,7 @@ def _summary(model: "ModelFile") -> str:
         ("file", f"{model.path}, {model.size_bytes:,} bytes"),
         ("model", manifest.name),
         ("producer", manifest.producer),
-        ("input", f"{manifest.input.name} {_shape(manifest.input.shape)}"),
+        *(("input", f"{spec.name} {_shape(spec.shape)}") for spec in manifest.inputs),
     ]
     for output in manifest.outputs:
         labels = f", {len(output.labels)} labels" if output.labels else ""

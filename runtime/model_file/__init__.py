@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `.aio` model file: reading and checking, as docs/model-format.md describes it."""
 
+from aio.runtime.model_file.later_ops import FORMAT_VERSION
 from aio.runtime.model_file.manifest import (
-    FORMAT_VERSION,
     InputSpec,
     Level,
     Manifest,

@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +33,6 @@ _LENGTH_BYTES = 8
 # What malloc has given back it may keep for later; pages of a mapping go at once.
 _MAPPED_BYTES = 64 << 10
 _F32 = np.dtype("<f4")
-_Memory = TypeVar("_Memory", bytearray, mmap.mmap)
 _ALL_DTYPES = frozenset(
     [
         "BOOL",
@@ -113,7 +111,7 @@ class Container:
             raise Defect(
                 f"has {self.size_bytes} bytes, too few for the {_LENGTH_BYTES}-byte header length"
             )
-        length = int.from_bytes(self._read(bytearray(_LENGTH_BYTES)), "little")
+        length = int.from_bytes(self._read(_LENGTH_BYTES), "little")
         if length > MAX_HEADER_BYTES:
             raise Defect(
                 f"header length is {length} bytes, the limit is {MAX_HEADER_BYTES}; "
@@ -124,7 +122,7 @@ class Container:
             raise Defect(
                 f"is truncated: the header ends at byte {end}, the file at {self.size_bytes}"
             )
-        raw = bytes(self._read(bytearray(length)))
+        raw = self._read(length)
         if not raw.startswith(b"{"):
             raise Defect(f"header starts with {show(raw[:1])}, expected {{")
         header = strict_json.parse(raw, "header")
@@ -134,12 +132,18 @@ class Container:
 
     def _read_tensor(self, entry: _Entry) -> NDArray[np.float32]:
         size = entry.end - entry.begin
-        memory = self._read(mmap.mmap(-1, size) if size >= _MAPPED_BYTES else bytearray(size))
+        memory = mmap.mmap(-1, size) if size >= _MAPPED_BYTES else bytearray(size)
+        self._fill(memory)
         array = np.frombuffer(memory, dtype=_F32).reshape(entry.shape)
         array.flags.writeable = False
         return array
 
-    def _read(self, memory: _Memory) -> _Memory:
+    def _read(self, size: int) -> bytes:
+        memory = bytearray(size)
+        self._fill(memory)
+        return bytes(memory)
+
+    def _fill(self, memory: bytearray | mmap.mmap) -> None:
         """Fill `memory` with the next bytes of the file."""
         with memoryview(memory) as view:
             filled = 0
@@ -153,7 +157,6 @@ class Container:
                 filled += count
             self._hash.update(view)
         self._position += filled
-        return memory
 
 
 @contextmanager

@@ -7,14 +7,16 @@ Follows docs/model-format.md. This module checks everything that needs no tensor
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from aio.runtime.errors import InputError
 from aio.runtime.model_file import strict_json
 from aio.runtime.model_file.defect import Defect, show
-from aio.runtime.model_file.fields import Fields, check_number
-from aio.runtime.model_file.ops import MAX_CHANNELS, MAX_SIDE, OPS, Attrs, Operator
+from aio.runtime.model_file.fields import Fields, check_integer, check_number
+from aio.runtime.model_file.later_ops import FORMAT_VERSION, MAX_FEATURES, OPS
+from aio.runtime.model_file.ops import MAX_CHANNELS, MAX_SIDE, Attrs, Operator, Shape
 
-FORMAT_VERSION = 1
+MAX_INPUTS = 256
 MAX_LEVELS = 256
 MAX_PROVENANCE_DEPTH = 32
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -23,10 +25,10 @@ _NODE_NAME = re.compile(r".{1,255}")
 
 @dataclass(frozen=True)
 class InputSpec:
-    """A graph input; the shape is (C, H, W), without the batch axis."""
+    """A graph input; the shape is (C, H, W) or (features,), without the batch axis."""
 
     name: str
-    shape: tuple[int, int, int]
+    shape: Shape
 
 
 @dataclass(frozen=True)
@@ -59,24 +61,32 @@ class Node:
     op: str
     inputs: tuple[str, ...]
     attrs: Attrs
-
-    @property
-    def operator(self) -> Operator:
-        """Return the row of `OPS` that describes this node."""
-        return OPS[self.op]
+    operator: Operator = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The whole manifest; version 1 has exactly one input."""
+    """The whole manifest."""
 
     name: str
     producer: str
-    input: InputSpec
+    inputs: tuple[InputSpec, ...]
     outputs: tuple[OutputSpec, ...]
     levels: tuple[Level, ...]
     nodes: tuple[Node, ...]
     provenance: Mapping[str, object]
+
+    @property
+    def input(self) -> InputSpec:
+        """Return the one input.
+
+        Raises:
+            InputError: the model has several.
+        """
+        if len(self.inputs) != 1:
+            names = ", ".join(spec.name for spec in self.inputs)
+            raise InputError(f"the model {self.name} has several inputs ({names}), expected one")
+        return self.inputs[0]
 
 
 def parse_manifest(text: str) -> Manifest:
@@ -86,14 +96,14 @@ def parse_manifest(text: str) -> Manifest:
         Defect: a key is missing, unknown, of the wrong type or out of range.
     """
     fields = Fields(strict_json.parse(text, "manifest"), "manifest")
-    _check_version(fields)
-    graph_input = _parse_input(fields)
+    version = _parse_version(fields)
+    inputs = _parse_inputs(fields, version)
     manifest = Manifest(
         name=fields.text("name", _MODEL_NAME),
         producer=fields.text("producer"),
-        input=graph_input,
+        inputs=inputs,
         levels=_parse_levels(fields),
-        nodes=_parse_nodes(fields, graph_input.name),
+        nodes=_parse_nodes(fields, {spec.name for spec in inputs}, OPS[version]),
         outputs=tuple(_parse_output(item) for item in fields.nested_list("outputs")),
         provenance=_parse_provenance(fields),
     )
@@ -102,27 +112,47 @@ def parse_manifest(text: str) -> Manifest:
     return manifest
 
 
-def _check_version(fields: Fields) -> None:
+def _parse_version(fields: Fields) -> int:
     version = fields.integer("format_version", 1, 1 << 31)
     if version > FORMAT_VERSION:
         raise Defect(
             f"format version is {version}, this reader takes up to {FORMAT_VERSION}: "
             "update aio-runtime or export the model again"
         )
+    return version
 
 
-def _parse_input(fields: Fields) -> InputSpec:
-    specs = []
+def _parse_inputs(fields: Fields, version: int) -> tuple[InputSpec, ...]:
+    specs: list[InputSpec] = []
     for item in fields.nested_list("inputs"):
         name = item.text("name", _NODE_NAME)
-        channels, height, width = item.integers("shape", 3, 1, MAX_CHANNELS)
-        if max(height, width) > MAX_SIDE:
-            raise Defect(f"{item.where}.shape has a side above the limit of {MAX_SIDE}")
+        if any(spec.name == name for spec in specs):
+            raise Defect(f"{item.where}: the name {show(name)} is taken")
+        specs.append(InputSpec(name, _parse_shape(item, version)))
         item.finish()
-        specs.append(InputSpec(name, (channels, height, width)))
-    if len(specs) != 1:
+        if len(specs) > MAX_INPUTS:
+            raise Defect(f"manifest.inputs has more than the limit of {MAX_INPUTS} entries")
+    if not specs:
+        raise Defect("manifest.inputs is empty, expected at least one")
+    if version == 1 and len(specs) != 1:
         raise Defect(f"manifest.inputs has {len(specs)} entries, version 1 has exactly one")
-    return specs[0]
+    return tuple(specs)
+
+
+def _parse_shape(item: Fields, version: int) -> Shape:
+    sides = item.items("shape")
+    if len(sides) == 1 and version > 1:
+        return (check_integer(sides[0], f"{item.where}.shape[0]", 1, MAX_FEATURES),)
+    if len(sides) != 3:
+        expected = "3" if version == 1 else "3 for an image, 1 for a flat input"
+        raise Defect(f"{item.where}.shape has {len(sides)} entries, expected {expected}")
+    shape = tuple(
+        check_integer(side, f"{item.where}.shape[{i}]", 1, MAX_CHANNELS)
+        for i, side in enumerate(sides)
+    )
+    if max(shape[1:]) > MAX_SIDE:
+        raise Defect(f"{item.where}.shape has a side above the limit of {MAX_SIDE}")
+    return shape
 
 
 def _parse_levels(fields: Fields) -> tuple[Level, ...]:
@@ -154,36 +184,43 @@ def _parse_metrics(fields: Fields) -> Mapping[str, float]:
     return metrics
 
 
-def _parse_nodes(fields: Fields, input_name: str) -> tuple[Node, ...]:
-    known = {input_name}
+def _parse_nodes(
+    fields: Fields, known: set[str], operators: Mapping[str, Operator]
+) -> tuple[Node, ...]:
     nodes = []
     for item in fields.nested_list("nodes"):
-        node = _parse_node(item)
+        node = _parse_node(item, operators)
         if node.name in known:
             raise Defect(f"{item.where}: the name {show(node.name)} is taken")
         for name in node.inputs:
             if name not in known:
                 raise Defect(
-                    f"node {show(node.name)}: input {show(name)} is neither the graph's input "
-                    "nor an earlier node"
+                    f"node {show(node.name)}: input {show(name)} is neither an input of the "
+                    "graph nor an earlier node"
                 )
         known.add(node.name)
         nodes.append(node)
     return tuple(nodes)
 
 
-def _parse_node(item: Fields) -> Node:
+def _parse_node(item: Fields, operators: Mapping[str, Operator]) -> Node:
     name, op, inputs = item.text("name", _NODE_NAME), item.text("op"), item.texts("inputs")
-    operator = OPS.get(op)
+    operator = operators.get(op)
     if operator is None:
-        raise Defect(f"node {show(name)}: unknown op {show(op)}; known are {', '.join(OPS)}")
-    if len(inputs) != operator.arity:
-        raise Defect(f"node {show(name)}: {op} has {len(inputs)} inputs, takes {operator.arity}")
+        raise Defect(f"node {show(name)}: unknown op {show(op)}; known are {', '.join(operators)}")
+    _check_arity(name, op, operator, len(inputs))
     attrs = Fields(item.take("attrs"), f"node {show(name)}: attrs")
-    node = Node(name, op, inputs, operator.parse(attrs))
+    node = Node(name, op, inputs, operator.parse(attrs), operator)
     attrs.finish()
     item.finish()
     return node
+
+
+def _check_arity(name: str, op: str, operator: Operator, inputs: int) -> None:
+    most = operator.most_inputs or operator.arity
+    if not operator.arity <= inputs <= most:
+        takes = f"{most}" if operator.most_inputs is None else f"{operator.arity} to {most}"
+        raise Defect(f"node {show(name)}: {op} has {inputs} inputs, takes {takes}")
 
 
 def _parse_output(item: Fields) -> OutputSpec:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operators of the graph: their attributes, limits and the shapes they make.
+"""The operators of format version 1: their attributes, limits and the shapes they make.
 
-`OPS` is the only list of operators the reader has. Shapes have no batch axis: (C, H, W) for images,
-(features,) for flat values.
+`later_ops` has those that came after, and the list by version. Shapes have no batch axis:
+(C, H, W) for images, (features,) for flat values.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from aio.runtime.model_file.defect import Defect
+from aio.runtime.model_file.defect import Defect, show
 from aio.runtime.model_file.fields import Fields
 
 Shape = tuple[int, ...]
@@ -17,7 +17,9 @@ Sides = tuple[int, int, int, int]  # top, left, bottom, right
 
 MAX_CHANNELS = 65_536
 MAX_SIDE = 16_384
-BLOCK_HEIGHT = 16
+DEFAULT_BLOCK_HEIGHT = 16
+BLOCK_HEIGHTS = (16, 8, 4)  # of the format; the native core has kernels for some of them
+WEIGHT_TYPES = ("f32",)  # that the executor takes
 
 # Activations without attributes, named as the native core names them.
 PLAIN_ACTIVATIONS = (
@@ -79,20 +81,35 @@ class PoolAttrs(WindowAttrs):
 
 @dataclass(frozen=True)
 class Operator:
-    """One row of `OPS`. `infer` gets the attributes, the inputs' shapes and the weight's shape."""
+    """What the reader knows of one operator.
+
+    Attributes:
+        arity: how many values it reads.
+        parse: reads its attributes.
+        infer: from attributes, the inputs' shapes and the weight's shape to the shape it makes.
+        weight_rank: axes of a layer's weight, 0 for what is no layer.
+        halo: the border it wants around its input.
+        parameters: optional tensors of what is no layer, with their shapes, from attributes, the
+            input's shape and the number of levels.
+        most_inputs: how many values it may read, `arity` being the least; None: exactly `arity`.
+    """
 
     arity: int
     parse: Callable[[Fields], Attrs]
     infer: Callable[[Attrs, list[Shape], Shape], Shape]
-    weight_rank: int = 0  # 0: the operator has no weight
+    weight_rank: int = 0
     halo: Callable[[Attrs], Sides] = lambda attrs: (0, 0, 0, 0)
+    parameters: Callable[[Attrs, Shape, int], Mapping[str, Shape]] = lambda attrs, shape, levels: {}
+    most_inputs: int | None = None
 
 
-def _no_attrs(fields: Fields) -> Attrs:
+def no_attrs(fields: Fields) -> Attrs:
+    """Return the attributes of an operator that has none."""
     return Attrs()
 
 
 def _linear_attrs(fields: Fields) -> Attrs:
+    _check_weight_type(fields)
     return LinearAttrs(_block_height(fields))
 
 
@@ -102,25 +119,27 @@ def _leaky_relu_attrs(fields: Fields) -> Attrs:
 
 def _conv_attrs(fields: Fields) -> Attrs:
     groups = fields.integer("groups", 1, MAX_CHANNELS) if fields.has("groups") else 1
-    dilation = _pair(fields, "dilation") if fields.has("dilation") else (1, 1)
-    stride, padding = _pair(fields, "stride"), _sides(fields)
+    dilation = pair_of(fields, "dilation") if fields.has("dilation") else (1, 1)
+    stride, padding = pair_of(fields, "stride"), _sides(fields)
+    _check_weight_type(fields)
     return ConvAttrs(stride, padding, dilation, _block_height(fields), groups)
 
 
 def _max_pool_attrs(fields: Fields) -> Attrs:
-    kernel, padding = _pair(fields, "kernel"), _sides(fields)
+    kernel, padding = pair_of(fields, "kernel"), _sides(fields)
     _check_pool_padding(fields.where, kernel, padding)
-    return PoolAttrs(_pair(fields, "stride"), padding, kernel)
+    return PoolAttrs(pair_of(fields, "stride"), padding, kernel)
 
 
 def _avg_pool_attrs(fields: Fields) -> Attrs:
-    kernel, padding = _pair(fields, "kernel"), _sides(fields)
+    kernel, padding = pair_of(fields, "kernel"), _sides(fields)
     _check_pool_padding(fields.where, kernel, padding)
     include_pad = fields.boolean("count_include_pad")
-    return PoolAttrs(_pair(fields, "stride"), padding, kernel, include_pad)
+    return PoolAttrs(pair_of(fields, "stride"), padding, kernel, include_pad)
 
 
-def _pair(fields: Fields, key: str) -> Pair:
+def pair_of(fields: Fields, key: str) -> Pair:
+    """Return a required [vertical, horizontal] of numbers from 1 to the limit of a side."""
     height, width = fields.integers(key, 2, 1, MAX_SIDE)
     return height, width
 
@@ -132,8 +151,24 @@ def _sides(fields: Fields) -> Sides:
 
 def _block_height(fields: Fields) -> int:
     if not fields.has("block_height"):
-        return BLOCK_HEIGHT
-    return fields.integer("block_height", BLOCK_HEIGHT, BLOCK_HEIGHT)
+        return DEFAULT_BLOCK_HEIGHT
+    height = fields.integer("block_height", 1, MAX_CHANNELS)
+    if height not in BLOCK_HEIGHTS:
+        valid = ", ".join(map(str, BLOCK_HEIGHTS))
+        raise Defect(f"{fields.where}.block_height is {height}, expected one of {valid}")
+    return height
+
+
+def _check_weight_type(fields: Fields) -> None:
+    if not fields.has("weight_type"):
+        return
+    name = fields.text("weight_type")
+    if name not in WEIGHT_TYPES:
+        valid = ", ".join(WEIGHT_TYPES)
+        raise Defect(
+            f"{fields.where}.weight_type is {show(name)}, this executor takes only {valid}: "
+            "export the model with such weights"
+        )
 
 
 def _check_pool_padding(where: str, kernel: Pair, padding: Sides) -> None:
@@ -148,12 +183,12 @@ def _check_pool_padding(where: str, kernel: Pair, padding: Sides) -> None:
 
 def _infer_conv(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
     assert isinstance(attrs, ConvAttrs)
-    channels, height, width = _image(inputs[0])
+    channels, height, width = image_of(inputs[0])
     _check_groups(attrs.groups, weight, channels)
     kernel = weight[2], weight[3]
     extent = tuple(d * (k - 1) + 1 for d, k in zip(attrs.dilation, kernel, strict=True))
     sides = _slide((height, width), extent, attrs)
-    return _check_image((weight[0], *sides))
+    return checked_image((weight[0], *sides))
 
 
 def _check_groups(groups: int, weight: Shape, channels: int) -> None:
@@ -184,26 +219,28 @@ def _infer_add(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
     return inputs[0]
 
 
-def _infer_same(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
+def infer_same(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
+    """Return the shape of the input, which the operator keeps."""
     return inputs[0]
 
 
 def _infer_pool(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
     assert isinstance(attrs, PoolAttrs)
-    channels, height, width = _image(inputs[0])
-    return _check_image((channels, *_slide((height, width), attrs.kernel, attrs)))
+    channels, height, width = image_of(inputs[0])
+    return checked_image((channels, *_slide((height, width), attrs.kernel, attrs)))
 
 
 def _infer_global_pool(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
-    return (_image(inputs[0])[0], 1, 1)
+    return (image_of(inputs[0])[0], 1, 1)
 
 
 def _infer_flatten(attrs: Attrs, inputs: list[Shape], weight: Shape) -> Shape:
-    channels, height, width = _image(inputs[0])
+    channels, height, width = image_of(inputs[0])
     return (channels * height * width,)
 
 
-def _image(shape: Shape) -> tuple[int, int, int]:
+def image_of(shape: Shape) -> tuple[int, int, int]:
+    """Return channels, height and width of an input that must be an image."""
     if len(shape) != 3:
         raise Defect(f"its input has shape {list(shape)}, expected an image [C, H, W]")
     return shape[0], shape[1], shape[2]
@@ -224,7 +261,8 @@ def _slide(size: Pair, extent: tuple[int, ...], attrs: WindowAttrs) -> Pair:
     return rows, columns
 
 
-def _check_image(shape: Shape) -> Shape:
+def checked_image(shape: Shape) -> Shape:
+    """Return the shape an operator makes, if it is within the limits."""
     check_image_shape(shape, "makes")
     return shape
 
@@ -242,14 +280,14 @@ def _window_halo(attrs: Attrs) -> Sides:
     return attrs.padding
 
 
-OPS = {
+VERSION_1 = {
     "conv2d": Operator(1, _conv_attrs, _infer_conv, weight_rank=4, halo=_window_halo),
     "linear": Operator(1, _linear_attrs, _infer_linear, weight_rank=2),
-    "add": Operator(2, _no_attrs, _infer_add),
-    **{name: Operator(1, _no_attrs, _infer_same) for name in PLAIN_ACTIVATIONS},
-    "leaky_relu": Operator(1, _leaky_relu_attrs, _infer_same),
+    "add": Operator(2, no_attrs, _infer_add),
+    **{name: Operator(1, no_attrs, infer_same) for name in PLAIN_ACTIVATIONS},
+    "leaky_relu": Operator(1, _leaky_relu_attrs, infer_same),
     "max_pool2d": Operator(1, _max_pool_attrs, _infer_pool, halo=_window_halo),
     "avg_pool2d": Operator(1, _avg_pool_attrs, _infer_pool, halo=_window_halo),
-    "global_avg_pool2d": Operator(1, _no_attrs, _infer_global_pool),
-    "flatten": Operator(1, _no_attrs, _infer_flatten),
+    "global_avg_pool2d": Operator(1, no_attrs, _infer_global_pool),
+    "flatten": Operator(1, no_attrs, _infer_flatten),
 }

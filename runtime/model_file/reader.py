@@ -12,6 +12,7 @@ from aio.runtime.model_file.defect import Defect, show
 from aio.runtime.model_file.fields import Fields
 from aio.runtime.model_file.manifest import Manifest, parse_manifest
 from aio.runtime.model_file.ops import Shape
+from aio.runtime.model_file.parameters import Parameters, collect_parameters
 from aio.runtime.model_file.shapes import infer_shapes
 from aio.runtime.model_file.weights import (
     LayerSummary,
@@ -26,9 +27,9 @@ from aio.runtime.model_file.weights import (
 class ModelFile:
     """A checked model file: what it says and the tensors it holds.
 
-    `shapes` has the input and every node by name, `weights` every layer until they are taken,
-    `layers` their counts in graph order. Tensors are read-only. `content_hash` is the SHA-256 of
-    the file's bytes as hexadecimal digits.
+    `shapes` has every input and node by name, `weights` every layer until they are taken, `layers`
+    their counts in graph order, `parameters` the tensors of the other operators that can have any.
+    Tensors are read-only. `content_hash` is the SHA-256 of the file's bytes as hexadecimal digits.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class ModelFile:
     shapes: Mapping[str, Shape]
     weights: dict[str, Weights]
     layers: tuple[LayerSummary, ...]
+    parameters: Mapping[str, Parameters]
     size_bytes: int
     content_hash: str
 
@@ -80,9 +82,11 @@ def _read(path: Path) -> ModelFile:
         manifest = _manifest(container.metadata)
         shapes = infer_shapes(manifest, weight_shapes(manifest, container.shapes))
         tensors, content_hash = container.read_tensors()
-    weights = collect_weights(manifest, tensors)
+    parameters, left = collect_parameters(manifest, tensors, shapes)
+    weights = collect_weights(manifest, left)
     layers = summarize(manifest, weights, shapes)
-    return ModelFile(path, manifest, shapes, weights, layers, container.size_bytes, content_hash)
+    size = container.size_bytes
+    return ModelFile(path, manifest, shapes, weights, layers, parameters, size, content_hash)
 
 
 def _manifest(texts: Mapping[str, str]) -> Manifest:

@@ -8,7 +8,7 @@ allocate or compute, not after it did.
 from collections.abc import Mapping
 
 from aio.runtime.model_file.defect import Defect, show
-from aio.runtime.model_file.manifest import InputSpec, Manifest, Node
+from aio.runtime.model_file.manifest import Manifest
 from aio.runtime.model_file.ops import Shape, Sides
 
 MAX_ACTIVATION_BYTES = 1 << 30
@@ -17,12 +17,12 @@ _FLOAT_BYTES = 4
 
 
 def infer_shapes(manifest: Manifest, weights: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Return the shape of the input and of every node by name; `weights` by node name.
+    """Return the shape of every input and node by name; `weights` by node name.
 
     Raises:
         Defect: a node does not fit its inputs or its weight, or a limit is exceeded.
     """
-    shapes: dict[str, Shape] = {manifest.input.name: manifest.input.shape}
+    shapes: dict[str, Shape] = {spec.name: spec.shape for spec in manifest.inputs}
     for node in manifest.nodes:
         inputs = [shapes[name] for name in node.inputs]
         try:
@@ -50,25 +50,24 @@ def _check_activations(manifest: Manifest, shapes: Mapping[str, Shape]) -> None:
     last_use = {name: i for i, node in enumerate(manifest.nodes) for name in node.inputs}
     for output in manifest.outputs:
         last_use[output.node] = len(manifest.nodes)
-    value: InputSpec | Node = manifest.input
-    sizes = {value.name: _value_bytes(shapes[value.name], halos[value.name])}
-    alive = sizes[value.name]
-    for i, value in enumerate(manifest.nodes):
-        sizes[value.name] = _value_bytes(shapes[value.name], halos[value.name])
-        alive += sizes[value.name]
+    sizes = {spec.name: _value_bytes(spec.shape, halos[spec.name]) for spec in manifest.inputs}
+    alive = sum(sizes.values())
+    for i, node in enumerate(manifest.nodes):
+        sizes[node.name] = _value_bytes(shapes[node.name], halos[node.name])
+        alive += sizes[node.name]
         if alive > MAX_ACTIVATION_BYTES:
             raise Defect(
-                f"activations need {alive} bytes at node {show(value.name)} of shape "
-                f"{list(shapes[value.name])}, the limit is {MAX_ACTIVATION_BYTES}"
+                f"activations need {alive} bytes at node {show(node.name)} of shape "
+                f"{list(shapes[node.name])}, the limit is {MAX_ACTIVATION_BYTES}"
             )
-        for name in {*value.inputs, value.name}:
+        for name in {*node.inputs, node.name}:
             if last_use.get(name, -1) <= i:
                 alive -= sizes.pop(name, 0)
 
 
 def _halos(manifest: Manifest) -> dict[str, Sides]:
     """Return the widest border that the readers of each value want around it."""
-    halos: dict[str, Sides] = {manifest.input.name: (0, 0, 0, 0)}
+    halos: dict[str, Sides] = {spec.name: (0, 0, 0, 0) for spec in manifest.inputs}
     for node in manifest.nodes:
         halos[node.name] = (0, 0, 0, 0)
         wanted = node.operator.halo(node.attrs)

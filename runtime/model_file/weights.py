@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aio.runtime.model_file.defect import Defect, show
 from aio.runtime.model_file.manifest import Manifest, Node
-from aio.runtime.model_file.ops import BLOCK_HEIGHT, ConvAttrs, Shape
+from aio.runtime.model_file.ops import ConvAttrs, LinearAttrs, Shape
 
 Array = NDArray[np.float32]
 
@@ -22,13 +22,17 @@ _PIECE = 1 << 18
 
 @dataclass(frozen=True)
 class Weights:
-    """The tensors of one layer as the file has them; None where the file has none."""
+    """The tensors of one layer as the file has them; None where the file has none.
+
+    A score stands for `block_height` output channels.
+    """
 
     weight: Array
     score: Array | None
     threshold: Array | None
     scale: Array | None
     bias: Array | None
+    block_height: int
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,9 @@ def collect_weights(manifest: Manifest, tensors: Mapping[str, Array]) -> dict[st
 
 def _layer(node: Node, left: dict[str, Array], levels: int) -> Weights:
     weight = left.pop(f"{node.name}.weight")
-    outputs = weight.shape[0]
-    blocks = (-(-outputs // BLOCK_HEIGHT), *weight.shape[1:])
+    assert isinstance(node.attrs, ConvAttrs | LinearAttrs)
+    outputs, height = weight.shape[0], node.attrs.block_height
+    blocks = (-(-outputs // height), *weight.shape[1:])
     expected = {
         "score": blocks,
         "threshold": (levels,),
@@ -98,13 +103,16 @@ def _layer(node: Node, left: dict[str, Array], levels: int) -> Weights:
                 f"tensor {show(f'{node.name}.{part}')} has shape {list(tensor.shape)}, "
                 f"expected {list(shape)}"
             )
-    layer = Weights(weight, found["score"], found["threshold"], found["scale"], found["bias"])
-    _check_finite(node.name, {"weight": weight, **found})
+    layer = Weights(
+        weight, found["score"], found["threshold"], found["scale"], found["bias"], height
+    )
+    check_finite(node.name, {"weight": weight, **found})
     _check_threshold(node.name, layer)
     return layer
 
 
-def _check_finite(node: str, parts: Mapping[str, Array | None]) -> None:
+def check_finite(node: str, parts: Mapping[str, Array | None]) -> None:
+    """Refuse tensors of a node, by part, that hold NaN or infinity; thresholds are judged apart."""
     for part, tensor in parts.items():
         if tensor is None or part == "threshold":
             continue
@@ -176,10 +184,11 @@ def summarize(
 def _kept_weights(layer: Weights, levels: int) -> tuple[int, ...]:
     if layer.score is None or layer.threshold is None:
         return (layer.weight.size,) * levels
-    last_rows = layer.weight.shape[0] - BLOCK_HEIGHT * (layer.score.shape[0] - 1)
+    height = layer.block_height
+    last_rows = layer.weight.shape[0] - height * (layer.score.shape[0] - 1)
     full = _count_above(layer.score[:-1], layer.threshold)
     last = _count_above(layer.score[-1], layer.threshold)
-    return tuple(BLOCK_HEIGHT * f + last_rows * p for f, p in zip(full, last, strict=True))
+    return tuple(height * f + last_rows * p for f, p in zip(full, last, strict=True))
 
 
 def _count_above(scores: Array, thresholds: Array) -> list[int]:
@@ -192,19 +201,19 @@ def _check_macs(
 ) -> None:
     nodes = {node.name: node for node in manifest.nodes}
     macs = sum(
-        summary.macs[0] * _groups_per_block(nodes[summary.node], layers[summary.node].weight.shape)
+        summary.macs[0] * _groups_per_block(nodes[summary.node], layers[summary.node])
         for summary in summaries
     )
     if macs > MAX_MACS:
         raise Defect(f"one sample needs {macs} multiply-accumulates, the limit is {MAX_MACS}")
 
 
-def _groups_per_block(node: Node, weight: Shape) -> int:
+def _groups_per_block(node: Node, layer: Weights) -> int:
     """Return how many groups a block of output channels spans, at most; it computes all of them."""
     groups = node.attrs.groups if isinstance(node.attrs, ConvAttrs) else 1
-    size = weight[0] // groups
-    depthwise = weight[1] == size == 1  # has kernels of its own
-    return 1 if depthwise else min(groups, (BLOCK_HEIGHT + size - 2) // size + 1)
+    size = layer.weight.shape[0] // groups
+    depthwise = layer.weight.shape[1] == size == 1  # has kernels of its own
+    return 1 if depthwise else min(groups, (layer.block_height + size - 2) // size + 1)
 
 
 def _check_ratios(
@@ -216,7 +225,9 @@ def _check_ratios(
         if len(manifest.levels) > 1 or manifest.levels[0].ratio != 0:
             raise Defect("no layer has scores, so the only level can be ratio 0")
         return
-    half_blocks = sum(min(BLOCK_HEIGHT, layers[s.node].weight.shape[0]) / 2 for s in sparse)
+    half_blocks = sum(
+        min(layers[s.node].block_height, layers[s.node].weight.shape[0]) / 2 for s in sparse
+    )
     allowed = MAX_RATIO_ERROR + half_blocks / prunable
     for index, level in enumerate(manifest.levels):
         actual = 1 - sum(summary.nonzero_weights[index] for summary in sparse) / prunable

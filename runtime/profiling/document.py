@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aio.runtime.profiling.result import Profile
+from aio.runtime.profiling.sustained import minutes, onset
 
 SCHEMA = "aio-profile/1"
 MAX_BYTES = 64 << 20
@@ -51,7 +52,21 @@ def as_document(profile: Profile) -> dict[str, Any]:
             }
             for name, one in profile.overall.items()
         },
+        "sustained": _sustained(profile) if profile.effort.sustained else None,
     }
+
+
+def _sustained(profile: Profile) -> dict[str, Any]:
+    """Return medians by minute and when throttling began, by subject."""
+    found = {}
+    for info in profile.subjects:
+        samples = profile.samples(info.name)
+        began = onset(samples)
+        found[info.name] = {
+            "minutes": [asdict(minute) for minute in minutes(samples)],
+            "throttling": None if began is None else asdict(began),
+        }
+    return found
 
 
 def read_document(path: Path) -> dict[str, Any]:

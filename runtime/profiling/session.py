@@ -3,7 +3,6 @@
 
 import os
 import resource
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -162,9 +161,8 @@ def _emulated(stack: ExitStack, options: Options) -> tuple[Clocks, tuple[Point, 
         clocks.check(point)
     stack.enter_context(_environment(ROOT_VARIABLE, str(clocks.root)))
     # What is calibrated under emulation must not be taken for this machine later.
-    cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aio-profile-")))
     stack.enter_context(_on_cpus(cpus))
-    inner = replace(options.wanted, cache_dir=cache)
+    inner = replace(options.wanted, cache_dir=clocks.root / "cache")
     if inner.threads is None:
         inner = replace(inner, threads=len(cpus))
     return clocks, wanted, replace(options, wanted=inner)
@@ -207,7 +205,7 @@ def _trace_layers(subjects: Field, point: int) -> list[LayerTrace]:
             continue
         plan = runtime.last.plan
         begin_ns = time.monotonic_ns()
-        times_ms = runtime.layer_times_ms(x[:1], plan)
+        times_ms = runtime.layer_times_ms(x, plan)
         names = (layer["name"] for layer in runtime.layers)
         layers = tuple(zip(names, times_ms, strict=True))
         traces.append(LayerTrace(point, subject.name, begin_ns, str(plan), layers))

@@ -6,7 +6,7 @@ Runtime gets the same network at the densest level, or a file of its own.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from aio.governors import DeviceSample, Sampler, default_threads, open_sensors
 from aio.runtime import _native
 from aio.runtime.chooser import DEFAULT_SLACK
+from aio.runtime.inputs import Inputs
 from aio.runtime.model_file import ModelFile, read_model_file
 from aio.runtime.profiling.onnx_file import OnnxFile
-from aio.runtime.records import InferenceRecord
+from aio.runtime.records import InferenceRecord, TensorInfo
 from aio.runtime.runtime import Runtime
 
 FIXED, TABLE, ADAPTIVE, ORT = "fixed", "table", "adaptive", "ort"
@@ -87,13 +88,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class Field:
-    """The subjects. `target_ms` is the latency of a call to hold, None if only ONNX is measured."""
+    """The subjects. `sample` is an input of one sample. Without a model there is no target."""
 
     subjects: tuple[Subject, ...]
     batch: int
     target_ms: float | None
     dense_ms: float | None
-    sample: Array | None
+    sample: Inputs | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def open_field(wanted: Wanted) -> Iterator[Field]:
             loader.batch,
             loader.target_ms * loader.batch,
             loader.dense_ms * loader.batch,
-            loader.x,
+            _made_up(loader.inputs, 1),
         )
 
 
@@ -164,6 +165,7 @@ class _Loader:
         begin_ns = time.monotonic_ns()
         base = self._open(ADAPTIVE, None)
         self._base, self._base_ms = base, (time.monotonic_ns() - begin_ns) / 1e6
+        self.inputs = base.inputs
         calibration = base.calibration
         assert calibration is not None  # load() measures what no cache knows
         self.dense_ms = calibration.predict(base.clock.max_khz)[0]
@@ -172,8 +174,7 @@ class _Loader:
         base.target_ms = self.target_ms
         auto = max(1, round(wanted.min_call_ms / self.dense_ms))
         self.batch = auto if wanted.batch is None else wanted.batch
-        shape = (self.batch, *base.inputs[0].shape)
-        self.x: Array = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
+        self.x = _made_up(base.inputs, self.batch)
 
     def load(self, spec: Spec) -> Subject:
         """Return a subject, ready for its first call."""
@@ -202,6 +203,9 @@ class _Loader:
     def _ort(self, spec: Spec, begin_ns: int) -> Subject:
         from aio.runtime.benchmark.peers import OnnxRuntimePeer  # noqa: PLC0415 - needs the extra
 
+        x = self.x
+        if not isinstance(x, np.ndarray):
+            raise ValueError(f"--compare ort: {self._path} has {len(self.inputs)} inputs, not one")
         threads = self._base.threads
         peer = OnnxRuntimePeer(self._model, 0, threads, self.batch)
         return Subject(
@@ -209,7 +213,7 @@ class _Loader:
             engine=f"{peer.name} {peer.version}",
             threads=threads,
             load_ms=(time.monotonic_ns() - begin_ns) / 1e6,
-            call=_answering(peer.infer, self.x),
+            call=_answering(peer.infer, x),
             device=self._sensors.latest,
             accuracies=self._accuracies[:1],
         )
@@ -256,7 +260,17 @@ def _onnx(wanted: Wanted, sensors: _Sensors) -> tuple[Subject, ...]:
     )
 
 
-def _recording(runtime: Runtime, x: Array) -> Callable[[], InferenceRecord | None]:
+def _made_up(inputs: Sequence[TensorInfo], batch: int) -> Inputs:
+    """Return an array, or arrays by name for several inputs, of a normal distribution."""
+    generator = np.random.default_rng(_SEED)
+    arrays: dict[str, Array] = {
+        info.name: generator.standard_normal((batch, *info.shape), dtype=np.float32)
+        for info in inputs
+    }
+    return arrays if len(arrays) != 1 else arrays[inputs[0].name]
+
+
+def _recording(runtime: Runtime, x: Inputs) -> Callable[[], InferenceRecord | None]:
     """Return what applications do, `infer` where the model has one output, and its record."""
     if len(runtime.outputs) != 1:
         return lambda: runtime.run(x).record

@@ -60,6 +60,7 @@ def decode_request(
     if missing:
         raise RequestError(f"input {missing[0]!r} is missing")
     reader.finish()
+    _check_batches(inputs)
     return InferRequest(
         request_id=_request_id(root.get("id")),
         inputs=inputs,
@@ -67,6 +68,16 @@ def decode_request(
         level=_level(parameters, model.levels),
         timeout_ms=_timeout_ms(parameters.get("timeout", 0)),
     )
+
+
+def _check_batches(inputs: Mapping[str, Tensor]) -> None:
+    (first, tensor), *others = inputs.items()
+    for name, other in others:
+        if len(other) != len(tensor):
+            raise RequestError(
+                f"input {name!r} has a batch of {len(other)}, input {first!r} one of "
+                f"{len(tensor)}: all inputs need the same"
+            )
 
 
 def _most_lists(model: ModelSpec, batch: int) -> int:

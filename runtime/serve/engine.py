@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the server needs of `aio.runtime.Runtime`, and what it tells of an inference."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from aio.runtime.serve.schema import ModelSpec, Parameter, Tensor, TensorSpec
@@ -60,9 +60,13 @@ class Engine(Protocol):
         """Return the levels, densest first."""
 
     def run(
-        self, x: Tensor, *, deadline_ms: float | None = None, level: int | None = None
+        self,
+        x: Mapping[str, Tensor],
+        *,
+        deadline_ms: float | None = None,
+        level: int | None = None,
     ) -> "Inference":
-        """Return every output and the record of this call."""
+        """Return every output and the record of this call; `x` has every input by name."""
 
     def stats(self) -> "RuntimeStats":
         """Return counts, latencies and decisions so far."""

@@ -52,8 +52,9 @@ class ServedModel:
                     f"the timeout of {request.timeout_ms:g} ms passed before the request's turn, "
                     f"after {waited_ms:.1f} ms"
                 )
-        (x,) = request.inputs.values()
-        outputs, record = self.engine.run(x, deadline_ms=deadline_ms, level=request.level)
+        outputs, record = self.engine.run(
+            request.inputs, deadline_ms=deadline_ms, level=request.level
+        )
         return InferResult(outputs, answer_parameters(record), record)
 
 

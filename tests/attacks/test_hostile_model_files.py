@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model_parts import ModelParts, container_bytes, small_model
+from model_parts import ModelParts, container_bytes, later_model, small_model
 
 from aio.runtime.errors import ModelFileError
 from aio.runtime.model_file import ModelFile, read_model_file
 
 Change = Callable[[ModelParts], None]
 SMALL = small_model()
+LATER = later_model()
+INPUT = {"name": "x", "shape": [3, 11, 9]}
 BYTES = SMALL.to_bytes()
 HEADER_END = 8 + int.from_bytes(BYTES[:8], "little")
 
@@ -160,7 +162,7 @@ def no_scores(parts: ModelParts) -> None:
 
 DEFECTS: dict[str, tuple[Change, str]] = {
     "no version": (drop("format_version"), "manifest lacks the key 'format_version'"),
-    "newer version": (edit("format_version", value=2), "format version is 2, this reader takes"),
+    "newer version": (edit("format_version", value=3), "format version is 3, this reader takes"),
     "version 0": (edit("format_version", value=0), "format_version is 0, expected 1 to"),
     "version is text": (edit("format_version", value="1"), "format_version is '1', expected an i"),
     "version is true": (edit("format_version", value=True), "format_version is True, expected an"),
@@ -187,7 +189,13 @@ DEFECTS: dict[str, tuple[Change, str]] = {
     "level is a list": (edit("levels", 0, value=[]), "manifest.levels[0] is [], expected an obj"),
     "level has more": (edit("levels", 0, "x", value=0), "levels[0] has the unknown key 'x'"),
     "deep provenance": (deep_provenance, "provenance is nested deeper than 32"),
-    "no input": (edit("inputs", value=[]), "manifest.inputs has 0 entries, version 1 has exac"),
+    "no input": (edit("inputs", value=[]), "manifest.inputs is empty, expected at least one"),
+    "two inputs": (edit("inputs", value=[INPUT, INPUT | {"name": "y"}]), "version 1 has exactly o"),
+    "op of version 2": (
+        node("sum", "op", "mul"),
+        "unknown op 'mul'; known are conv2d, linear, add",
+    ),
+    "flat input": (edit("inputs", 0, "shape", value=[3]), "shape has 1 entries, expected 3"),
     "input rank": (edit("inputs", 0, "shape", value=[3, 4]), "shape has 2 entries, expected 3"),
     "input zero": (
         edit("inputs", 0, "shape", value=[0, 4, 4]),
@@ -213,7 +221,7 @@ DEFECTS: dict[str, tuple[Change, str]] = {
     "unknown op": (node("sum", "op", "exec"), "unknown op 'exec'; known are conv2d, linear"),
     "op is a list": (node("sum", "op", ["add"]), "op is ['add'], expected a string"),
     "input of itself": (node("sum", "inputs", ["sum", "pool"]), "input 'sum' is neither"),
-    "input from later": (node("stem", "inputs", ["head"]), "input 'head' is neither the graph's"),
+    "input from later": (node("stem", "inputs", ["head"]), "input 'head' is neither an input"),
     "too few inputs": (node("sum", "inputs", ["pool"]), "add has 1 inputs, takes 2"),
     "no inputs": (node("stem_act", "inputs", []), "hardswish has 0 inputs, takes 1"),
     "add of shapes": (node("sum", "inputs", ["stem", "pool"]), "its inputs differ in shape"),
@@ -244,7 +252,12 @@ DEFECTS: dict[str, tuple[Change, str]] = {
     "slope is text": (leaky("0.1"), "negative_slope is '0.1', expected a number"),
     "slope of float64": (leaky(1e39), "negative_slope is 1e+39, expected a number within the ran"),
     "slope of relu": (attr("body_act", "negative_slope", 0.1), "unknown key 'negative_slope'"),
-    "block height": (attr("body", "block_height", 8), "block_height is 8, expected 16 to 16"),
+    "block height": (attr("body", "block_height", 12), "height is 12, expected one of 16, 8, 4"),
+    "block height of scores": (attr("body", "block_height", 8), "[2, 20, 3, 3], expected [3, 20,"),
+    "block height 0": (attr("body", "block_height", 0), "block_height is 0, expected 1 to 65536"),
+    "block height of text": (attr("head", "block_height", "8"), "is '8', expected an integer"),
+    "weight type": (attr("body", "weight_type", "int8"), "weight_type is 'int8', this executor"),
+    "weight type of number": (attr("head", "weight_type", 32), "weight_type is 32, expected a str"),
     "kernel 0": (attr("pool", "kernel", [0, 3]), "kernel[0] is 0, expected 1"),
     "kernel too large": (attr("average", "kernel", [99, 2]), "does not fit in the input [6, 5]"),
     "pool of padding": (attr("pool", "padding", [2, 0, 0, 0]), "at most half the kernel [3, 3]"),
@@ -286,6 +299,115 @@ DEFECTS: dict[str, tuple[Change, str]] = {
 def test_defect_is_named(defect: str, tmp_path: Path) -> None:
     change, expected = DEFECTS[defect]
     parts = SMALL.copy()
+    change(parts)
+    assert expected in defect_of(parts.write(tmp_path / "hostile.aio"))
+
+
+def all_of(*changes: Change) -> Change:
+    def change(parts: ModelParts) -> None:
+        for one in changes:
+            one(parts)
+
+    return change
+
+
+def many_inputs(parts: ModelParts) -> None:
+    parts.manifest["inputs"] += [{"name": f"i{i}", "shape": [1]} for i in range(300)]
+
+
+LATER_DEFECTS: dict[str, tuple[Change, str]] = {
+    "version 1": (edit("format_version", value=1), "inputs[1].shape has 1 entries, expected 3"),
+    "input twice": (edit("inputs", 1, "name", value="x"), "inputs[1]: the name 'x' is taken"),
+    "many inputs": (many_inputs, "manifest.inputs has more than the limit of 256 entries"),
+    "no inputs": (edit("inputs", value=[]), "manifest.inputs is empty"),
+    "node named as second input": (node("affine", "name", "gate"), "the name 'gate' is taken"),
+    "input of two axes": (edit("inputs", 1, "shape", value=[5, 1]), "2 entries, expected 3 for an"),
+    "flat input of 0": (edit("inputs", 1, "shape", value=[0]), "inputs[1].shape[0] is 0, expected"),
+    "flat input huge": (edit("inputs", 1, "shape", value=[10**9]), "is 1000000000, expected 1 to"),
+    "mul of three": (node("gated", "inputs", ["relu"] * 3), "mul has 3 inputs, takes 2"),
+    "mul of shapes": (node("gated", "inputs", ["relu", "x"]), "an image [C, H, W] and one of [C"),
+    "mul of flat and image": (node("gated", "inputs", ["relu", "vector"]), "shapes [40, 9, 7] and"),
+    "gate of channels": (edit("inputs", 2, "shape", value=[39, 1, 1]), "[40, 9, 7] and [39, 1, 1]"),
+    "concat of one": (node("joined", "inputs", ["smaller"]), "concat has 1 inputs, takes 2 to 256"),
+    "concat of 257": (
+        node("joined", "inputs", ["smaller"] * 257),
+        "has 257 inputs, takes 2 to 256",
+    ),
+    "concat of sizes": (
+        node("joined", "inputs", ["stem", "smaller"]),
+        "differ in more than the ch",
+    ),
+    "concat of ranks": (
+        node("joined", "inputs", ["vector", "smaller"]),
+        "[5] and [40, 4, 3], whic",
+    ),
+    "concat of channels": (
+        all_of(
+            edit("inputs", 2, "shape", value=[60_000, 1, 1]),
+            node("gated", "op", "concat"),
+            node("gated", "inputs", ["gate", "gate"]),
+        ),
+        "makes 120000 channels, the limit is 65536",
+    ),
+    "concat of features": (
+        all_of(
+            edit("inputs", 1, "shape", value=[10_000_000]),
+            node("scaled", "op", "concat"),
+            node("scaled", "inputs", ["vector", "vector"]),
+        ),
+        "makes 20000000 features, the limit is 16777216",
+    ),
+    "output size 0": (attr("smaller", "output_size", [0, 3]), "output_size[0] is 0, expected 1 to"),
+    "output size huge": (
+        all_of(
+            attr("smaller", "output_size", [16384, 16384]),
+            attr("largest", "output_size", [16384, 16384]),
+        ),
+        "activations need",
+    ),
+    "output size of one": (attr("smaller", "output_size", 3), "output_size is 3, expected a list"),
+    "adaptive of flat": (node("smaller", "inputs", ["vector"]), "expected an image [C, H, W]"),
+    "size missing": (node("nearest", "attrs", {"mode": "nearest"}), "attrs lacks the key 'size'"),
+    "size of float": (attr("nearest", "size", [7.0, 5]), "size[0] is 7.0, expected an integer"),
+    "size huge": (
+        all_of(*(attr(n, "size", [16384, 16384]) for n in ("nearest", "bilinear", "aligned"))),
+        "activations need",
+    ),
+    "mode": (attr("nearest", "mode", "cubic"), "mode is 'cubic', expected 'nearest' or 'bilinear'"),
+    "corners of nearest": (attr("nearest", "align_corners", False), "unknown key 'align_corners'"),
+    "corners missing": (attr("nearest", "mode", "bilinear"), "lacks the key 'align_corners'"),
+    "corners of number": (attr("aligned", "align_corners", 1), "is 1, expected true or false"),
+    "upsampled flat": (node("nearest", "inputs", ["vector"]), "expected an image [C, H, W]"),
+    "eps negative": (attr("norm", "eps", -1e-5), "attrs.eps is -1e-05, expected 0 or more"),
+    "eps of float64": (
+        attr("norm", "eps", 1e39),
+        "eps is 1e+39, expected a number within the range",
+    ),
+    "eps of text": (attr("norm", "eps", "0"), "eps is '0', expected a number"),
+    "over": (attr("norm", "over", "rows"), "over is 'rows', expected 'sample' or 'channels'"),
+    "channels of flat": (attr("flat_norm", "over", "channels"), "expected an image [C, H, W]"),
+    "norm of sample": (attr("norm", "over", "sample"), "[120], expected [120, 4, 3]"),
+    "norm weight shape": (tensor("norm.weight", lambda a: a[:9]), "has shape [9], expected [120]"),
+    "norm bias nan": (tensor("norm.bias", put((7,), np.nan)), "'norm.bias' holds nan at [7]"),
+    "norm scale": (add_tensor("norm.scale", 3, 120), "tensor 'norm.scale' belongs to no node"),
+    "affine levels": (tensor("affine.scale", lambda a: a[:2]), "[2, 40], expected [3, 40]"),
+    "affine channels": (tensor("affine.bias", lambda a: a[:, :9]), "[3, 9], expected [3, 40]"),
+    "affine of features": (tensor("scaled.bias", lambda a: a[:, :4]), "[3, 4], expected [3, 5]"),
+    "affine inf": (
+        tensor("affine.scale", put((1, 2), np.inf)),
+        "'affine.scale' holds inf at [1, 2]",
+    ),
+    "affine weight": (add_tensor("affine.weight", 40), "tensor 'affine.weight' belongs to no node"),
+    "affine score": (add_tensor("affine.score", 3), "tensor 'affine.score' belongs to no node"),
+    "softmax weight": (add_tensor("scores.weight", 10), "tensor 'scores.weight' belongs to no no"),
+    "softmax axis": (attr("scores", "dim", 1), "attrs has the unknown key 'dim'"),
+}
+
+
+@pytest.mark.parametrize("defect", LATER_DEFECTS)
+def test_defect_of_version_2_is_named(defect: str, tmp_path: Path) -> None:
+    change, expected = LATER_DEFECTS[defect]
+    parts = LATER.copy()
     change(parts)
     assert expected in defect_of(parts.write(tmp_path / "hostile.aio"))
 
@@ -438,11 +560,12 @@ def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | 
 @settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(place=st.sampled_from(places(SMALL.manifest)), value=JSON)
+@given(data=st.data(), original=st.sampled_from([SMALL, LATER]), value=JSON)
 def test_any_manifest_value_replaced(
-    place: tuple[str | int, ...], value: object, tmp_path: Path
+    data: st.DataObject, original: ModelParts, value: object, tmp_path: Path
 ) -> None:
-    parts = SMALL.copy()
+    place = data.draw(st.sampled_from(places(original.manifest)))
+    parts = original.copy()
     edit(*place, value=value)(parts)
     model = loads_or_says_why(parts.write(tmp_path / "mutated.aio"))
     assert model is None or model.shapes[model.manifest.outputs[0].node]

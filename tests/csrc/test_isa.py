@@ -73,7 +73,7 @@ def test_bandwidth_needs_a_buffer_worth_reading() -> None:
     with pytest.raises(ValueError, match="has 255 floats, 2 threads need at least 256"):
         _native.measure_bandwidth("scalar", np.ones(255, np.float32), 1.0, threads=2)
     with pytest.raises(TypeError):
-        _native.measure_bandwidth("scalar", np.ones(999, np.float64), 1.0)  # type: ignore[arg-type]
+        _native.measure_bandwidth("scalar", np.ones(999, np.float64), 1.0)
 
 
 def test_a_layer_says_what_it_reads_and_writes_at_least() -> None:

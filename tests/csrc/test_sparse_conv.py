@@ -35,6 +35,7 @@ class Case(NamedTuple):
     dilation: tuple[int, int]
     densities: tuple[float, ...]
     seed: int
+    block_height: int = 16
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -60,6 +61,7 @@ def cases(draw: st.DrawFn) -> Case:
         dilation=draw(pairs),
         densities=tuple(sorted(draw(st.tuples(*[st.floats(0, 1)] * LEVELS)), reverse=True)),
         seed=draw(st.integers(0, 1000)),
+        block_height=draw(st.sampled_from([16, 8])),
     )
     # Enlarge the image until the kernel fits.
     missing = [max(0, r - p) for r, p in zip(case.reach, case.padded, strict=True)]
@@ -90,7 +92,7 @@ class Layer:
     def __init__(self, case: Case) -> None:
         rng = np.random.default_rng(case.seed)
         shape = (case.out_channels, case.in_channels, *case.kernel)
-        blocks = (-(-case.out_channels // 16), *shape[1:])
+        blocks = (-(-case.out_channels // case.block_height), *shape[1:])
         self.case = case
         self.weight = rng.standard_normal(shape, dtype=np.float32)
         self.score = rng.random(blocks, dtype=np.float32)
@@ -116,13 +118,15 @@ class Layer:
                 stride=case.stride,
                 padding=case.padding,
                 dilation=case.dilation,
+                block_height=case.block_height,
             )
         )
         return _native.Executor(graph, threads=threads, isa=isa)
 
     def expected(self, level: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the result in float64 and a bound on float32's rounding error (Higham)."""
-        kept = np.repeat(self.score > self.threshold[level], 16, axis=0)[: len(self.weight)]
+        kept = np.repeat(self.score > self.threshold[level], self.case.block_height, axis=0)
+        kept = kept[: len(self.weight)]
         weight = np.where(kept, self.weight, 0.0)
         scale = self.scale[level].astype(np.float64)[:, None, None]
         bias = self.bias[level].astype(np.float64)[:, None, None]
@@ -137,7 +141,8 @@ class Layer:
     @property
     def may_use_winograd(self) -> bool:
         case = self.case
-        return (case.kernel, case.stride, case.dilation) == ((3, 3), (1, 1), (1, 1))
+        window = (case.kernel, case.stride, case.dilation)
+        return case.block_height == 16 and window == ((3, 3), (1, 1), (1, 1))
 
     def _padded(self, x: NDArray[Any]) -> NDArray[np.float64]:
         top, left, bottom, right = self.case.padding
@@ -157,6 +162,7 @@ class Layer:
 DENSE_1X1 = Case(64, 64, 7, 7, (1, 1), (1, 1), (0, 0, 0, 0), (1, 1), (1.0, 0.5, 0.05, 0.0), 1)
 WIDE = Case(3, 17, 4, 29, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1), (1.0, 1.0, 0.3, 0.3), 2)
 WINOGRAD = Case(130, 40, 33, 34, (3, 3), (1, 1), (0, 2, 1, 3), (1, 1), (1.0, 0.9, 0.8, 0.0), 4)
+EIGHT_HIGH = WINOGRAD._replace(block_height=8)
 STRIDED = Case(130, 16, 9, 15, (3, 3), (2, 2), (1, 1, 0, 1), (1, 1), (0.9, 0.5, 0.1, 0.05), 3)
 
 
@@ -167,6 +173,7 @@ STRIDED = Case(130, 16, 9, 15, (3, 3), (2, 2), (1, 1, 0, 1), (1, 1), (0.9, 0.5, 
 @example(case=WIDE)
 @example(case=STRIDED)
 @example(case=WINOGRAD)
+@example(case=EIGHT_HIGH)
 def test_every_level_is_within_rounding_error(isa: str, case: Case) -> None:
     layer = Layer(case)
     executor = layer.executor(isa)
@@ -182,6 +189,7 @@ def test_every_level_is_within_rounding_error(isa: str, case: Case) -> None:
 @settings(max_examples=60, deadline=None)
 @given(case=cases() | winograd_cases(), threads=st.integers(1, 3))
 @example(case=WINOGRAD, threads=2)
+@example(case=EIGHT_HIGH, threads=2)
 def test_vector_isas_agree_bit_for_bit(case: Case, threads: int) -> None:
     layer = Layer(case)
     executors = [layer.executor(isa, threads) for isa in VECTOR_ISAS]
@@ -199,6 +207,31 @@ def test_dense_levels_use_winograd() -> None:
     sparse = WINOGRAD._replace(densities=(0.1, 0.1, 0.1, 0.1))
     (info,) = Layer(sparse).executor("scalar").layers()
     assert info["kernel"] == "sparse_conv_f32_1x4x16_scalar"
+
+
+def test_blocks_of_eight_do_not_use_winograd() -> None:
+    (info,) = Layer(EIGHT_HIGH).executor("scalar").layers()
+    assert info["kernel"] == "sparse_conv_f32_1x4x8_scalar"
+
+
+@pytest.mark.parametrize("height", [4, 12, 0, -8, 1 << 20])
+def test_block_height_without_kernels_is_refused(height: int) -> None:
+    graph = _native.Graph(1)
+    x = graph.input("x", 2, 4, 4)
+    weight = np.ones((8, 2, 1, 1), np.float32)
+    message = (
+        f"'conv': there are no kernels for blocks of {height} output channels, only for 16 and"
+    )
+    with pytest.raises(ValueError, match=message):
+        graph.conv2d("conv", x, weight, block_height=height)
+
+
+def test_depthwise_convolution_needs_blocks_of_sixteen() -> None:
+    graph = _native.Graph(1)
+    x = graph.input("x", 32, 4, 4)
+    weight = np.ones((32, 1, 3, 3), np.float32)
+    with pytest.raises(ValueError, match="depthwise convolution needs blocks of 16"):
+        graph.conv2d("conv", x, weight, groups=32, block_height=8)
 
 
 def test_the_bound_is_of_the_same_convolution() -> None:
@@ -222,13 +255,14 @@ def test_one_huge_pixel_changes_only_its_neighbours() -> None:
     assert far[1].all()
 
 
+@pytest.mark.parametrize("height", [16, 8])
 @pytest.mark.parametrize("isa", ISAS)
-def test_counts_follow_the_masks(isa: str) -> None:
-    layer = Layer(STRIDED._replace(out_channels=20))
+def test_counts_follow_the_masks(isa: str, height: int) -> None:
+    layer = Layer(STRIDED._replace(out_channels=20, block_height=height))
     (info,) = layer.executor(isa).layers()
     pixels = int(np.prod(info["output_shape"][1:]))
     for level in range(LEVELS):
-        kept = np.repeat(layer.score > layer.threshold[level], 16, axis=0)[:20]
+        kept = np.repeat(layer.score > layer.threshold[level], height, axis=0)[:20]
         assert info["nonzero_weights"][level] == kept.sum()
         assert info["macs"][level] == kept.sum() * pixels
     assert info["prunable_weights"] == layer.weight.size
@@ -241,14 +275,19 @@ def test_counts_follow_the_masks(isa: str) -> None:
         (56, "avx512", "sparse_conv_f32_4x7x16_avx512"),
         (8, "avx512", "sparse_conv_f32_3x8x16_avx512"),
         (7, "avx512", "sparse_conv_f32_4x7x16_avx512"),
-        (1, "avx512", "sparse_conv_f32_1x1x16_avx512"),
-        (12, "avx2_fma3", "sparse_conv_f32_1x6x16_avx2_fma3"),
+        (1, "avx512", "sparse_linear_f32_1x16_avx512"),
+        (1, "avx2_fma3", "sparse_linear_f32_1x16_avx2_fma3"),
+        (12, "avx2_fma3", "sparse_conv_f32_2x3x16_avx2_fma3"),
         (3, "avx2_fma3", "sparse_conv_f32_2x3x16_avx2_fma3"),
         (8, "scalar", "sparse_conv_f32_1x4x16_scalar"),
+        (56, "avx512", "sparse_conv_f32_4x7x8_avx512"),
+        (12, "avx2_fma3", "sparse_conv_f32_3x4x8_avx2_fma3"),
+        (1, "avx2_fma3", "sparse_conv_f32_1x1x8_avx2_fma3"),
+        (8, "scalar", "sparse_conv_f32_1x4x8_scalar"),
     ],
 )
 def test_selection_by_name(size: int, isa: str, kernel: str) -> None:
     if isa not in ISAS:
         pytest.skip(f"{isa} is not supported by this processor")
-    case = DENSE_1X1._replace(height=size, width=size)
+    case = DENSE_1X1._replace(height=size, width=size, block_height=16 if "x16_" in kernel else 8)
     assert Layer(case).executor(isa).layers()[0]["kernel"] == kernel

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import tritonclient.http as triton  # type: ignore[import-untyped]
 from fake_machine import FakeMachine, PolicySpec
-from model_parts import ModelBuilder
+from model_parts import ModelBuilder, later_model
 from serve_process import (
     PATIENCE_S,
     ServeProcess,
@@ -175,6 +175,36 @@ def test_answers_equal_the_runtime(
 def test_no_outputs_named_means_all_in_binary(client: Any, reference: Runtime) -> None:
     answer = client.infer("blobs", triton_input(binary=True), parameters={"aio_level": 0})
     np.testing.assert_array_equal(answer.as_numpy("head_out"), reference.infer(X, level=0))
+
+
+def test_a_model_of_several_inputs(environ: dict[str, str], folder: Path) -> None:
+    path = later_model().write(folder / "later.aio")
+    rng = np.random.default_rng(4)
+    with Runtime.load(path, calibrate=False, cache_dir=folder / "cache") as reference:
+        arrays = {
+            info.name: rng.standard_normal((2, *info.shape), dtype=np.float32)
+            for info in reference.inputs
+        }
+        expected = reference.run(arrays, level=1).outputs
+    inputs = []
+    for name, x in reversed(arrays.items()):
+        inputs.append(triton.InferInput(name, list(x.shape), "FP32"))
+        inputs[-1].set_data_from_numpy(x, binary_data=name != "vector")
+    with (
+        serve_process(environ, path) as server,
+        contextlib.closing(triton.InferenceServerClient(server.address)) as client,
+    ):
+        metadata = client.get_model_metadata("small")
+        assert {(spec["name"], *spec["shape"]) for spec in metadata["inputs"]} == {
+            ("x", -1, 3, 9, 7),
+            ("vector", -1, 5),
+            ("gate", -1, 40, 1, 1),
+        }
+        answer = client.infer("small", inputs, parameters={"aio_level": 1})
+        for name, value in expected.items():
+            np.testing.assert_array_equal(answer.as_numpy(name), value)
+        with pytest.raises(triton.InferenceServerException, match="input 'vector' is missing"):
+            client.infer("small", [inputs[0], inputs[2]])
 
 
 @pytest.mark.parametrize("binary", [False, True])

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,30 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_networks import Plan, RandomNetwork, plans, sample
 from torch import nn
 
 from aio.models import AllInOne, zoo
+from aio.models.outputs import named_results
+from aio.models.selection import Layer, find_layers
 from aio.models.switchable import SwitchableBatchNorm
-from aio.runtime import Runtime, native_info
+from aio.models.trace import trace
+from aio.runtime import Runtime, _native, native_info
+from aio.runtime.lowering import build_executor
+from aio.runtime.model_file import read_model_file
 
 RATIOS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 # Relative to the largest answer. Both sides add up some 4,000 float32 products in their own order.
 TOLERANCE = 2e-5
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Keep threads of torch from waiting for each other: most tensors here are tiny."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class Odd(nn.Module):
@@ -44,13 +60,15 @@ class Odd(nn.Module):
         return result
 
 
-def like_trained(net: nn.Module) -> AllInOne:
+def like_trained(
+    net: nn.Module, ratios: tuple[float, ...] = RATIOS, block_height: int = 16
+) -> AllInOne:
     """Return the network with levels that differ in masks and in batch normalisation."""
-    model = AllInOne(net, RATIOS)
+    model = AllInOne(net, ratios, block_height=block_height)
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, SwitchableBatchNorm):
-                for level in range(len(RATIOS)):
+                for level in range(len(ratios)):
                     norm = module.at(level)
                     assert norm.running_mean is not None
                     assert norm.running_var is not None
@@ -95,6 +113,7 @@ def mobilenet_v2() -> nn.Module:
     return zoo.mobilenet_v2(num_classes=100)
 
 
+@pytest.mark.parametrize("block_height", [16, 8])
 @pytest.mark.parametrize(
     ("make", "shape"),
     [
@@ -105,16 +124,41 @@ def mobilenet_v2() -> nn.Module:
         (mobilenet_v2, (1, 3, 64, 64)),
     ],
 )
-def test_every_level(make: Callable[[], nn.Module], shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_every_level(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], block_height: int, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
-    model = like_trained(make())
+    model = like_trained(make(), block_height)
     x = torch.randn(shape)
     model.export(tmp_path / "model.aio", x)
     for isa in native_info()["isa_found"]:
         with Runtime.load(tmp_path / "model.aio", isa=isa, calibrate=False) as runtime:
             worst = max(error_at(level, model, x, runtime) for level in range(len(RATIOS)))
-        print(f"{make.__name__}, {isa}: {worst:.1e} of the largest answer")  # shown by -rP
+        print(
+            f"{make.__name__}, blocks of {block_height}, {isa}: {worst:.1e} of the largest answer"
+        )  # shown by -rP
         assert worst < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        zoo.resnet34,
+        zoo.resnet50,
+        zoo.mobilenet_v3_large,
+        zoo.efficientnet_b0,
+        zoo.densenet121,
+    ],
+)
+def test_larger_networks(make: Callable[[int], nn.Module], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = like_trained(make(100))
+    x = torch.randn(1, 3, 64, 64)
+    model.export(tmp_path / "model.aio", x)
+    with Runtime.load(tmp_path / "model.aio", threads=2, calibrate=False) as runtime:
+        worst = max(error_at(level, model, x, runtime) for level in range(len(RATIOS)))
+        print(f"{make.__name__}, {runtime.isa}: {worst:.1e} of the largest answer")  # shown by -rP
+    assert worst < TOLERANCE
 
 
 def test_vgg16_bn(tmp_path: Path) -> None:
@@ -177,12 +221,90 @@ def grouped_layers(draw: st.DrawFn) -> nn.Conv2d:
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(layer=grouped_layers(), size=st.tuples(st.integers(13, 20), st.integers(13, 20)))
-def test_any_groups(layer: nn.Conv2d, size: tuple[int, int], tmp_path: Path) -> None:
-    model = like_trained(Around(layer))
+@given(
+    layer=grouped_layers(),
+    height=st.sampled_from([16, 8]),
+    size=st.tuples(st.integers(13, 20), st.integers(13, 20)),
+)
+def test_any_groups(layer: nn.Conv2d, height: int, size: tuple[int, int], tmp_path: Path) -> None:
+    model = like_trained(Around(layer), height)
     x = torch.randn(2, 2, *size)
     path = tmp_path / "model.aio"
     model.export(path, x)
     for isa in native_info()["isa_found"]:
         with Runtime.load(path, isa=isa, calibrate=False) as runtime:
             assert max(error_at(level, model, x, runtime) for level in range(7)) < TOLERANCE
+
+
+class _Errors:
+    """The largest error of the random networks, relative to each output's largest answer."""
+
+    def __init__(self) -> None:
+        self.worst = 0.0
+
+    def check(self, found: np.ndarray, single: torch.Tensor, exact: torch.Tensor) -> None:
+        """Hold an answer to the tolerance, or to what torch's own float32 makes of it.
+
+        Normalisation of nearly equal numbers divides rounding errors by their deviation.
+        """
+        assert found.shape == tuple(exact.shape)
+        largest = float(exact.abs().max())
+        error = float(np.abs(found - exact.numpy()).max())
+        assert error <= max(TOLERANCE * largest, 8 * float((single - exact).abs().max()))
+        self.worst = max(self.worst, error / largest if largest else 0.0)
+
+
+def test_random_networks(tmp_path: Path) -> None:
+    """200 networks out of every operator, each at every level and at random levels per layer."""
+    path, errors = tmp_path / "model.aio", _Errors()
+    generator = torch.Generator().manual_seed(0)
+
+    @settings(
+        max_examples=200,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(
+        plan=plans(),
+        batch=st.integers(1, 3),
+        isa=st.sampled_from(native_info()["isa_found"]),
+        threads=st.integers(1, 2),
+    )
+    def agrees(plan: Plan, batch: int, isa: str, threads: int) -> None:
+        torch.manual_seed(plan.seed)
+        model = like_trained(RandomNetwork(plan), (0.0, 0.6, 0.9)).eval()
+        exact = copy.deepcopy(model).double()
+        layers = find_layers(trace(RandomNetwork(plan)), model.block_height)
+        inputs = sample(plan, batch)
+        model.export(path, inputs)
+        executor = build_executor(read_model_file(path), threads=threads, isa=isa)
+        mixed = torch.randint(3, (len(model.layer_names),), generator=generator).tolist()
+        for levels in (*([level] * len(mixed) for level in range(3)), mixed):
+            model.set_layer_levels(levels)
+            exact.set_layer_levels(levels)
+            executor.set_layer_levels(levels_of_steps(executor, model, layers))
+            with torch.no_grad():
+                single = named_results(model(*inputs)).values()
+                double = named_results(exact(*(x.double() for x in inputs))).values()
+            found = executor.run([x.numpy() for x in inputs])
+            for answer, one, two in zip(found, single, double, strict=True):
+                errors.check(answer, one, two)
+
+    agrees()
+    print(f"random networks: {errors.worst:.1e} of the largest answer")  # shown by -rP
+
+
+def levels_of_steps(executor: _native.Executor, model: AllInOne, layers: list[Layer]) -> list[int]:
+    """Return the level of every step of the executor; those without a layer's name take any."""
+    by_layer = dict(zip(model.layer_names, model.layer_levels, strict=True))
+    by_name = {
+        name: by_layer[layer.name]
+        for layer in layers
+        if layer.name in by_layer
+        for name in (layer.name, *layer.batch_norms)
+    }
+    names = [step["name"] for step in executor.layers()]
+    missing = set(model.masked_layers()) - set(names)
+    assert not missing
+    return [by_name.get(name, 0) for name in names]

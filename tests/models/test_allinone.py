@@ -48,6 +48,25 @@ def test_densest_level_answers_as_the_network() -> None:
         torch.testing.assert_close(model(x), net(x))
 
 
+def test_several_inputs_pass() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = small_net()
+            self.linear = nn.Linear(3, 5)
+
+        def forward(self, image: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+            x, y = self.net(image), self.linear(vector)
+            return x + y, y
+
+    model = AllInOne(Two().eval(), RATIOS).eval()
+    image, vector = torch.randn(2, 1, 8, 8), torch.randn(2, 3)
+    with torch.no_grad():
+        for found, expected in zip(model(image, vector), model.net(image, vector), strict=True):
+            assert torch.equal(found, expected)
+    assert set(model.masked_layers()) == {"net.3", "net.6", "net.9"}
+
+
 def test_levels_are_nested_and_hit_their_ratio() -> None:
     model = AllInOne(small_net(), RATIOS)
     kept = model.kept_weights()

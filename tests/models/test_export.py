@@ -259,13 +259,13 @@ def test_manifest_of_the_digits_network(tmp_path: Path, read_model: Reader) -> N
         torch.zeros(1, 1, 8, 8),
         name="digits",
         metrics={"accuracy": [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]},
-        input_name="image",
-        output_name="logits",
+        input_names=["image"],
+        output_names=["logits"],
         labels=tuple("0123456789"),
         provenance={"seed": 1},
     )
     manifest, tensors = read_model(tmp_path / "m.aio")
-    assert manifest["format_version"] == 1
+    assert manifest["format_version"] == 2
     assert manifest["name"] == "digits"
     assert manifest["producer"].startswith("aio-runtime ")
     assert manifest["inputs"] == [{"name": "image", "shape": [1, 8, 8]}]
@@ -348,11 +348,21 @@ class Around(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(1, 32, 3, padding=1)
         self.inner = nn.Conv2d(32, 32, 1)
-        self.last = nn.Conv2d(32, 2, 1)
         self.part = part
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.last(self.part(self.inner(self.stem(x))))
+        return F.relu(self.part(self.inner(self.stem(x))))
+
+
+class Channels(nn.Module):
+    """A part on a view with the channels last."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.part(x.permute(0, 2, 3, 1))
         return out
 
 
@@ -362,26 +372,67 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "elu": (nn.Sequential(nn.ReLU(), nn.ELU()), r"part\.1: operator ELU is not"),
     "mish": (F.mish, "operator mish is not supported"),
     "slope": (nn.LeakyReLU(float("inf")), "part: leaky_relu with negative_slope=inf is not"),
-    "method": (lambda x: x.clamp(0, 1), r"operator Tensor\.clamp is not supported"),
-    "cat": (lambda x: torch.cat([x[:, :16], x[:, 16:]], dim=1), "operator getitem is not"),
-    "mul": (lambda x: x * x, "operator mul is not supported"),
-    "constant": (lambda x: x + 1.0, "adding a constant is not supported"),
-    "alpha": (lambda x: torch.add(x, x, alpha=2), "alpha=2"),
-    "broadcast": (lambda x: x + F.adaptive_avg_pool2d(x, 1), "adding shapes"),
-    "batch_norm": (nn.Sequential(nn.ReLU(), nn.BatchNorm2d(32)), r"part\.1: batch normalisation"),
+    "clamp": (lambda x: x.clamp(0, 1), r"Tensor\.clamp from 0 to 1 is not supported"),
+    "slice": (lambda x: torch.cat([x[:, :16], x[:, 16:]], dim=1), "operator getitem is not"),
+    "chunk": (lambda x: torch.cat(x.chunk(2, 1), 1), r"operator Tensor\.chunk is not"),
+    "cat_rows": (lambda x: torch.cat([x, x], dim=2), "concatenation along 2 of 4 axes"),
+    "cat_constant": (
+        lambda x: torch.cat([x, torch.ones(2, 1, 6, 6)], dim=1),
+        "concatenation of something else than values",
+    ),
+    "cat_many": (
+        lambda x: torch.cat([x] * 257, 1),
+        "concatenation of 257 values, the limit is 256",
+    ),
+    "divide": (lambda x: 1.0 / x, "division by a computed value"),
+    "divide_zero": (lambda x: x / 0, "division by zero"),
+    "constant": (lambda x: x * torch.ones(32, 6, 6), r"mul with a constant of \(32, 6, 6\)"),
+    "broadcast": (lambda x: x + F.avg_pool2d(x, (1, 6)), r"add of shapes .* and \(32, 6, 1\)"),
+    "rounding": (lambda x: torch.div(x, 2, rounding_mode="floor"), "div has arguments that"),
+    "instance_norm": (nn.InstanceNorm2d(32), "part: operator InstanceNorm2d is not"),
+    "group_norm": (lambda x: F.group_norm(x, 4), "operator group_norm is not"),
+    "layer_norm": (nn.LayerNorm(6), r"part: layer normalisation of \(6,\) in \(32, 6, 6\)"),
+    "softmax": (nn.Softmax(dim=2), "part: softmax over axis 2 of 4 is not"),
+    "softmax_type": (lambda x: F.softmax(x, 1, dtype=torch.float64).float(), "softmax with dtype"),
+    "log_softmax": (nn.LogSoftmax(dim=1), "part: operator LogSoftmax is not"),
+    "bicubic": (nn.Upsample(scale_factor=2, mode="bicubic"), "part: Upsample with mode='bicubic'"),
+    "antialias": (
+        lambda x: F.interpolate(x, (3, 3), mode="bilinear", antialias=True),
+        "interpolate with antialias",
+    ),
+    "scale": (nn.Upsample(scale_factor=1.3), "part: Upsample by 1.3 from 6 to 7 pixels is not"),
+    "pad_mode": (lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"), "padding with mode='reflect'"),
+    "pad_value": (nn.ConstantPad2d(1, 0.5), "part: padding with 0.5 is not supported"),
+    "pad_channels": (lambda x: F.pad(x, (0, 0, 0, 0, 1, 0)), r"which pads channels"),
+    "crop": (lambda x: F.pad(x, (-1, 0, 0, 0)), r"padding by \[-1, 0, 0, 0\], which crops"),
+    "permute": (lambda x: x.permute(0, 3, 2, 1), r"permute by \(0, 3, 2, 1\) is not supported"),
+    "view_conv": (Channels(nn.Conv2d(6, 32, 1)), "Conv2d of a channels-last view is not"),
+    "view_norm": (Channels(nn.BatchNorm2d(6)), "batch normalisation of a channels-last view"),
+    "view_flatten": (Channels(nn.Flatten()), r"shape from \(6, 6, 32\) to .* of a channels-last"),
     "mean": (lambda x: x.mean(1, keepdim=True).expand(-1, 32, -1, -1), "mean over 1"),
+    "expand": (lambda x: F.avg_pool2d(x, (1, 6)).expand(2, 32, 6, 6), "expansion from"),
     "reshape": (lambda x: x.view(-1, 32, 2, 18), r"change of shape from \(32, 6, 6\)"),
     "batch_mixed": (lambda x: x.view(-1, 32, 3, 6), "does not keep the batch axis"),
-    "adaptive": (nn.AdaptiveAvgPool2d(4), r"part: adaptive pooling from \(6, 6\) to \(4, 4\)"),
     "dilated_pool": (nn.MaxPool2d(2, 1, dilation=2), "part: max pooling with dilation 2"),
-    "ceil_average": (nn.AvgPool2d(4, 4, ceil_mode=True), "part: average pooling with ceil_mode"),
+    "indices": (lambda x: F.adaptive_max_pool2d(x, 2, True)[0], "pool2d.* is not supported"),
+    "ceil": (
+        nn.MaxPool2d(5, 5, ceil_mode=True),
+        "part: MaxPool2d with ceil_mode from 6 x 6 pixels needs 4 pixels of padding",
+    ),
+    "ceil_average": (
+        nn.AvgPool2d(6, 3, padding=1, ceil_mode=True),
+        "part: average pooling with ceil_mode and counted padding",
+    ),
     "divisor": (nn.AvgPool2d(2, divisor_override=3), "part: average pooling with divisor"),
     "linear_axes": (nn.Linear(6, 6), "part: a linear layer on 3 axes"),
     "computed": (
         lambda x: x + F.linear(x.flatten(1), x.flatten(1)).mean(),
         "linear with a computed weight",
     ),
-    "not_read": (lambda x: x + torch.relu(torch.ones(32, 6, 6)), "adding a constant"),
+    "not_read": (
+        lambda x: x + torch.relu(torch.ones(32, 6, 6)),
+        r"add with a constant of \(32, 6, 6\)",
+    ),
     "dropout": (lambda x: F.dropout(x, 0.5, True), "operator dropout is not supported"),
 }
 
@@ -395,44 +446,32 @@ def test_what_is_not_supported_is_refused_by_name_and_place(name: str, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_batch_norm_of_a_shared_result_is_refused(tmp_path: Path) -> None:
-    class Shared(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(1, 4, 1)
-            self.bn = nn.BatchNorm2d(4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            y = self.conv(x)
-            out: Tensor = self.bn(y) + y
-            return out
-
-    with pytest.raises(ExportError, match="bn: can't be folded into conv"):
-        AllInOne(Shared(), (0.0,)).export(tmp_path / "m.aio", torch.zeros(1, 1, 3, 3))
-
-
 def test_batch_norm_without_statistics_is_refused(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4, track_running_stats=False))
     with pytest.raises(ExportError, match="1: batch normalisation without running statistics"):
         AllInOne(net, (0.0,)).export(tmp_path / "m.aio", torch.zeros(2, 1, 3, 3))
 
 
-def test_several_inputs_and_outputs_are_refused(tmp_path: Path) -> None:
-    class TwoIn(nn.Module):
-        def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-            return F.relu(x)
+def test_what_a_network_must_return(tmp_path: Path) -> None:
+    class Returning(nn.Module):
+        def __init__(self, make: Callable[[Tensor], Any]) -> None:
+            super().__init__()
+            self.make = make
 
-    class TwoOut(nn.Module):
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return F.relu(x), F.relu6(x)
+        def forward(self, x: Tensor) -> Any:
+            return self.make(x)
 
-    example = torch.zeros(1, 1, 3, 3)
-    with pytest.raises(ExportError, match="second input, y"):
-        AllInOne(TwoIn(), (0.0,)).export(tmp_path / "m.aio", example)
-    with pytest.raises(ExportError, match="must return one tensor"):
-        AllInOne(TwoOut(), (0.0,)).export(tmp_path / "m.aio", example)
-    with pytest.raises(ExportError, match="returns its input"):
-        AllInOne(nn.Identity(), (0.0,)).export(tmp_path / "m.aio", example)
+    for make, message in (
+        (lambda x: x, "returns its input"),
+        (lambda x: (F.relu(x), x), "output 'output_1': the network returns its input"),
+        (lambda x: (F.relu(x), None), "output 'output_1': the network must return .* not None"),
+        (lambda x: {"a": F.relu(x), 2: x}, "keys are not all strings"),
+        (lambda x: [], "returns nothing"),
+        (lambda x: F.relu(x).permute(0, 2, 3, 1), "returning a channels-last view"),
+        (lambda x: (F.relu(x), torch.ones(1)), "output 'output_1': .* not a constant"),
+    ):
+        with pytest.raises(ExportError, match=message):
+            AllInOne(Returning(make), (0.0,)).export(tmp_path / "m.aio", torch.zeros(1, 1, 3, 3))
 
 
 def test_graph_that_differs_from_the_network_is_noticed(tmp_path: Path) -> None:
@@ -450,14 +489,26 @@ def test_graph_that_differs_from_the_network_is_noticed(tmp_path: Path) -> None:
         )
 
 
+def test_a_network_that_computes_with_the_size_of_the_batch_is_refused(tmp_path: Path) -> None:
+    class Share(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(x) / x.shape[0]
+
+    with pytest.raises(ExportError, match="differs from the network"):
+        AllInOne(Share(), (0.0,)).export(tmp_path / "m.aio", torch.ones(4, 1, 3, 3))
+
+
 @pytest.mark.parametrize(
     ("example", "message"),
     [
         (torch.zeros(1, 8, 8), r"must be a tensor \(N, C, H, W\)"),
+        ((), "example_input is empty"),
+        ((torch.zeros(1, 1, 8, 8), 1.0), "got float"),
+        ([torch.zeros(1, 1, 8, 8)] * 2, "the network takes x, example_input has 2 tensors"),
         (torch.zeros(1, 1, 8, 8, dtype=torch.int64), "floating-point"),
         (torch.zeros(0, 1, 8, 8), "floating-point"),
         (torch.zeros(1, 3, 8, 8), r"shape \(1, 3, 8, 8\) does not run"),
-        ([1.0], "got list"),
+        ([1.0], "got float"),
     ],
 )
 def test_example_that_does_not_fit_is_named(tmp_path: Path, example: Any, message: str) -> None:

@@ -100,6 +100,24 @@ def test_mobilenet_prunes_its_pointwise_layers() -> None:
     }
 
 
+def test_gates_are_pruned_by_the_rules_of_size() -> None:
+    found = reasons(zoo.mobilenet_v3_large())
+    gates = {name: reason for name, reason in found.items() if ".fc" in name}
+    assert len(gates) == 16
+    assert set(gates.values()) == {None}
+    gates = {name: r for name, r in reasons(zoo.efficientnet_b0()).items() if ".fc" in name}
+    assert gates["features.2.0.block.2.fc2"] == "384 weights, fewer than 1024"
+    assert next(name for name, why in gates.items() if why is None) == "features.2.0.block.2.fc1"
+
+
+def test_densenets_norms_change_level_on_their_own_where_they_follow_no_layer() -> None:
+    layers = {layer.name: layer for layer in find_layers(trace(zoo.densenet121()), 16)}
+    block = "features.denseblock1.denselayer1"
+    assert layers[f"{block}.norm1"].dense_reason == "no weights"
+    assert layers[f"{block}.conv1"].batch_norms == [f"{block}.norm2"]
+    assert layers["features.norm5"].batch_norms == ["features.norm5"]
+
+
 def test_a_last_layer_that_is_small_stays_dense() -> None:
     assert reasons(zoo.resnet18())["fc"] == "last layer"
     assert reasons(zoo.mobilenet_v2(num_classes=10))["classifier.1"] == "last layer"

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from aio.models import ExportError
-from aio.models.manifest import Model, Node
+from aio.models.manifest import Model, Node, Output
 from aio.models.writer import write_model
 
 
@@ -16,11 +16,8 @@ def content(**changes: object) -> Model:
     values: dict[str, object] = {
         "name": "tiny",
         "producer": "a test",
-        "input_name": "x",
-        "input_shape": (1, 2, 2),
-        "output_name": "y",
-        "output_node": "fc",
-        "labels": ("ä", "b", "c"),
+        "inputs": {"x": (1, 2, 2)},
+        "outputs": [Output("y", "fc", ("ä", "b", "c"))],
         "ratios": (0.0, 0.5),
         "metrics": {"accuracy": [1.0, 0.5]},
         "nodes": [

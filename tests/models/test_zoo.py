@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from aio.models import ModelError, zoo
+from aio.models.conv_bn import StochasticDepth
 from aio.models.mobilenet import InvertedResidual
+from aio.models.mobilenet_v3 import InvertedResidual as InvertedResidualV3
 from aio.models.resnet import Bottleneck, ResNet
 
 
@@ -192,9 +194,214 @@ def test_vgg16_bn_has_torchvisions_state_dict() -> None:
     assert sum(p.numel() for p in net.parameters()) == 138_365_992
 
 
+class Names:
+    """Names and shapes of a state dict, in order."""
+
+    def __init__(self) -> None:
+        self.shapes: dict[str, tuple[int, ...]] = {}
+
+    def layer(self, name: str, *weight: int, bias: bool = True) -> None:
+        self.shapes[f"{name}.weight"] = weight
+        if bias:
+            self.shapes[f"{name}.bias"] = weight[:1]
+
+    def norm(self, name: str, channels: int) -> None:
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            self.shapes[f"{name}.{part}"] = (channels,)
+        self.shapes[f"{name}.num_batches_tracked"] = ()
+
+    def conv_bn(self, name: str, *weight: int) -> None:
+        self.layer(f"{name}.0", *weight, bias=False)
+        self.norm(f"{name}.1", weight[0])
+
+    def squeeze(self, name: str, channels: int, squeezed: int) -> None:
+        self.layer(f"{name}.fc1", squeezed, channels, 1, 1)
+        self.layer(f"{name}.fc2", channels, squeezed, 1, 1)
+
+
+def torchvision_mobilenet_v3_large() -> dict[str, tuple[int, ...]]:
+    """Names and shapes of torchvision's MobileNetV3-Large, from table 1 of the paper."""
+    # Kernel, expanded channels, channels, squeezed channels or 0.
+    rows = (
+        (3, 16, 16, 0),
+        (3, 64, 24, 0),
+        (3, 72, 24, 0),
+        (5, 72, 40, 24),
+        (5, 120, 40, 32),
+        (5, 120, 40, 32),
+        (3, 240, 80, 0),
+        (3, 200, 80, 0),
+        (3, 184, 80, 0),
+        (3, 184, 80, 0),
+        (3, 480, 112, 120),
+        (3, 672, 112, 168),
+        (5, 672, 160, 168),
+        (5, 960, 160, 240),
+        (5, 960, 160, 240),
+    )
+    names, before = Names(), 16
+    names.conv_bn("features.0", 16, 3, 3, 3)
+    for number, (kernel, expanded, channels, squeezed) in enumerate(rows, start=1):
+        block, part = f"features.{number}.block", 0
+        if expanded != before:
+            names.conv_bn(f"{block}.0", expanded, before, 1, 1)
+            part = 1
+        names.conv_bn(f"{block}.{part}", expanded, 1, kernel, kernel)
+        if squeezed:
+            names.squeeze(f"{block}.{part + 1}", expanded, squeezed)
+            part += 1
+        names.conv_bn(f"{block}.{part + 1}", channels, expanded, 1, 1)
+        before = channels
+    names.conv_bn("features.16", 960, 160, 1, 1)
+    names.layer("classifier.0", 1280, 960)
+    names.layer("classifier.3", 1000, 1280)
+    return names.shapes
+
+
+def torchvision_efficientnet_b0() -> dict[str, tuple[int, ...]]:
+    """Names and shapes of torchvision's EfficientNet-B0, from table 1 of the paper."""
+    stages = (
+        (1, 3, 16, 1),
+        (6, 3, 24, 2),
+        (6, 5, 40, 2),
+        (6, 3, 80, 3),
+        (6, 5, 112, 3),
+        (6, 5, 192, 4),
+        (6, 3, 320, 1),
+    )
+    names, before = Names(), 32
+    names.conv_bn("features.0", 32, 3, 3, 3)
+    for stage, (expansion, kernel, channels, depth) in enumerate(stages, start=1):
+        for number in range(depth):
+            block, part, expanded = f"features.{stage}.{number}.block", 0, expansion * before
+            if expansion > 1:
+                names.conv_bn(f"{block}.0", expanded, before, 1, 1)
+                part = 1
+            names.conv_bn(f"{block}.{part}", expanded, 1, kernel, kernel)
+            names.squeeze(f"{block}.{part + 1}", expanded, before // 4)
+            names.conv_bn(f"{block}.{part + 2}", channels, expanded, 1, 1)
+            before = channels
+    names.conv_bn("features.8", 1280, 320, 1, 1)
+    names.layer("classifier.1", 1000, 1280)
+    return names.shapes
+
+
+def torchvision_densenet121() -> dict[str, tuple[int, ...]]:
+    """Names and shapes of torchvision's DenseNet-121, from table 1 of the paper."""
+    names, channels = Names(), 64
+    names.layer("features.conv0", 64, 3, 7, 7, bias=False)
+    names.norm("features.norm0", 64)
+    for block, depth in enumerate((6, 12, 24, 16), start=1):
+        for number in range(1, depth + 1):
+            layer = f"features.denseblock{block}.denselayer{number}"
+            names.norm(f"{layer}.norm1", channels)
+            names.layer(f"{layer}.conv1", 128, channels, 1, 1, bias=False)
+            names.norm(f"{layer}.norm2", 128)
+            names.layer(f"{layer}.conv2", 32, 128, 3, 3, bias=False)
+            channels += 32
+        if block < 4:
+            names.norm(f"features.transition{block}.norm", channels)
+            names.layer(
+                f"features.transition{block}.conv", channels // 2, channels, 1, 1, bias=False
+            )
+            channels //= 2
+    names.norm("features.norm5", channels)
+    names.layer("classifier", 1000, channels)
+    return names.shapes
+
+
+@pytest.mark.parametrize(
+    ("make", "expected", "entries", "parameters"),
+    [
+        (zoo.mobilenet_v3_large, torchvision_mobilenet_v3_large(), 312, 5_483_032),
+        (zoo.efficientnet_b0, torchvision_efficientnet_b0(), 360, 5_288_548),
+        (zoo.densenet121, torchvision_densenet121(), 727, 7_978_856),
+    ],
+)
+def test_networks_with_gates_and_dense_connections_have_torchvisions_state_dict(
+    make: Callable[[], nn.Module],
+    expected: dict[str, tuple[int, ...]],
+    entries: int,
+    parameters: int,
+) -> None:
+    net = make()
+    found = {name: tuple(value.shape) for name, value in net.state_dict().items()}
+    assert found == expected
+    assert list(found) == list(expected)
+    assert len(found) == entries
+    assert sum(p.numel() for p in net.parameters()) == parameters
+
+
+def test_batch_norms_are_those_that_torchvision_trains() -> None:
+    for make, eps, momentum in (
+        (zoo.mobilenet_v3_large, 1e-3, 0.01),
+        (zoo.efficientnet_b0, 1e-5, 0.1),
+        (zoo.densenet121, 1e-5, 0.1),
+    ):
+        norms = [m for m in make(2).modules() if isinstance(m, nn.BatchNorm2d)]
+        assert {(norm.eps, norm.momentum) for norm in norms} == {(eps, momentum)}
+
+
+@pytest.mark.parametrize(
+    ("make", "strides"),
+    [
+        (zoo.mobilenet_v3_large, [2, 2, 2, 2, 2]),
+        (zoo.efficientnet_b0, [2, 2, 2, 2, 2]),
+        (zoo.densenet121, [2]),
+    ],
+)
+def test_networks_run_at_any_size(make: Callable[[int], nn.Module], strides: list[int]) -> None:
+    net = make(5).eval()
+    steps = [m.stride[0] for m in net.modules() if isinstance(m, nn.Conv2d)]
+    assert [step for step in steps if step > 1] == strides
+    with torch.no_grad():
+        assert net(torch.randn(2, 3, 65, 97)).shape == (2, 5)
+
+
+def test_activations_of_mobilenet_v3_are_those_of_the_paper() -> None:
+    blocks = [m for m in zoo.mobilenet_v3_large(2).modules() if isinstance(m, InvertedResidualV3)]
+    smooth = [any(isinstance(m, nn.Hardswish) for m in block.modules()) for block in blocks]
+    assert smooth == [False] * 6 + [True] * 9
+    assert [i for i, b in enumerate(blocks) if b.use_res_connect] == [
+        0,
+        2,
+        4,
+        5,
+        7,
+        8,
+        9,
+        11,
+        13,
+        14,
+    ]
+
+
+def test_stochastic_depth_drops_samples_in_training_only() -> None:
+    drop = StochasticDepth(0.25)
+    x = torch.ones(4000, 1, 1, 1)
+    dropped = drop(x)
+    assert set(dropped.flatten().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
+    assert abs(float((dropped == 0).float().mean()) - 0.25) < 0.05
+    assert drop.eval()(x) is x
+    probabilities = [
+        m.probability for m in zoo.efficientnet_b0().modules() if isinstance(m, StochasticDepth)
+    ]
+    assert probabilities == [0.2 * i / 16 for i in range(16)]
+
+
 @pytest.mark.parametrize(
     "make",
-    [zoo.resnet18, zoo.resnet34, zoo.resnet50, zoo.mobilenet_v2, zoo.vgg16_bn, zoo.digits_resnet],
+    [
+        zoo.resnet18,
+        zoo.resnet34,
+        zoo.resnet50,
+        zoo.mobilenet_v2,
+        zoo.mobilenet_v3_large,
+        zoo.efficientnet_b0,
+        zoo.densenet121,
+        zoo.vgg16_bn,
+        zoo.digits_resnet,
+    ],
 )
 def test_number_of_classes_is_checked(make: type) -> None:
     with pytest.raises(ModelError, match="num_classes 0"):

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from aio.runtime import InputError
-from aio.runtime.inputs import accurate_levels, as_batch, as_duration_ms, as_integer, as_level
+from aio.runtime.inputs import (
+    accurate_levels,
+    as_batch,
+    as_batches,
+    as_duration_ms,
+    as_integer,
+    as_level,
+)
+from aio.runtime.records import TensorInfo
 
 SHAPE = (2, 3, 4)
 
@@ -82,6 +90,59 @@ def test_an_empty_batch_is_a_batch() -> None:
 def test_wrong_inputs_are_named(x: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         as_batch(x, SHAPE)
+
+
+INPUTS = TensorInfo("image", SHAPE), TensorInfo("vector", (5,))
+
+
+@pytest.mark.parametrize("batch", [(), (0,), (3,)])
+def test_several_inputs_by_name_or_in_order(batch: tuple[int, ...]) -> None:
+    image, vector = np.ones((*batch, *SHAPE)), np.ones((*batch, 5), np.float32)
+    forms: list[Any] = [
+        {"vector": vector, "image": image},
+        [image, vector],
+        (image, vector.astype(np.float64)),
+    ]
+    for x in forms:
+        batches, single = as_batches(x, INPUTS)
+        assert single == (batch == ())
+        assert [len(made) for made in batches] == [*batch, 1][:1] * 2
+        assert [made.shape[1:] for made in batches] == [SHAPE, (5,)]
+        assert all(made.dtype == np.float32 and made.flags.c_contiguous for made in batches)
+
+
+def test_one_input_may_be_named_too() -> None:
+    x = np.ones((2, *SHAPE), np.float32)
+    for argument in (x, {"image": x}):
+        (batch,), single = as_batches(argument, INPUTS[:1])
+        assert batch is x
+        assert not single
+
+
+IMAGE, VECTOR = np.ones((2, *SHAPE)), np.ones((2, 5))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (IMAGE, "got ndarray for the inputs image, vector: expected a mapping by name, or a list"),
+        ("ab", "got str for the inputs"),
+        ([IMAGE], "got 1 arrays for the 2 inputs image, vector"),
+        ({"image": IMAGE}, "inputs are missing 'vector': the model has image, vector"),
+        ({"image": IMAGE, "vector": VECTOR, "z": VECTOR}, "inputs are unknown 'z': the model has"),
+        ([VECTOR, IMAGE], r"input 'image' has shape \(2, 5\), expected \(N, 2, 3, 4\)"),
+        (
+            [IMAGE, np.ones((2, 6))],
+            r"'vector' has shape \(2, 6\), expected \(N, 5\) or one .* \(5,\)",
+        ),
+        ([IMAGE, VECTOR[:1]], r"differ in batch: image \(2, 2, 3, 4\), vector \(1, 5\)"),
+        ([IMAGE[:1], VECTOR[0]], "differ in batch"),
+        ([IMAGE, "text"], "input 'vector' has dtype"),
+    ],
+)
+def test_several_inputs_that_do_not_fit(x: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_batches(x, INPUTS)
 
 
 class Tensor:

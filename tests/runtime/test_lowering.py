@@ -11,10 +11,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model_parts import ModelBuilder, ModelParts, activation_model, grouped_model, small_model
+from model_parts import (
+    ModelBuilder,
+    ModelParts,
+    activation_model,
+    grouped_model,
+    later_model,
+    small_model,
+)
 from reference import evaluate
 
-from aio.runtime import InputError, _native
+from aio.runtime import InputError, ModelFileError, _native
 from aio.runtime.lowering import build_executor
 from aio.runtime.model_file import read_model_file
 
@@ -25,31 +32,55 @@ RATIOS = (0.0, 0.3, 0.6, 0.9, 0.95)
 def check(parts: ModelParts, path: Path, *, batch: int, threads: int, isa: str) -> None:
     """Compare every output at every level with the reference."""
     executor = build_executor(read_model_file(parts.write(path)), threads=threads, isa=isa)
-    shape = (batch, *parts.manifest["inputs"][0]["shape"])
-    x = np.random.default_rng(7).standard_normal(shape, dtype=np.float32)
+    rng = np.random.default_rng(7)
+    inputs = [
+        rng.standard_normal((batch, *spec["shape"]), dtype=np.float32)
+        for spec in parts.manifest["inputs"]
+    ]
     for level in range(len(parts.manifest["levels"])):
         executor.set_level(level)
-        expected = evaluate(parts, x, level)
-        for output, value in zip(executor.run(x), expected.values(), strict=True):
+        expected = evaluate(parts, inputs, level)
+        for output, value in zip(executor.run(inputs), expected.values(), strict=True):
             assert output.shape == value.exact.shape
             assert (np.abs(output - value.exact) <= value.error).all()
 
 
+@pytest.mark.parametrize("height", [16, 8])
 @pytest.mark.parametrize("isa", _native.supported_isas())
 @pytest.mark.parametrize("threads", [1, 2])
-def test_every_operator(isa: str, threads: int, tmp_path: Path) -> None:
-    check(small_model(RATIOS), tmp_path / "m.aio", batch=3, threads=threads, isa=isa)
+def test_every_operator(isa: str, threads: int, height: int, tmp_path: Path) -> None:
+    check(
+        small_model(RATIOS, block_height=height),
+        tmp_path / "m.aio",
+        batch=3,
+        threads=threads,
+        isa=isa,
+    )
+
+
+@pytest.mark.parametrize("height", [16, 8])
+@pytest.mark.parametrize("isa", _native.supported_isas())
+@pytest.mark.parametrize("threads", [1, 2])
+def test_groups(isa: str, threads: int, height: int, tmp_path: Path) -> None:
+    check(grouped_model(block_height=height), tmp_path / "m.aio", batch=3, threads=threads, isa=isa)
+
+
+@pytest.mark.parametrize("height", [16, 8])
+@pytest.mark.parametrize("isa", _native.supported_isas())
+def test_activations(isa: str, height: int, tmp_path: Path) -> None:
+    check(activation_model(block_height=height), tmp_path / "m.aio", batch=2, threads=2, isa=isa)
+
+
+def test_block_height_without_kernels_is_refused(tmp_path: Path) -> None:
+    model = read_model_file(small_model(block_height=4).write(tmp_path / "m.aio"))
+    with pytest.raises(ModelFileError, match="'body': there are no kernels for blocks of 4 output"):
+        build_executor(model, threads=1, isa=None)
 
 
 @pytest.mark.parametrize("isa", _native.supported_isas())
 @pytest.mark.parametrize("threads", [1, 2])
-def test_groups(isa: str, threads: int, tmp_path: Path) -> None:
-    check(grouped_model(), tmp_path / "m.aio", batch=3, threads=threads, isa=isa)
-
-
-@pytest.mark.parametrize("isa", _native.supported_isas())
-def test_activations(isa: str, tmp_path: Path) -> None:
-    check(activation_model(), tmp_path / "m.aio", batch=2, threads=2, isa=isa)
+def test_operators_of_version_2(isa: str, threads: int, tmp_path: Path) -> None:
+    check(later_model(), tmp_path / "m.aio", batch=3, threads=threads, isa=isa)
 
 
 sizes = st.integers(1, 9)
@@ -59,7 +90,10 @@ sizes = st.integers(1, 9)
 def networks(draw: st.DrawFn) -> ModelParts:
     """Random networks: a chain of layers with shortcuts, all sizes small and odd."""
     builder = ModelBuilder(
-        (draw(st.integers(1, 35)), draw(sizes), draw(sizes)), RATIOS, seed=draw(st.integers(0, 99))
+        (draw(st.integers(1, 35)), draw(sizes), draw(sizes)),
+        RATIOS,
+        seed=draw(st.integers(0, 99)),
+        block_height=draw(st.sampled_from([16, 8])),
     )
     value, shape = "x", builder.shape
     for index in range(draw(st.integers(1, 5))):
@@ -124,8 +158,9 @@ def _fit_ratios(parts: ModelParts) -> None:
             continue
         layer = name.removesuffix(".score")
         rows = parts.tensors[f"{layer}.weight"].shape[0]
-        heights = np.full(len(score), 16)
-        heights[-1] = rows - 16 * (len(score) - 1)
+        height = parts.node(layer)["attrs"].get("block_height", 16)
+        heights = np.full(len(score), height)
+        heights[-1] = rows - height * (len(score) - 1)
         weights = heights.reshape(-1, *[1] * (score.ndim - 1))
         thresholds = parts.tensors[f"{layer}.threshold"]
         kept += [float((weights * (score > threshold)).sum()) for threshold in thresholds]
@@ -160,3 +195,17 @@ def test_unknown_isa_is_an_input_error(tmp_path: Path) -> None:
     model = read_model_file(small_model().write(tmp_path / "m.aio"))
     with pytest.raises(InputError, match="altivec"):
         build_executor(model, threads=1, isa="altivec")
+
+
+def test_weights_are_kept_unless_they_are_given_up(tmp_path: Path) -> None:
+    model = read_model_file(small_model().write(tmp_path / "m.aio"))
+    shape = (1, *model.manifest.input.shape)
+    x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    build_executor(model, threads=1, isa=None)
+    answers = [
+        build_executor(model, threads=1, isa=None, keep_weights=keep).run(x)
+        for keep in (True, False)
+    ]
+    for kept, taken in zip(*answers, strict=True):
+        np.testing.assert_array_equal(kept, taken)
+    assert not model.weights

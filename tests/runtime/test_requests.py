@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from aio.runtime import InputError
 from aio.runtime.records import TensorInfo
-from aio.runtime.requests import parse_request, read_input
+from aio.runtime.requests import parse_request, read_inputs
 
-EXPECTED = TensorInfo("x", (1, 2, 2))
+EXPECTED = (TensorInfo("x", (1, 2, 2)),)
+TWO = (TensorInfo("image", (1, 2, 2)), TensorInfo("vector", (3,)))
 
 
 def request_bytes(**changes: Any) -> bytes:
@@ -26,7 +27,7 @@ def request_bytes(**changes: Any) -> bytes:
 
 @pytest.mark.parametrize("data", [[1, 2, 3, 4.5], [[[[1, 2], [3, 4.5]]]], [[1, 2], [3, 4.5]]])
 def test_flat_and_nested_data(data: Any) -> None:
-    array = parse_request(request_bytes(data=data), EXPECTED)
+    array = parse_request(request_bytes(data=data), EXPECTED)["x"]
     assert array.shape == (1, 1, 2, 2)
     assert array.ravel().tolist() == [1, 2, 3, 4.5]
 
@@ -34,12 +35,12 @@ def test_flat_and_nested_data(data: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\xff", "neither .npy nor JSON"),
-        (b"{", "neither .npy nor JSON"),
+        (b"\xff", "neither .npy, .npz nor JSON"),
+        (b"{", "neither .npy, .npz nor JSON"),
         (b"[]", "one tensor in 'inputs'"),
         (b'{"inputs": []}', "one tensor in 'inputs'"),
         (b'{"inputs": [1]}', "one tensor in 'inputs'"),
-        (request_bytes(name="y"), "the input is named 'y', the model has 'x'"),
+        (request_bytes(name="y"), "an input is named 'y', the model has 'x'"),
         (request_bytes(datatype="BYTES"), "datatype is 'BYTES', expected one of BOOL, INT8"),
         (request_bytes(datatype=["FP32"]), "datatype is ['FP32']"),
         (request_bytes(data="1234"), "'data' is no list"),
@@ -59,7 +60,7 @@ def test_wrong_requests_are_named(content: bytes, message: str, tmp_path: Path) 
     path = tmp_path / "request.json"
     path.write_bytes(content)
     with pytest.raises(InputError) as named:
-        read_input(str(path), EXPECTED)
+        read_inputs(str(path), EXPECTED)
     assert str(named.value).startswith(f"{path}: ")
 
 
@@ -73,21 +74,62 @@ def test_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     array = np.arange(4.0).reshape(1, 2, 2)
     path = tmp_path / "x"
     path.write_bytes(npy(array))
-    assert (read_input(str(path), EXPECTED) == array).all()
+    assert (read_inputs(str(path), EXPECTED)["x"] == array).all()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(npy(array))))
-    assert (read_input("-", EXPECTED) == array).all()
+    assert (read_inputs("-", EXPECTED)["x"] == array).all()
 
 
 def test_pickles_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     path.write_bytes(npy(np.array([{}], object)))
     with pytest.raises(InputError, match="allow_pickle"):
-        read_input(str(path), EXPECTED)
+        read_inputs(str(path), EXPECTED)
     path.write_bytes(npy(np.zeros(4))[:-1])
     with pytest.raises(InputError, match=r"x\.npy: "):
-        read_input(str(path), EXPECTED)
+        read_inputs(str(path), EXPECTED)
     with pytest.raises(FileNotFoundError):
-        read_input(str(tmp_path / "missing"), EXPECTED)
+        read_inputs(str(tmp_path / "missing"), EXPECTED)
+
+
+def test_several_inputs(tmp_path: Path) -> None:
+    arrays = {"vector": np.arange(3.0)[None], "image": np.ones((1, 1, 2, 2))}
+    path = tmp_path / "inputs"
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    inputs = [
+        {"name": name, "shape": list(x.shape), "datatype": "FP32", "data": x.tolist()}
+        for name, x in arrays.items()
+    ]
+    for found in (
+        read_inputs(str(path), TWO),
+        parse_request(json.dumps({"inputs": inputs}).encode(), TWO),
+    ):
+        assert set(found) == {"image", "vector"}
+        assert all((found[name] == x).all() for name, x in arrays.items())
+    wrong = [
+        ({"inputs": inputs[:1]}, "a request for this model has 2 tensors in 'inputs'"),
+        ({"inputs": inputs[:1] * 2}, "named 'vector' again, the model has 'image', 'vector'"),
+        ({"inputs": [1, 2]}, "2 tensors in 'inputs'"),
+    ]
+    for request, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            parse_request(json.dumps(request).encode(), TWO)
+
+
+def test_archives_that_do_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, allow_pickle=False, image=np.ones(4), other=np.ones(4))
+    with pytest.raises(InputError, match=r"holds 'image', 'other', the model has 'image', 'vec"):
+        read_inputs(str(path), TWO)
+    np.savez(path, image=np.ones(4), vector=np.array([{}], object))
+    with pytest.raises(InputError, match="allow_pickle"):
+        read_inputs(str(path), TWO)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(InputError, match=r"x\.npz: "):
+        read_inputs(str(path), TWO)
+    np.save(tmp_path / "x.npy", np.ones(4))
+    with pytest.raises(InputError, match=r"one array for the inputs image, vector: give \.npz"):
+        read_inputs(str(tmp_path / "x.npy"), TWO)
 
 
 @given(content=st.binary(max_size=200))

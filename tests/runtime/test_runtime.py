@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from model_parts import ModelBuilder, ModelParts, small_model
+from model_parts import ModelBuilder, ModelParts, later_model, small_model
 from reference import evaluate
 
 from aio.governors import Plan
@@ -69,7 +69,7 @@ def test_layer_times_are_told_and_change_nothing(runtime: Runtime, parts: ModelP
 def test_answers_equal_the_reference_at_every_level(runtime: Runtime, parts: ModelParts) -> None:
     x = sample(batch=4)
     for level in runtime.levels:
-        (expected,) = evaluate(parts, x, level.index).values()
+        (expected,) = evaluate(parts, [x], level.index).values()
         answer = runtime.infer(x, level=level.index)
         assert (np.abs(answer - expected.exact) <= expected.error).all()
 
@@ -210,7 +210,7 @@ def test_run_returns_every_output_and_its_own_record(tmp_path: Path) -> None:
         x = np.ones((3, 2, 4, 4), np.float32)
         outputs, record = runtime.run(x, level=0)
         assert record == runtime.last
-        for name, expected in evaluate(parts, x, 0).items():
+        for name, expected in evaluate(parts, [x], 0).items():
             assert (np.abs(outputs[name] - expected.exact) <= expected.error).all()
         assert runtime.run(x[0]).outputs["c_out"].shape == (5, 2, 2)
         with pytest.raises(InputError, match=r"several outputs \(c_out, g_out\): use run"):
@@ -330,6 +330,35 @@ def test_many_threads(runtime: Runtime) -> None:
     stats = runtime.stats()
     assert stats.inferences == 3 + 6 * 50
     assert stats.samples == 8 * stats.inferences
+
+
+def test_several_inputs(tmp_path: Path) -> None:
+    parts = later_model()
+    rng = np.random.default_rng(5)
+    with Runtime.load(parts.write(tmp_path / "later.aio")) as runtime:
+        assert [(info.name, info.shape) for info in runtime.inputs] == [
+            ("x", (3, 9, 7)),
+            ("vector", (5,)),
+            ("gate", (40, 1, 1)),
+        ]
+        arrays = {
+            info.name: rng.standard_normal((2, *info.shape), dtype=np.float32)
+            for info in runtime.inputs
+        }
+        for level in range(3):
+            expected = evaluate(parts, list(arrays.values()), level)
+            for x in (arrays, list(arrays.values()), dict(reversed(arrays.items()))):
+                outputs = runtime.run(x, level=level).outputs
+                for name, value in expected.items():
+                    assert (np.abs(outputs[name] - value.exact) <= value.error).all()
+        paced = runtime.run(arrays, deadline_ms=1000)
+        assert paced.record.batch == 2
+        one = runtime.run({name: x[0] for name, x in arrays.items()}).outputs
+        assert one["scores_out"].shape == (10,)
+        none = runtime.run([x[:0] for x in arrays.values()]).outputs
+        assert none["image_out"].shape == (0, 33, 7, 5)
+        with pytest.raises(InputError, match="inputs are missing 'vector'"):
+            runtime.run({"x": arrays["x"]})
 
 
 def test_closing_while_others_infer(path: Path) -> None:

@@ -99,7 +99,7 @@ def test_answers_are_those_of_the_levels_in_the_record(
             x = sample(batch=3)
             outputs, record = runtime.run(x)
         assert (record.plan, record.levels, record.replans) == (Plan.uniform(level), (level,), 0)
-        (expected,) = evaluate(parts, x, level).values()
+        (expected,) = evaluate(parts, [x], level).values()
         assert (np.abs(outputs["head_out"] - expected.exact) <= expected.error).all()
 
 

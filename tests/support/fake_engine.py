@@ -113,8 +113,15 @@ class FakeEngine:
         self.calls.clear()
 
     def run(
-        self, x: Tensor, *, deadline_ms: float | None = None, level: int | None = None
+        self,
+        x: Mapping[str, Tensor],
+        *,
+        deadline_ms: float | None = None,
+        level: int | None = None,
     ) -> Inference:
+        return self._run(x["image"], deadline_ms, level)
+
+    def _run(self, x: Tensor, deadline_ms: float | None, level: int | None) -> Inference:
         assert x.dtype == np.float32
         assert x.flags.aligned
         self.calls.append((x.shape, deadline_ms, level))

@@ -13,11 +13,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
 
 from aio.runtime.lowering import build_executor
 from aio.runtime.model_file import read_model_file
+
+if TYPE_CHECKING:
+    from aio.runtime import _native
+
+
+def load(path: str) -> _native.Executor:
+    return build_executor(read_model_file(path), threads=1, isa=None, keep_weights=False)
 
 
 def resident_mib() -> float:
@@ -32,9 +40,9 @@ def peak_mib() -> float:
 
 def main() -> None:
     warm_up, model = sys.argv[1:]
-    build_executor(read_model_file(warm_up), threads=1, isa=None)
+    load(warm_up)
     before = resident_mib()
-    executor = build_executor(read_model_file(model), threads=1, isa=None)
+    executor = load(model)
     report = {
         "peak_mib": peak_mib() - before,
         "resident_mib": resident_mib() - before,

@@ -57,13 +57,18 @@ class ModelBuilder:
         ratios: Sequence[float] = (0.0, 0.5, 0.8),
         accuracies: Sequence[float] | None = None,
         seed: int = 0,
+        version: int = 1,
+        block_height: int = BLOCK_HEIGHT,
     ) -> None:
+        self.version = version
+        self.others: dict[str, tuple[int, ...]] = {}  # inputs beside "x"
         self.rng = np.random.default_rng(seed)
         self.ratios = tuple(ratios)
         self.tensors: dict[str, Array] = {}
         self.nodes: list[dict[str, Any]] = []
         self.shape = shape
         self.accuracies = accuracies
+        self.block_height = block_height  # of layers with scores
 
     def node(
         self, name: str, op: str, inputs: Sequence[str], attrs: Mapping[str, Any] | None = None
@@ -72,6 +77,19 @@ class ModelBuilder:
             {"name": name, "op": op, "inputs": list(inputs), "attrs": dict(attrs or {})}
         )
         return name
+
+    def affine(self, name: str, source: str, channels: int) -> str:
+        shape = len(self.ratios), channels
+        self.tensors[f"{name}.scale"] = self._normal(shape, 0.2) + np.float32(1)
+        self.tensors[f"{name}.bias"] = self._normal(shape, 0.2)
+        return self.node(name, "affine", [source])
+
+    def layer_norm(
+        self, name: str, source: str, shape: tuple[int, ...], over: str, eps: float = 1e-5
+    ) -> str:
+        self.tensors[f"{name}.weight"] = self._normal(shape, 0.2) + np.float32(1)
+        self.tensors[f"{name}.bias"] = self._normal(shape, 0.2)
+        return self.node(name, "layer_norm", [source], {"eps": eps, "over": over})
 
     def conv(
         self,
@@ -93,6 +111,7 @@ class ModelBuilder:
             "padding": list(padding),
             "dilation": list(dilation),
             "groups": groups,
+            **self._block_attrs(sparse),
         }
         return self.node(name, "conv2d", [source], attrs)
 
@@ -107,7 +126,11 @@ class ModelBuilder:
         bias: bool = True,
     ) -> str:
         self._layer(name, weight, sparse=sparse, scale=scale, bias=bias)
-        return self.node(name, "linear", [source])
+        return self.node(name, "linear", [source], self._block_attrs(sparse))
+
+    def _block_attrs(self, sparse: bool) -> dict[str, int]:
+        plain = not sparse or self.block_height == BLOCK_HEIGHT
+        return {} if plain else {"block_height": self.block_height}
 
     def _layer(
         self, name: str, weight: tuple[int, ...], *, sparse: bool, scale: bool, bias: bool
@@ -116,10 +139,12 @@ class ModelBuilder:
         self.tensors[f"{name}.weight"] = self._normal(weight, fan_in**-0.5)
         outputs, levels = weight[0], len(self.ratios)
         if sparse:
-            blocks = (-(-outputs // BLOCK_HEIGHT), *weight[1:])
+            blocks = (-(-outputs // self.block_height), *weight[1:])
             score = np.abs(self._normal(blocks))
             self.tensors[f"{name}.score"] = score
-            self.tensors[f"{name}.threshold"] = thresholds(score, outputs, self.ratios)
+            self.tensors[f"{name}.threshold"] = thresholds(
+                score, outputs, self.ratios, self.block_height
+            )
         if scale:
             self.tensors[f"{name}.scale"] = self._normal((levels, outputs), 0.1) + np.float32(1)
         if bias:
@@ -139,10 +164,13 @@ class ModelBuilder:
         for level, accuracy in zip(levels, self.accuracies or (), strict=False):
             level["metrics"] = {"accuracy": accuracy}
         manifest = {
-            "format_version": 1,
+            "format_version": self.version,
             "name": name,
             "producer": "tests 1",
-            "inputs": [{"name": "x", "shape": list(self.shape)}],
+            "inputs": [
+                {"name": key, "shape": list(shape)}
+                for key, shape in {"x": self.shape, **self.others}.items()
+            ],
             "outputs": specs,
             "levels": levels,
             "nodes": self.nodes,
@@ -151,10 +179,12 @@ class ModelBuilder:
         return ModelParts(manifest, self.tensors)
 
 
-def thresholds(score: Array, outputs: int, ratios: Sequence[float]) -> Array:
+def thresholds(
+    score: Array, outputs: int, ratios: Sequence[float], height: int = BLOCK_HEIGHT
+) -> Array:
     """Return thresholds that prune each ratio of the layer's weights to within half a block."""
-    rows = np.full(score.shape[0], BLOCK_HEIGHT)
-    rows[-1] = outputs - BLOCK_HEIGHT * (score.shape[0] - 1)
+    rows = np.full(score.shape[0], height)
+    rows[-1] = outputs - height * (score.shape[0] - 1)
     sizes = np.broadcast_to(rows.reshape(-1, *[1] * (score.ndim - 1)), score.shape).ravel()
     order = np.argsort(score, axis=None)
     pruned = np.concatenate([[0], np.cumsum(sizes[order])]) / sizes.sum()
@@ -166,9 +196,10 @@ def small_model(
     ratios: Sequence[float] = (0.0, 0.5, 0.8),
     accuracies: Sequence[float] | None = (0.9, 0.8, 0.7),
     seed: int = 0,
+    block_height: int = BLOCK_HEIGHT,
 ) -> ModelParts:
     """Return a network of a few thousand weights that uses every operator of version 1."""
-    b = ModelBuilder((3, 11, 9), ratios, accuracies, seed)
+    b = ModelBuilder((3, 11, 9), ratios, accuracies, seed, block_height)
     b.conv("stem", "x", (20, 3, 3, 3), padding=(1, 1, 1, 1), sparse=False)
     b.node("stem_act", "hardswish", ["stem"])
     pool = {"kernel": [3, 3], "stride": [2, 2], "padding": [1, 1, 1, 1]}
@@ -187,9 +218,9 @@ def small_model(
     return b.finish(["head"], labels=[str(digit) for digit in range(10)])
 
 
-def activation_model() -> ModelParts:
+def activation_model(block_height: int = BLOCK_HEIGHT) -> ModelParts:
     """Return a small network with every activation, behind a layer and on its own."""
-    b = ModelBuilder((6, 5, 4))
+    b = ModelBuilder((6, 5, 4), block_height=block_height)
     value = b.conv("stem", "x", (40, 6, 3, 3), padding=(1, 1, 1, 1))
     for op in ("hardsigmoid", "silu", "sigmoid", "tanh", "gelu", "gelu_tanh", "leaky_relu"):
         attrs = {"negative_slope": 0.2} if op == "leaky_relu" else {}
@@ -200,9 +231,9 @@ def activation_model() -> ModelParts:
     return b.finish(["head"])
 
 
-def grouped_model() -> ModelParts:
+def grouped_model(block_height: int = BLOCK_HEIGHT) -> ModelParts:
     """Return a small network of depthwise and grouped convolutions."""
-    b = ModelBuilder((12, 9, 8))
+    b = ModelBuilder((12, 9, 8), block_height=block_height)
     b.conv("depthwise", "x", (12, 1, 3, 3), padding=(1, 1, 1, 1), groups=12, sparse=False)
     b.node("act", "relu6", ["depthwise"])
     b.conv("point", "act", (40, 12, 1, 1))
@@ -211,3 +242,36 @@ def grouped_model() -> ModelParts:
     b.node("flat", "flatten", ["multiplier"])
     b.linear("head", "flat", (10, 120 * 3 * 6))
     return b.finish(["head"])
+
+
+def later_model() -> ModelParts:
+    """Return a small network of every operator of version 2, with three inputs."""
+    b = ModelBuilder((3, 9, 7), version=2)
+    b.others = {"vector": (5,), "gate": (40, 1, 1)}
+    b.conv("stem", "x", (40, 3, 3, 3), padding=(1, 1, 1, 1))
+    b.affine("affine", "stem", 40)
+    b.node("relu", "relu", ["affine"])
+    b.node("gated", "mul", ["relu", "gate"])
+    b.node("shifted", "add", ["gate", "stem"])
+    b.node("product", "mul", ["gated", "shifted"])
+    b.node("smaller", "adaptive_avg_pool2d", ["product"], {"output_size": [4, 3]})
+    b.node("largest", "adaptive_max_pool2d", ["stem"], {"output_size": [4, 3]})
+    b.node("joined", "concat", ["smaller", "largest", "smaller"])
+    b.layer_norm("norm", "joined", (120,), "channels", eps=1e-6)
+    b.node("nearest", "upsample", ["norm"], {"size": [7, 5], "mode": "nearest"})
+    for name, aligned in (("bilinear", False), ("aligned", True)):
+        attrs = {"size": [7, 5], "mode": "bilinear", "align_corners": aligned}
+        b.node(name, "upsample", ["norm"], attrs)
+    b.node("sum", "add", ["nearest", b.node("both", "add", ["bilinear", "aligned"])])
+    b.conv("point", "sum", (33, 120, 1, 1))
+    b.node("weights", "softmax", ["point"])
+    b.layer_norm("whole", "point", (33, 7, 5), "sample")
+    b.node("image", "mul", ["whole", "weights"])
+    b.node("global", "global_avg_pool2d", ["relu"])
+    b.linear("side", b.affine("scaled", "vector", 5), (20, 5), sparse=False)
+    b.node("flat", "concat", [b.node("features", "flatten", ["global"]), "side", "vector"])
+    b.layer_norm("flat_norm", "flat", (65,), "sample")
+    b.linear("head", "flat_norm", (10, 65))
+    b.node("scores", "softmax", ["head"])
+    # Many outputs, as bounds on errors widen from one operator to the next.
+    return b.finish(["scores", "product", "largest", "joined", "norm", "sum", "weights", "image"])

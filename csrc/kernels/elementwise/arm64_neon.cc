@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Addition and activation, fp32, neon.
+// Element-wise operators, fp32, neon.
 #if defined(__aarch64__)
 
 #include <arm_neon.h>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Addition and activations that could not be fused into a layer. The vector ISAs are bit-equal.
+// Element-wise operators that could not be fused into a layer. The vector ISAs are bit-equal.
 #ifndef AIO_CSRC_KERNELS_ELEMENTWISE_ELEMENTWISE_H_
 #define AIO_CSRC_KERNELS_ELEMENTWISE_ELEMENTWISE_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "csrc/base/isa.h"
@@ -11,16 +12,27 @@
 
 namespace aio {
 
+enum class ElementwiseOp { kCopy, kAdd, kMul, kAffine };
+
+// Pixels of a row. An operand whose pixels are 0 apart is broadcast over them; a row without gaps
+// can be passed as one long pixel.
 struct Elementwise {
+  ElementwiseOp op;
   const float* a;
-  const float* b;  // null: only the activation
+  const float* b;  // kAdd, kMul, kAffine
+  const float* c;  // kAffine, broadcast
   float* out;      // may be a or b
-  int64_t count;   // a multiple of 16
+  int64_t pixels;
+  int64_t channels;  // a multiple of 16
+  ptrdiff_t a_col;   // floats between pixels
+  ptrdiff_t b_col;
+  ptrdiff_t out_col;
   Activation activation;
   float negative_slope;  // of leaky ReLU
 };
 
-// out = act(a [+ b]). The errors of the smooth activations are stated in vec16/smooth.inc.
+// out = act(a), act(a + b), act(a * b) or act(a * b + c). The errors of the smooth activations are
+// stated in vec16/smooth.inc.
 using ElementwiseFn = void (*)(const Elementwise& work);
 
 struct ElementwiseKernel {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Addition and activation, fp32, scalar.
+// Element-wise operators, fp32, scalar.
 
 #include "csrc/kernels/elementwise/elementwise.h"
 

@@ -27,9 +27,11 @@ std::vector<float> run(aio::Isa isa, const std::vector<float>& a, const std::vec
   std::vector<float> out(a.size(), 77.0f);
   aio::Elementwise work{};
   work.a = a.data();
-  work.b = b.empty() ? nullptr : b.data();
+  work.op = b.empty() ? aio::ElementwiseOp::kCopy : aio::ElementwiseOp::kAdd;
+  work.b = b.data();
   work.out = out.data();
-  work.count = static_cast<int64_t>(a.size());
+  work.pixels = 1;
+  work.channels = static_cast<int64_t>(a.size());
   work.activation = activation;
   work.negative_slope = kSlope;
   aio::select_elementwise(isa)->fn(work);
@@ -126,6 +128,38 @@ void check_addition(aio::Isa isa, std::mt19937* generator) {
   }
 }
 
+// Pixels with gaps between them, which are left alone, and an operand that is one pixel.
+void check_broadcast(aio::Isa isa, aio::ElementwiseOp op, std::mt19937* generator) {
+  constexpr size_t kPixels = 3, kChannels = 112, kACol = 128, kOutCol = 144;
+  std::normal_distribution<float> normal;
+  std::vector<float> a(kPixels * kACol), b(kChannels), c(kChannels);
+  for (std::vector<float>* values : {&a, &b, &c}) {
+    for (float& x : *values) x = std::round(8.0f * normal(*generator));  // exact without FMA too
+  }
+  std::vector<float> out(kPixels * kOutCol, 77.0f), expected = out;
+  for (size_t p = 0; p < kPixels; ++p) {
+    for (size_t i = 0; i < kChannels; ++i) {
+      const float x = a[p * kACol + i];
+      float y = op == aio::ElementwiseOp::kAdd ? x + b[i] : x * b[i];
+      if (op == aio::ElementwiseOp::kAffine) y += c[i];
+      expected[p * kOutCol + i] = std::max(y, 0.0f);
+    }
+  }
+  aio::Elementwise work{};
+  work.op = op;
+  work.a = a.data();
+  work.b = b.data();
+  work.c = c.data();
+  work.out = out.data();
+  work.pixels = kPixels;
+  work.channels = kChannels;
+  work.a_col = kACol;
+  work.out_col = kOutCol;
+  work.activation = Activation::kRelu;
+  aio::select_elementwise(isa)->fn(work);
+  AIO_CHECK(out == expected);
+}
+
 }  // namespace
 
 int main() {
@@ -136,6 +170,10 @@ int main() {
     check_isa(isa, x);
     check_special(isa);
     check_addition(isa, &generator);
+    for (const auto op :
+         {aio::ElementwiseOp::kAdd, aio::ElementwiseOp::kMul, aio::ElementwiseOp::kAffine}) {
+      check_broadcast(isa, op, &generator);
+    }
   }
   for (const aio::Isa isa : isas) {
     if (isa == aio::Isa::kScalar) continue;

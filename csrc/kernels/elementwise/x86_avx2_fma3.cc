@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Addition and activation, fp32, avx2_fma3.
+// Element-wise operators, fp32, avx2_fma3.
 #if defined(__x86_64__)
 
 #include <immintrin.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Addition and activation, fp32, avx512.
+// Element-wise operators, fp32, avx512.
 #if defined(__x86_64__)
 
 #include <immintrin.h>

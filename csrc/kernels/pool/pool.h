@@ -18,6 +18,7 @@ struct Pool2d {
   ptrdiff_t in_row;  // floats between rows
   ptrdiff_t in_col;  // floats between pixels
   float* out;
+  int out_height;  // with `adaptive` only
   int out_width;
   ptrdiff_t out_row;
   ptrdiff_t out_col;
@@ -31,6 +32,7 @@ struct Pool2d {
   int pad_bottom;
   int pad_right;
   bool count_include_pad;  // average only
+  bool adaptive;  // windows follow from the sizes: rows floor(y h / H) to ceil((y + 1) h / H)
 };
 
 // Makes the output rows [row_begin, row_end).

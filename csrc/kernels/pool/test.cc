@@ -93,12 +93,54 @@ void check_kernels(const aio::PoolKernels& kernels, std::mt19937* generator) {
   AIO_CHECK(std::isnan(f.out[last + 1]) && !std::isnan(f.out[last]));
 }
 
+// Five blocks of channels: four are taken at once. 5x4 pixels make 3x3, so that windows overlap.
+void check_adaptive(const aio::PoolKernels& kernels, std::mt19937* generator) {
+  constexpr int kChannels = 80;
+  std::normal_distribution<float> normal;
+  std::vector<float> in(5 * 4 * kChannels), most(3 * 3 * kChannels), mean(most.size());
+  for (float& x : in) x = normal(*generator);
+  aio::Pool2d pool{};
+  pool.in = in.data();
+  pool.in_height = 5;
+  pool.in_width = 4;
+  pool.in_row = 4 * kChannels;
+  pool.in_col = kChannels;
+  pool.out_height = pool.out_width = 3;
+  pool.out_row = 3 * kChannels;
+  pool.out_col = kChannels;
+  pool.channels = kChannels;
+  pool.adaptive = true;
+  pool.out = most.data();
+  kernels.max(pool, 0, 3);
+  pool.out = mean.data();
+  kernels.avg(pool, 0, 3);
+  const int rows[3][2] = {{0, 2}, {1, 4}, {3, 5}};  // floor(5 y / 3) to ceil(5 (y + 1) / 3)
+  const int cols[3][2] = {{0, 2}, {1, 3}, {2, 4}};
+  bool ok = true;
+  for (int i = 0; i < 3 * 3 * kChannels; ++i) {
+    const int c = i % kChannels;
+    const auto& row = rows[i / kChannels / 3];
+    const auto& col = cols[i / kChannels % 3];
+    std::vector<float> values;
+    for (int y = row[0]; y < row[1]; ++y) {
+      for (int x = col[0]; x < col[1]; ++x) {
+        values.push_back(in[static_cast<size_t>((y * 4 + x) * kChannels + c)]);
+      }
+    }
+    const auto at = static_cast<size_t>(i);
+    ok = ok && most[at] == *std::max_element(values.begin(), values.end());
+    ok = ok && std::fabs(mean[at] - sum(values) / static_cast<float>(values.size())) < 1e-5f;
+  }
+  AIO_CHECK(ok);
+}
+
 }  // namespace
 
 int main() {
   std::mt19937 generator = aio::make_generator();
   for (const aio::Isa isa : aio::list_isas(aio::detect_isa())) {
     check_kernels(*aio::select_pool(isa), &generator);
+    check_adaptive(*aio::select_pool(isa), &generator);
   }
   return aio::finish_checks();
 }

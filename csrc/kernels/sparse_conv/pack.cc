@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "csrc/kernels/sparse_conv/sparse_conv.h"
-
 namespace aio {
 namespace {
 
@@ -19,12 +17,11 @@ int count_chunks(const WeightView& view) {
   return view.chunk == 0 ? 1 : (view.elements + view.chunk - 1) / view.chunk;
 }
 
-int count_blocks(const WeightView& view) {
-  return (view.out_channels + kBlockHeight - 1) / kBlockHeight;
-}
+int count_blocks(const WeightView& view) { return blocks_of(view.out_channels, view.layout); }
 
 Range channels_of(const WeightView& view, int block) {
-  return {block * kBlockHeight, std::min((block + 1) * kBlockHeight, view.out_channels)};
+  const int height = view.layout.height;
+  return {block * height, std::min((block + 1) * height, view.out_channels)};
 }
 
 // The block's channels that read the group.
@@ -92,45 +89,47 @@ int32_t count_block(const WeightView& view, int block, const uint16_t* survives,
   return begin;
 }
 
-// The block's kept elements in packed order, numbered among those of all groups: in each chunk
-// those of the most levels first.
-void order_block(const WeightView& view, int block, const uint16_t* survives, int chunks,
-                 std::vector<int>* kept) {
+// Calls visit(element, begin, place) for every kept element of the block: its number among those of
+// all groups, and in packed order the place of its chunk's first one and its own. The order of a
+// chunk is that of most levels first, but elements are visited as they are numbered: weights are
+// read, and bands written, from front to back.
+template <typename Visit>
+void for_each_kept(const WeightView& view, int block, const uint16_t* survives,
+                   const Visit& visit) {
   const Range groups = groups_of(view, block);
-  kept->resize(static_cast<size_t>(view.elements) * static_cast<size_t>(groups.end - groups.begin));
-  size_t total = 0;
-  for (int chunk = 0; chunk < chunks; ++chunk) {
+  size_t begin = 0;
+  for (int chunk = 0; chunk < count_chunks(view); ++chunk) {
     const Range elements = elements_of(view, chunk);
     const std::vector<int32_t> counts = count_elements(view, survives, elements);
-    std::vector<size_t> places(counts.size());  // by survives: of the next such element
+    std::vector<size_t> next(counts.size());  // by survives: place of the next such element
+    size_t end = begin;
     for (size_t levels = counts.size() - 1; levels > 0; --levels) {
-      places[levels] = total;
-      total += static_cast<size_t>(counts[levels] * (groups.end - groups.begin));
+      next[levels] = end;
+      end += static_cast<size_t>(counts[levels] * (groups.end - groups.begin));
     }
     for (int group = groups.begin; group < groups.end; ++group) {
       for (int e = elements.begin; e < elements.end; ++e) {
-        if (survives[e] == 0) continue;
-        (*kept)[places[survives[e]]++] = group * view.elements + e;
+        if (survives[e] > 0) visit(group * view.elements + e, begin, next[survives[e]]++);
       }
     }
+    begin = end;
   }
-  kept->resize(total);
 }
 
-// Appends the kept elements of a block.
-void pack_block(const WeightView& view, int block, const std::vector<int>& kept,
-                const std::vector<int32_t>& element_offsets, PackedWeights* packed) {
-  packed->begins.push_back(static_cast<int64_t>(packed->offsets.size()));
-  float* values = packed->values.data() + packed->offsets.size() * kBlockHeight;
-  for (const int element : kept) {
+// Packs the block's elements from `begin` on.
+void pack_block(const WeightView& view, int block, const uint16_t* survives,
+                const std::vector<int32_t>& element_offsets, size_t begin, PackedWeights* packed) {
+  const int height = view.layout.height;
+  float* values = packed->values.data() + begin * static_cast<size_t>(height);
+  for_each_kept(view, block, survives, [&](int element, size_t, size_t place) {
     const Range channels = channels_of(view, block, element / view.elements);
     const float* weight = view.weight + element % view.elements;
     for (int c = channels.begin; c < channels.end; ++c) {
-      values[c % kBlockHeight] = weight[int64_t{c} * view.elements];
+      values[place * static_cast<size_t>(height) + static_cast<size_t>(c % height)] =
+          weight[int64_t{c} * view.elements];
     }
-    values += kBlockHeight;
-    packed->offsets.push_back(element_offsets[static_cast<size_t>(element)]);
-  }
+    packed->offsets[begin + place] = element_offsets[static_cast<size_t>(element)];
+  });
 }
 
 }  // namespace
@@ -147,25 +146,21 @@ size_t PackedWeights::bytes() const {
 }
 
 std::vector<uint16_t> kept_places(const WeightView& view) {
-  const size_t blocks = static_cast<size_t>(count_blocks(view));
   const size_t elements = static_cast<size_t>(view.elements);
   const std::vector<uint16_t> survives = count_levels(view);
-  std::vector<uint16_t> places(blocks * elements, kNotKept);
-  std::vector<int> kept;
-  for (size_t b = 0; b < blocks; ++b) {
-    order_block(view, static_cast<int>(b), &survives[b * elements], count_chunks(view), &kept);
-    const auto chunk_of = [&](size_t i) { return view.chunk == 0 ? 0 : kept[i] / view.chunk; };
-    size_t begin = 0;
-    for (size_t i = 0; i < kept.size(); ++i) {
-      if (chunk_of(i) != chunk_of(begin)) begin = i;
-      places[b * elements + static_cast<size_t>(kept[i])] = static_cast<uint16_t>(i - begin);
-    }
+  std::vector<uint16_t> places(survives.size(), kNotKept);
+  for (int b = 0; b < count_blocks(view); ++b) {
+    const size_t row = static_cast<size_t>(b) * elements;
+    for_each_kept(view, b, &survives[row], [&](int element, size_t begin, size_t place) {
+      places[row + static_cast<size_t>(element)] = static_cast<uint16_t>(place - begin);
+    });
   }
   return places;
 }
 
 PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& element_offsets) {
   PackedWeights packed;
+  packed.layout = view.layout;
   packed.levels = view.levels;
   packed.blocks = count_blocks(view);
   packed.chunks = count_chunks(view);
@@ -178,15 +173,14 @@ PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& el
   const auto row = [&](int block) { return survives.data() + int64_t{block} * view.elements; };
   size_t total = 0;
   for (int b = 0; b < packed.blocks; ++b) {
+    packed.begins.push_back(static_cast<int64_t>(total));
     total += static_cast<size_t>(count_block(view, b, row(b), &packed));
   }
-  packed.values = AlignedBuffer<float>(total * kBlockHeight);
-  packed.offsets.reserve(total);
-  packed.begins.reserve(static_cast<size_t>(packed.blocks));
-  std::vector<int> kept;
+  packed.values = AlignedBuffer<float>(total * static_cast<size_t>(view.layout.height));
+  packed.offsets.resize(total);
   for (int b = 0; b < packed.blocks; ++b) {
-    order_block(view, b, row(b), packed.chunks, &kept);
-    pack_block(view, b, kept, element_offsets, &packed);
+    const size_t begin = static_cast<size_t>(packed.begins[static_cast<size_t>(b)]);
+    pack_block(view, b, row(b), element_offsets, begin, &packed);
   }
   return packed;
 }

@@ -3,7 +3,7 @@
 // Nested packing: from dense weights and block scores to the one buffer that every pruning level
 // reads.
 //
-// Per block of 16 output channels the surviving input elements are stored band by band: first those
+// Per block of output channels the surviving input elements are stored band by band: first those
 // that the sparsest level keeps, then what each denser level adds; within a band they go channel by
 // channel. So a level is a prefix, and to switch levels is to read another row of the prefix table.
 //
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "csrc/base/aligned.h"
+#include "csrc/kernels/block_layout.h"
 
 namespace aio {
 
@@ -24,7 +25,7 @@ namespace aio {
 // channels that the output channel's group reads.
 struct WeightView {
   const float* weight;  // out_channels x elements
-  const float* score;   // ceil(out_channels / 16) x elements; null: dense at every level
+  const float* score;   // blocks x elements; null: dense at every level
   const float*
       threshold;  // levels, non-decreasing; a level keeps the blocks with score > threshold
   int levels;
@@ -32,6 +33,7 @@ struct WeightView {
   int elements;    // of one output channel
   int groups = 1;  // of equal size; divides out_channels
   int chunk = 0;   // elements of a chunk; 0: all are one. Requires one group.
+  BlockLayout layout = {};
 };
 
 // The kept elements of a chunk at a level.
@@ -41,10 +43,12 @@ struct PackedSpan {
 };
 
 struct PackedWeights {
+  BlockLayout layout;
   int levels = 0;
   int blocks = 0;
   int chunks = 1;
-  AlignedBuffer<float> values;     // kept elements x 16, channels beyond out_channels are zero
+  AlignedBuffer<float>
+      values;  // kept elements x block height, channels beyond out_channels are zero
   std::vector<int32_t> offsets;    // kept elements
   std::vector<int64_t> begins;     // per block: its first kept element
   std::vector<PackedSpan> prefix;  // levels x blocks x chunks

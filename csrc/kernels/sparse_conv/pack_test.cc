@@ -148,9 +148,32 @@ void test_groups() {
   }
 }
 
+// Blocks of 8: three, the last of 3 channels, each with scores of its own.
+void test_height() {
+  Small small;
+  small.score.insert(small.score.end(), {0.0f, 0.99f, 0.7f, 0.1f});
+  aio::WeightView view = small.view();
+  view.layout.height = 8;
+  const aio::PackedWeights packed = aio::pack_nested(view, small.offsets);
+  AIO_CHECK(packed.blocks == 3 && packed.layout == view.layout);
+  const std::vector<int32_t> order = {10, 20, 30, 0, 30, 0, 10, 20, 10, 20, 0, 30};
+  AIO_CHECK(packed.offsets == order);
+  AIO_CHECK(packed.nnz(1, 0) == 3 && packed.nnz(1, 1) == 2 && packed.nnz(1, 2) == 2);
+  AIO_CHECK(packed.weights[1] == 3 * 8 + 2 * 8 + 2 * 3);
+  for (size_t i = 0; i < order.size(); ++i) {
+    for (size_t c = 0; c < 8; ++c) {
+      const size_t channel = i / 4 * 8 + c;
+      const size_t element = static_cast<size_t>(order[i] / 10);
+      const float expected = channel < 19 ? small.weight[channel * 4 + element] : 0.0f;
+      AIO_CHECK(packed.values[i * 8 + c] == expected);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
+  test_height();
   test_levels_are_prefixes();
   test_values_follow_their_offsets();
   test_dropped_blocks_are_not_stored();

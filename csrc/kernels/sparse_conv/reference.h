@@ -29,7 +29,8 @@ inline Bounded dot(const WeightView& view, int level, int n, const std::vector<d
   int terms = 0;
   for (int e = 0; e < view.elements; ++e) {
     const bool kept =
-        view.score == nullptr || view.score[(n / 16) * view.elements + e] > view.threshold[level];
+        view.score == nullptr ||
+        view.score[(n / view.layout.height) * view.elements + e] > view.threshold[level];
     if (!kept) continue;
     const double product = double{view.weight[n * view.elements + e]} * x[static_cast<size_t>(e)];
     sum += product;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Nested block-sparse convolution, fp32, AVX2 + FMA3. A block of 16 output channels is two vectors.
+// Nested block-sparse convolution, fp32, AVX2 + FMA3. A block of 16 output channels is two vectors,
+// one of 8 is one.
 //
-// Tile      up to 6 pixels: twelve accumulators cover the FMA latency (4 cycles, 2 per cycle).
+// Tile      up to 6 pixels by 16 channels or 12 by 8: twelve accumulators cover the FMA latency (4
+//           cycles, 2 per cycle).
 // Reads     exactly the tile's inputs; the halo makes bounds checks needless.
 // Numerics  one FMA per kept element in packed order, bit-equal to avx512.
 #if defined(__x86_64__)
@@ -21,17 +23,19 @@
 namespace aio {
 namespace {
 #include "csrc/kernels/vec16/avx2_fma3.inc"
-// Over the Vec16 above.
+// Half the Vec16 above.
+#include "csrc/kernels/vec8/avx2_fma3.inc"
+// Over both.
 #include "csrc/kernels/sparse_conv/tile.inc"
 }  // namespace
 
-#define AIO_DEFINE_avx2_fma3(rows, cols)                                            \
-  void sparse_conv_f32_##rows##x##cols##x16_avx2_fma3(const SparseConvTile& tile) { \
-    sparse_conv<rows, cols>(tile);                                                  \
+#define AIO_DEFINE_avx2_fma3(height, rows, cols)                                            \
+  void sparse_conv_f32_##rows##x##cols##x##height##_avx2_fma3(const SparseConvTile& tile) { \
+    sparse_conv<height, rows, cols>(tile);                                                  \
   }
-#define AIO_DEFINE_avx512(rows, cols)
-#define AIO_DEFINE_scalar(rows, cols)
-#define AIO_SPARSE_CONV(isa, suffix, rows, cols) AIO_DEFINE_##suffix(rows, cols)
+#define AIO_DEFINE_avx512(height, rows, cols)
+#define AIO_DEFINE_scalar(height, rows, cols)
+#define AIO_SPARSE_CONV(isa, suffix, height, rows, cols) AIO_DEFINE_##suffix(height, rows, cols)
 #include "csrc/kernels/sparse_conv/sparse_conv.inc"
 #undef AIO_SPARSE_CONV
 

@@ -8,10 +8,13 @@
 namespace aio {
 namespace {
 #include "csrc/kernels/vec16/scalar.inc"
-// Over the Vec16 above.
+// Half the Vec16 above.
+#include "csrc/kernels/vec8/scalar.inc"
+// Over both.
 #include "csrc/kernels/sparse_linear/block.inc"
 }  // namespace
 
-void sparse_linear_f32_1x16_scalar(const SparseLinearBlock& block) { sparse_linear(block); }
+void sparse_linear_f32_1x16_scalar(const SparseLinearBlock& block) { sparse_linear<16>(block); }
+void sparse_linear_f32_1x8_scalar(const SparseLinearBlock& block) { sparse_linear<8>(block); }
 
 }  // namespace aio

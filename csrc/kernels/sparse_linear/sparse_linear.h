@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Nested block-sparse matrix-vector product, fp32: one block of 16 outputs of a linear layer.
+// Nested block-sparse matrix-vector product, fp32: one block of outputs of a linear layer.
 // Weights are packed by pack_nested(), as for convolution. One output has no second pixel to hide
 // the FMA latency behind, so the kept elements are dealt to four accumulators.
 #ifndef AIO_CSRC_KERNELS_SPARSE_LINEAR_SPARSE_LINEAR_H_
@@ -10,18 +10,19 @@
 
 #include "csrc/base/isa.h"
 #include "csrc/kernels/activation.h"
+#include "csrc/kernels/block_layout.h"
 
 namespace aio {
 
 struct SparseLinearBlock {
   const float* in;
-  const float* values;     // nnz x 16
+  const float* values;     // nnz x block height
   const int32_t* offsets;  // nnz, in floats from `in`
   int32_t nnz;
-  const float* scale;     // 16
-  const float* bias;      // 16
-  const float* residual;  // 16, added before the activation; null for none
-  float* out;             // 16
+  const float* scale;     // block height
+  const float* bias;      // block height
+  const float* residual;  // block height, added before the activation; null for none
+  float* out;             // block height
   Activation activation;
 };
 
@@ -31,15 +32,17 @@ struct SparseLinearBlock {
 using SparseLinearFn = void (*)(const SparseLinearBlock& block);
 
 struct SparseLinearKernel {
-  const char* name;  // sparse_linear_f32_1x16_<isa>
+  const char* name;  // sparse_linear_f32_1x<height>_<isa>
   Isa isa;
+  BlockLayout layout;
   SparseLinearFn fn;
 };
 
-const SparseLinearKernel* select_sparse_linear(Isa isa);
+// The kernel for the layout, or null.
+const SparseLinearKernel* select_sparse_linear(Isa isa, const BlockLayout& layout);
 
-#define AIO_SPARSE_LINEAR(isa, suffix) \
-  void sparse_linear_f32_1x16_##suffix(const SparseLinearBlock& block);
+#define AIO_SPARSE_LINEAR(isa, suffix, height) \
+  void sparse_linear_f32_1x##height##_##suffix(const SparseLinearBlock& block);
 #include "csrc/kernels/sparse_linear/sparse_linear.inc"
 #undef AIO_SPARSE_LINEAR
 

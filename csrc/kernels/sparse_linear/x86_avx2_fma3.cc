@@ -19,11 +19,14 @@
 namespace aio {
 namespace {
 #include "csrc/kernels/vec16/avx2_fma3.inc"
-// Over the Vec16 above.
+// Half the Vec16 above.
+#include "csrc/kernels/vec8/avx2_fma3.inc"
+// Over both.
 #include "csrc/kernels/sparse_linear/block.inc"
 }  // namespace
 
-void sparse_linear_f32_1x16_avx2_fma3(const SparseLinearBlock& block) { sparse_linear(block); }
+void sparse_linear_f32_1x16_avx2_fma3(const SparseLinearBlock& block) { sparse_linear<16>(block); }
+void sparse_linear_f32_1x8_avx2_fma3(const SparseLinearBlock& block) { sparse_linear<8>(block); }
 
 }  // namespace aio
 

@@ -5,6 +5,7 @@ Engines keep threads that spin for a while after an inference. In a process of i
 stopped they can't take time from whoever is measured next.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -58,7 +59,8 @@ class PeerProcess:
         self.threads = threads
         self._folder = folder
         self._log: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
-        command = [str(python), str(WORKER), engine, str(threads), str(batch)]
+        numbers = [str(number) for number in (threads, batch, os.getpid())]
+        command = [str(python), str(WORKER), engine, *numbers]
         try:
             self._process = subprocess.Popen(
                 command,
@@ -95,9 +97,10 @@ class PeerProcess:
             path.unlink()
         return y
 
-    def latency_ms(self, number: int) -> float:
-        """Return the latency of the second of two runs."""
-        latency_ms: float = self._ask({"do": "time", "model": number})["ms"]
+    def latency_ms(self, number: int, *, warmup_ms: float, repeats: int) -> float:
+        """Return the median latency of some runs, after others that take so long together."""
+        request = {"do": "time", "model": number, "warmup_ms": warmup_ms, "repeats": repeats}
+        latency_ms: float = self._ask(request)["ms"]
         return latency_ms
 
     def memory(self) -> tuple[int, int]:
@@ -111,7 +114,8 @@ class PeerProcess:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             assert stream is not None
-            stream.close()
+            with contextlib.suppress(BrokenPipeError):  # a request it did not live to read
+                stream.close()
 
     def __enter__(self) -> "PeerProcess":
         return self
@@ -126,7 +130,7 @@ class PeerProcess:
 
     def _ask(self, request: dict[str, object]) -> dict[str, Any]:
         assert self._process.stdin is not None
-        os.kill(self._process.pid, signal.SIGCONT)
+        self._process.send_signal(signal.SIGCONT)
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
@@ -137,7 +141,7 @@ class PeerProcess:
         return answer
 
     def _pause(self) -> None:
-        os.kill(self._process.pid, signal.SIGSTOP)
+        self._process.send_signal(signal.SIGSTOP)
 
     def _read(self) -> dict[str, Any]:
         stdout = self._process.stdout

@@ -21,6 +21,13 @@ def test_small_layers() -> None:
             assert item.gflops.median > 0
 
 
+def test_blocks_of_eight() -> None:
+    shapes = [ConvShape(32, 24, 3, 5)]
+    result = bench_kernels("scalar", shapes=shapes, block_height=8, rounds=1)
+    assert result.block_height == 8
+    assert result.layers[0].kernel == "sparse_conv_f32_1x4x8_scalar"
+
+
 def test_densities_are_exact() -> None:
     from aio.runtime.benchmark.kernels import _graph  # noqa: PLC0415
 

@@ -6,10 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
-from model_parts import activation_model, small_model
+from model_parts import activation_model, later_model, small_model
+from reference import evaluate
 
 from aio.runtime import Runtime
+from aio.runtime.benchmark.onnx_model import to_onnx
 from aio.runtime.benchmark.peers import OnnxRuntimePeer
 from aio.runtime.model_file import read_model_file
 from aio.runtime.shipped import SHIPPED_MODEL
@@ -33,6 +36,22 @@ def test_answers_are_equal_at_every_level(path: Path) -> None:
             expected = runtime.infer(x, level=level)
             np.testing.assert_allclose(peer.infer(x), expected, rtol=1e-4, atol=1e-4)
             assert peer.version
+
+
+def test_operators_of_version_2(tmp_path: Path) -> None:
+    parts = later_model()
+    model = read_model_file(parts.write(tmp_path / "later.aio"))
+    rng = np.random.default_rng(0)
+    inputs = {
+        spec.name: rng.standard_normal((3, *spec.shape), dtype=np.float32)
+        for spec in model.manifest.inputs
+    }
+    for level in range(len(model.manifest.levels)):
+        session = onnxruntime.InferenceSession(to_onnx(model, level, batch=3))
+        found = session.run([output.node for output in model.manifest.outputs], inputs)
+        expected = evaluate(parts, list(inputs.values()), level)
+        for answer, value in zip(found, expected.values(), strict=True):
+            np.testing.assert_allclose(answer, value.exact, rtol=1e-4, atol=1e-4)
 
 
 def test_levels_differ(tmp_path: Path) -> None:

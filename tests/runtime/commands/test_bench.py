@@ -84,11 +84,21 @@ def test_kernels(capsys: pytest.CaptureFixture[str]) -> None:
         (["--batch", "-1"], "--batch is -1, expected at least 1"),
         (["--seconds", "nan"], "--seconds is nan, expected more than 0"),
         (["--kernels", "--isa", "altivec"], "altivec"),
+        (["--kernels", "--block-height", "4"], "blocks of 4 output channels, only for 16 and 8"),
+        (["--block-height", "8"], "--block-height is of --kernels; a model has its own"),
         (["--isa", "altivec"], "altivec"),
         (["--levels", "0,3"], "--levels has 3, the model has levels 0 to 2"),
         (["--ratios", "0.3"], "--ratios has 0.3, the model has 0, 0.5, 0.8"),
         (["--levels", "0", "--ratios", "0"], "name one"),
         (["--threads", "0"], "--threads is 0, expected at least 1"),
+        (["--peers", "tflite"], "--peers has 'tflite', known are all, onnxruntime"),
+        (["--stability", "--peers", "m.aio"], "--peers has 'm.aio', known are all"),
+        (["--stability", "--peers", "mnn"], "--stability knows onnxruntime only"),
+        (["--chart", "levels.pdf"], "expected a name that ends in .png"),
+        (["--memory", "--threads", "1,2"], "--threads has 2 numbers, --memory takes one"),
+        (["--memory", "--chart", "a.png"], "--chart draws a network's levels, not --memory"),
+        (["--memory", "--kernels"], "--kernels and --memory are 2 measurements: name one"),
+        (["other.aio"], "2 models: only --stability takes several"),
     ],
 )
 def test_wrong_usage(
@@ -96,3 +106,28 @@ def test_wrong_usage(
 ) -> None:
     assert cli.main(["bench", path, *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_peers_chart_and_output(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chart, file = tmp_path / "chart.png", tmp_path / "bench.json"
+    arguments = ["bench", path, "--seconds", "0.01", "--levels", "0,2", "--threads", "1"]
+    arguments += ["--peers", "onnxruntime,deepsparse", "--chart", str(chart)]
+    assert cli.main([*arguments, "--output", str(file)]) == 0
+    text = capsys.readouterr().out
+    assert "\nONNX Runtime " in text
+    assert "DeepSparse, 1 thread(s): not measured: " in text
+    assert chart.read_bytes().startswith(b"\x89PNG")
+    document = json.loads(file.read_text())
+    assert [peer["name"] for peer in document["results"][0]["peers"]] == ["ONNX Runtime"]
+    assert [peer["name"] for peer in document["absent"]] == ["DeepSparse"]
+
+
+def test_memory(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", path, "--memory"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("small: resident memory of a process that serves it, 1 thread(s)")
+    assert text.count("\nONNX Runtime ") == 2
+    assert cli.main(["bench", path, "--memory", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["results"]) == 3

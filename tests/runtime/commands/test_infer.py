@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_parts import ModelBuilder, small_model
+from model_parts import ModelBuilder, later_model, small_model
 from reference import evaluate
 
 from aio.runtime import cli
@@ -29,13 +29,29 @@ def sample(tmp_path: Path) -> str:
 def test_text(path: str, sample: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["infer", path, "--input", sample, "--level", "1", "--top", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    (expected,) = evaluate(small_model(), np.load(sample), 1).values()
+    (expected,) = evaluate(small_model(), [np.load(sample)], 1).values()
     for row, logits in enumerate(expected.exact):
         first, second = np.argsort(-logits)[:2]
         scores = f"({first} {logits[first]:.3f}, {second} {logits[second]:.3f})"
         assert lines[row] == f"sample {row}: {first}    {scores}"
     assert lines[2].startswith("level 1 (ratio 0.50), ")
     assert lines[3] == "reason: level given by the caller"
+
+
+def test_several_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = later_model()
+    path, inputs = str(parts.write(tmp_path / "later.aio")), str(tmp_path / "inputs.npz")
+    rng = np.random.default_rng(3)
+    arrays = {
+        spec["name"]: rng.standard_normal((2, *spec["shape"]), dtype=np.float32)
+        for spec in parts.manifest["inputs"]
+    }
+    np.savez(inputs, allow_pickle=False, **arrays)
+    assert cli.main(["infer", path, "--input", inputs, "--level", "1", "--json"]) == 0
+    answers = {a["name"]: a for a in json.loads(capsys.readouterr().out)["outputs"]}
+    for name, value in evaluate(parts, list(arrays.values()), 1).items():
+        found = np.reshape(answers[name]["data"], answers[name]["shape"])
+        assert (np.abs(found - value.exact) <= value.error).all()
 
 
 def test_json_and_output_file(
@@ -107,7 +123,7 @@ def test_images_as_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
             "policy='x': expected one of adaptive, table, fixed",
         ),
         (["--input", "SAMPLE", "--battery-target-ms", "0"], "battery_target_ms=0.0: expected more"),
-        (["--input", "MODEL"], "small.aio: neither .npy nor JSON"),
+        (["--input", "MODEL"], "small.aio: neither .npy, .npz nor JSON"),
     ],
 )
 def test_wrong_usage(

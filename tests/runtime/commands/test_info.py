@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from model_parts import small_model
+from model_parts import later_model, small_model
 
 from aio.runtime import cli
 
@@ -31,12 +31,19 @@ def test_json(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["info", path, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["name"] == "small"
-    assert document["input"] == {"name": "x", "shape": [3, 11, 9]}
+    assert document["inputs"] == [{"name": "x", "shape": [3, 11, 9]}]
     assert [level["metrics"]["accuracy"] for level in document["levels"]] == [0.9, 0.8, 0.7]
     assert document["nodes"][0]["output_shape"] == [20, 11, 9]
     assert document["nodes"][0]["sparse"] is False
     assert "macs" not in document["nodes"][1]
     assert len(document["sha256"]) == 64
+
+
+def test_several_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", str(later_model().write(tmp_path / "later.aio"))]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for line in (["x", "3x9x7"], ["vector", "5"], ["gate", "40x1x1"]):
+        assert ["input", *line] in lines
 
 
 def test_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_kernel import POINTS_KHZ, FakeKernel
-from model_parts import small_model
+from model_parts import later_model, small_model
 
 from aio.governors.settings import ClockSettings
 from aio.governors.settings.journal import Journal
@@ -157,6 +157,14 @@ def test_energy_of_a_rail(profile: Command, path: str, kernel: FakeKernel) -> No
     assert figures["energy_mj"] == pytest.approx(2000 / figures["rate"], rel=1e-6)
 
 
+def test_a_model_of_several_inputs(profile: Command, kernel: FakeKernel, tmp_path: Path) -> None:
+    path = str(later_model().write(tmp_path / "several.aio"))
+    code, out, _ = profile(path, *PLAIN, "--compare", "fixed:0.0,adaptive")
+    assert (code, [row[1] for row in cells(out)]) == (0, ["fixed:0.0", "adaptive"])
+    code, _, err = profile(path, *PLAIN, "--compare", "ort")
+    assert (code, err.rstrip().endswith("several.aio has 3 inputs, not one")) == (2, True)
+
+
 def test_assertions(profile: Command, path: str, kernel: FakeKernel) -> None:
     assert profile(path, *PLAIN, "--assert", "p99<1000s", "--assert", "cv<1000")[0] == 0
     code, out, err = profile(path, *PLAIN, "--assert", "p50<0.001us", "--assert", "cv<1000")
@@ -170,6 +178,10 @@ def test_sustained(profile: Command, path: str, kernel: FakeKernel) -> None:
     assert code == 0
     assert "minute  calls  p50 ms" in out
     assert "no throttling seen" in out
+    brief = ("--sustained", "0.2s", "--no-files", "--threads", "1", "--json")
+    found = json.loads(profile(path, *brief)[1])["sustained"]["adaptive"]
+    assert found["throttling"] is None
+    assert [minute["minute"] for minute in found["minutes"]] == [0]
 
 
 def test_a_calibration_over_all_points_is_what_load_uses(

@@ -5,6 +5,7 @@ import hashlib
 import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 from model_parts import small_model
 
@@ -49,6 +50,19 @@ def test_optional_attributes_have_defaults(tmp_path: Path) -> None:
     model = read_model_file(parts.write(tmp_path / "m.aio"))
     attrs = next(node.attrs for node in model.manifest.nodes if node.name == "body")
     assert attrs == ConvAttrs((1, 1), (1, 1, 1, 1), (1, 1), 16, 1)
+
+
+@pytest.mark.parametrize("height", [8, 4])
+def test_block_height_is_of_the_layer(height: int, tmp_path: Path) -> None:
+    parts = small_model(block_height=height)
+    parts.node("head")["attrs"]["weight_type"] = "f32"
+    model = read_model_file(parts.write(tmp_path / "m.aio"))
+    heights = {name: weights.block_height for name, weights in model.weights.items()}
+    assert heights == {"stem": 16, "body": height, "point": height, "down": height, "head": height}
+    (down,) = [layer for layer in model.layers if layer.node == "down"]
+    kept = parts.tensors["down.score"] > parts.tensors["down.threshold"][1]
+    rows = np.repeat(kept, height, axis=0)[:33]
+    assert down.nonzero_weights[1] == rows.sum()
 
 
 def test_paths_of_any_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

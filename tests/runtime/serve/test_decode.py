@@ -151,6 +151,46 @@ def test_an_input_that_is_missing() -> None:
         decode(GOOD, TWO_INPUTS)
 
 
+MASK: dict[str, Any] = {"name": "mask", "shape": [1, 1], "datatype": "FP32", "data": [5]}
+
+
+def test_several_inputs_come_by_name_in_any_order() -> None:
+    for inputs in ([MASK, *GOOD["inputs"]], [*GOOD["inputs"], MASK]):
+        request = decode({"inputs": inputs}, TWO_INPUTS)
+        assert {name: x.shape for name, x in request.inputs.items()} == {
+            "image": (1, 1, 2, 2),
+            "mask": (1, 1),
+        }
+
+
+def test_several_binary_inputs_follow_the_order_of_the_request() -> None:
+    entries = [
+        {
+            "name": name,
+            "shape": shape,
+            "datatype": "FP32",
+            "parameters": {"binary_data_size": 4 * size},
+        }
+        for name, shape, size in (("mask", [1, 1], 1), ("image", [1, 1, 2, 2], 4))
+    ]
+    text = json.dumps({"inputs": entries}).encode()
+    raw = np.arange(5, dtype="<f4").tobytes()
+    request = decode_request(text + raw, len(text), TWO_INPUTS, LIMITS)
+    assert request.inputs["mask"].ravel().tolist() == [0]
+    assert request.inputs["image"].ravel().tolist() == [1, 2, 3, 4]
+
+
+def test_inputs_of_different_batches_are_refused() -> None:
+    mask = MASK | {"shape": [2, 1], "data": [5, 6]}
+    with pytest.raises(RequestError, match="'mask' has a batch of 2, input 'image' one of 1: all"):
+        decode({"inputs": [*GOOD["inputs"], mask]}, TWO_INPUTS)
+
+
+def test_a_raw_body_needs_a_model_of_one_input() -> None:
+    with pytest.raises(RequestError, match="needs a model with one input, this model has 2"):
+        decode_request(bytes(16), 0, TWO_INPUTS, LIMITS)
+
+
 def test_json_over_its_limit() -> None:
     with pytest.raises(BodyTooLargeError, match="limit is 2000; send tensors as binary"):
         decode({**GOOD, "padding": "x" * 2000})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One engine in a process of its own, driven over a pipe: `python worker.py ENGINE THREADS BATCH`.
+"""One engine in a process of its own, driven over a pipe: `worker.py ENGINE THREADS BATCH PARENT`.
 
 Run as a file, by whatever Python has the engine; needs NumPy. Every line on standard input is a
 JSON request, every line on the pipe that was standard output the JSON answer; what engines print
@@ -7,7 +7,7 @@ goes to standard error. The first line says the engine's version, or which modul
 
     {"do": "load", "model": PATH}             -> {"model": NUMBER}
     {"do": "answer", "model": NUMBER, "x": FILE.npy, "y": FILE.npy}   -> {}
-    {"do": "time", "model": NUMBER}           -> {"ms": the second of two runs on the x before}
+    {"do": "time", "model": NUMBER, "warmup_ms": MS, "repeats": NUMBER}   -> {"ms": the median}
     {"do": "memory"}                          -> {"rss_bytes": now, "peak_rss_bytes": the most}
 """
 
@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -57,13 +58,18 @@ class Worker:
         return {}
 
     def time(self, request: dict[str, Any]) -> dict[str, object]:
-        """Run twice, as the first pays for the caches that others left behind."""
-        assert self._x is not None, "an answer is asked for first"
+        """Return the median of some runs, after warming up."""
         infer = self._models[request["model"]]
-        infer(self._x)
+        warm_ms = 0.0
+        while warm_ms < request["warmup_ms"]:
+            warm_ms += self._run_ms(infer)
+        return {"ms": median(self._run_ms(infer) for _ in range(request["repeats"]))}
+
+    def _run_ms(self, infer: Callable[[Array], Array]) -> float:
+        assert self._x is not None, "an answer is asked for first"
         begin_ns = time.perf_counter_ns()
         infer(self._x)
-        return {"ms": (time.perf_counter_ns() - begin_ns) / 1e6}
+        return (time.perf_counter_ns() - begin_ns) / 1e6
 
 
 def memory() -> dict[str, object]:
@@ -80,7 +86,10 @@ def memory() -> dict[str, object]:
 def main(arguments: list[str]) -> int:
     """Answer requests until standard input ends."""
     # A stopped process does not notice that its parent ended; the kernel ends it.
+    name, threads, batch, parent = arguments
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):  # it ended before that
+        return 1
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 
@@ -88,7 +97,6 @@ def main(arguments: list[str]) -> int:
         pipe.write(json.dumps(answer) + "\n")
         pipe.flush()
 
-    name, threads, batch = arguments
     try:
         engine = import_module(name)
         say({"version": engine.version()})

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Bilinear interpolation, fp32, avx512.
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include "csrc/kernels/activation.h"
+#include "csrc/kernels/upsample/upsample.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma"))), \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,fma")
+#endif
+
+namespace aio {
+namespace {
+#include "csrc/kernels/vec16/avx512.inc"
+// Over the Vec16 above.
+#include "csrc/kernels/upsample/row.inc"
+}  // namespace
+
+void upsample_f32_avx512(const UpsampleRow& row) { upsample(row); }
+
+}  // namespace aio
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif  // __x86_64__
