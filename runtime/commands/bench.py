@@ -35,7 +35,7 @@ examples:
 """
 RATIO_TOLERANCE = 1e-3
 
-NumberT = TypeVar("NumberT", int, float)
+Value = TypeVar("Value", int, float)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,10 +89,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--chart", type=Path, metavar="FILE.png", help="also draw latency by ratio")
 
 
-def numbers(kind: Callable[[str], NumberT]) -> Callable[[str], tuple[NumberT, ...]]:
+def numbers(kind: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
     """Return a parser of numbers of one kind with commas between them."""
 
-    def parse(text: str) -> tuple[NumberT, ...]:
+    def parse(text: str) -> tuple[Value, ...]:
         values = tuple(kind(part) for part in text.split(","))
         if len(set(values)) != len(values):
             raise argparse.ArgumentTypeError(f"{text!r} names a number twice")

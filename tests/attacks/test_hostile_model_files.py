@@ -339,7 +339,7 @@ LATER_DEFECTS: dict[str, tuple[Change, str]] = {
     ),
     "concat of ranks": (
         node("joined", "inputs", ["vector", "smaller"]),
-        "[5] and [40, 4, 3], whic",
+        "[5] and [40, 4, 3], which",
     ),
     "concat of channels": (
         all_of(

@@ -128,7 +128,7 @@ def test_every_level(
     make: Callable[[], nn.Module], shape: tuple[int, ...], block_height: int, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    model = like_trained(make(), block_height)
+    model = like_trained(make(), block_height=block_height)
     x = torch.randn(shape)
     model.export(tmp_path / "model.aio", x)
     for isa in native_info()["isa_found"]:
@@ -227,7 +227,7 @@ def grouped_layers(draw: st.DrawFn) -> nn.Conv2d:
     size=st.tuples(st.integers(13, 20), st.integers(13, 20)),
 )
 def test_any_groups(layer: nn.Conv2d, height: int, size: tuple[int, int], tmp_path: Path) -> None:
-    model = like_trained(Around(layer), height)
+    model = like_trained(Around(layer), block_height=height)
     x = torch.randn(2, 2, *size)
     path = tmp_path / "model.aio"
     model.export(path, x)

@@ -105,13 +105,15 @@ class ModelBuilder:
         scale: bool = True,
         bias: bool = True,
     ) -> str:
-        self._layer(name, weight, sparse=sparse, scale=scale, bias=bias)
+        depthwise = groups == weight[0] > 1 == weight[1]  # the core takes only the usual height
+        height = BLOCK_HEIGHT if depthwise or not sparse else self.block_height
+        self._layer(name, weight, height if sparse else None, scale=scale, bias=bias)
         attrs = {
             "stride": list(stride),
             "padding": list(padding),
             "dilation": list(dilation),
             "groups": groups,
-            **self._block_attrs(sparse),
+            **_block_attrs(height),
         }
         return self.node(name, "conv2d", [source], attrs)
 
@@ -125,26 +127,21 @@ class ModelBuilder:
         scale: bool = False,
         bias: bool = True,
     ) -> str:
-        self._layer(name, weight, sparse=sparse, scale=scale, bias=bias)
-        return self.node(name, "linear", [source], self._block_attrs(sparse))
-
-    def _block_attrs(self, sparse: bool) -> dict[str, int]:
-        plain = not sparse or self.block_height == BLOCK_HEIGHT
-        return {} if plain else {"block_height": self.block_height}
+        height = self.block_height if sparse else BLOCK_HEIGHT
+        self._layer(name, weight, height if sparse else None, scale=scale, bias=bias)
+        return self.node(name, "linear", [source], _block_attrs(height))
 
     def _layer(
-        self, name: str, weight: tuple[int, ...], *, sparse: bool, scale: bool, bias: bool
+        self, name: str, weight: tuple[int, ...], height: int | None, *, scale: bool, bias: bool
     ) -> None:
         fan_in = int(np.prod(weight[1:]))
         self.tensors[f"{name}.weight"] = self._normal(weight, fan_in**-0.5)
         outputs, levels = weight[0], len(self.ratios)
-        if sparse:
-            blocks = (-(-outputs // self.block_height), *weight[1:])
+        if height is not None:
+            blocks = (-(-outputs // height), *weight[1:])
             score = np.abs(self._normal(blocks))
             self.tensors[f"{name}.score"] = score
-            self.tensors[f"{name}.threshold"] = thresholds(
-                score, outputs, self.ratios, self.block_height
-            )
+            self.tensors[f"{name}.threshold"] = thresholds(score, outputs, self.ratios, height)
         if scale:
             self.tensors[f"{name}.scale"] = self._normal((levels, outputs), 0.1) + np.float32(1)
         if bias:
@@ -179,6 +176,10 @@ class ModelBuilder:
         return ModelParts(manifest, self.tensors)
 
 
+def _block_attrs(height: int) -> dict[str, int]:
+    return {} if height == BLOCK_HEIGHT else {"block_height": height}
+
+
 def thresholds(
     score: Array, outputs: int, ratios: Sequence[float], height: int = BLOCK_HEIGHT
 ) -> Array:
@@ -199,7 +200,7 @@ def small_model(
     block_height: int = BLOCK_HEIGHT,
 ) -> ModelParts:
     """Return a network of a few thousand weights that uses every operator of version 1."""
-    b = ModelBuilder((3, 11, 9), ratios, accuracies, seed, block_height)
+    b = ModelBuilder((3, 11, 9), ratios, accuracies, seed, block_height=block_height)
     b.conv("stem", "x", (20, 3, 3, 3), padding=(1, 1, 1, 1), sparse=False)
     b.node("stem_act", "hardswish", ["stem"])
     pool = {"kernel": [3, 3], "stride": [2, 2], "padding": [1, 1, 1, 1]}

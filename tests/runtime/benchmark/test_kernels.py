@@ -22,7 +22,7 @@ def test_small_layers() -> None:
 
 
 def test_blocks_of_eight() -> None:
-    shapes = [ConvShape(32, 24, 3, 5)]
+    shapes = [ConvShape(32, 24, 3, 4)]
     result = bench_kernels("scalar", shapes=shapes, block_height=8, rounds=1)
     assert result.block_height == 8
     assert result.layers[0].kernel == "sparse_conv_f32_1x4x8_scalar"

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
-from model_parts import activation_model, later_model, small_model
+from model_parts import ModelParts, activation_model, later_model, small_model
 from reference import evaluate
 
 from aio.runtime import Runtime
@@ -17,7 +18,7 @@ from aio.runtime.benchmark.peers import OnnxRuntimePeer
 from aio.runtime.model_file import read_model_file
 from aio.runtime.shipped import SHIPPED_MODEL
 
-MADE = {"small": small_model, "activations": activation_model}
+MADE: dict[str, Callable[[], ModelParts]] = {"small": small_model, "activations": activation_model}
 
 
 @pytest.fixture(params=["shipped", *MADE])

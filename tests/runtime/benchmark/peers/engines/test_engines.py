@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from model_parts import activation_model, grouped_model, small_model
+from model_parts import ModelParts, activation_model, grouped_model, small_model
 
 from aio.runtime import Runtime
 from aio.runtime.benchmark.onnx_model import to_onnx
@@ -18,7 +19,11 @@ from aio.runtime.model_file import read_model_file
 from aio.runtime.shipped import SHIPPED_MODEL
 
 KINDS = {key: kind for key, kind in PEERS.items() if not kind.sparse}
-MODELS = {"small": small_model, "activations": activation_model, "groups": grouped_model}
+MODELS: dict[str, Callable[[], ModelParts]] = {
+    "small": small_model,
+    "activations": activation_model,
+    "groups": grouped_model,
+}
 # The average pooling of the small model pads two sides only.
 BEYOND = {("ncnn", "small")}
 CASES = [(key, made) for key in KINDS for made in (*MODELS, "digits") if (key, made) not in BEYOND]
