@@ -45,6 +45,20 @@ def calibrate(
         budget_s: time after which no round starts once there are enough for a median.
         max_s: time after which no round starts but the first of each kind.
     """
+    begin_s = time.monotonic()
+    observations = observe(run_level, levels, read_clock, budget_s=budget_s, max_s=max_s)
+    return fit(observations, layer_shares(layer_times, levels, end_s=begin_s + max_s))
+
+
+def observe(
+    run_level: Callable[[int], object],
+    levels: int,
+    read_clock: Callable[[], ClockSample],
+    *,
+    budget_s: float = BUDGET_S,
+    max_s: float = MAX_S,
+) -> list[Observation]:
+    """Return rounds over all levels at the clock of now; see `calibrate`."""
     for level in range(levels):
         run_level(level)  # the first run of a level touches memory no other run did
     begin_s = time.monotonic()
@@ -57,7 +71,7 @@ def calibrate(
         elapsed_s = time.monotonic() - begin_s
         enough = len(observations) >= MIN_ROUNDS and elapsed_s >= budget_s
         if enough or elapsed_s >= max_s or len(observations) >= MAX_ROUNDS:
-            return fit(observations, layer_shares(layer_times, levels, end_s=begin_s + max_s))
+            return observations
 
 
 def layer_shares(

@@ -198,7 +198,7 @@ def _latency_model(
 ) -> LatencyModel | None:
     """Return the calibration of this model here: from the cache, else measured and cached."""
     folder = options.cache_dir or calibration_cache.default_cache_dir()
-    key = _cache_key(model, executor, source.read().clock)
+    key = cache_key(model, executor, source.read().clock)
     if folder is not None and (cached := calibration_cache.load(folder, key)) is not None:
         _logger.info("calibration of %s: from %s", model.path, folder)
         return cached
@@ -213,6 +213,18 @@ def _latency_model(
 
 
 def _measure(model: ModelFile, executor: _native.Executor, source: SensorSource) -> LatencyModel:
+    run_level, layer_times = timed_calls(model, executor)
+    measured = calibration.calibrate(
+        run_level, layer_times, executor.levels, lambda: source.read().clock
+    )
+    executor.set_level(0)
+    return measured
+
+
+def timed_calls(
+    model: ModelFile, executor: _native.Executor
+) -> tuple[Callable[[int], None], Callable[[int], list[int]]]:
+    """Return what runs a level once, and what does so and returns the time of every layer."""
     generator = np.random.default_rng(_SEED)
     sample = [
         generator.standard_normal((1, *spec.shape), dtype=np.float32)
@@ -229,16 +241,13 @@ def _measure(model: ModelFile, executor: _native.Executor, source: SensorSource)
         executor.set_profiling(False)
         return executor.layer_ns()
 
-    measured = calibration.calibrate(
-        run_level, layer_times, executor.levels, lambda: source.read().clock
-    )
-    executor.set_level(0)
-    return measured
+    return run_level, layer_times
 
 
-def _cache_key(
+def cache_key(
     model: ModelFile, executor: _native.Executor, clock: ClockSample
 ) -> calibration_cache.CacheKey:
+    """Return what a calibration of this model on this machine is kept under."""
     build = Path(_native.__file__).stat()
     return calibration_cache.CacheKey(
         model_hash=model.content_hash,

@@ -193,6 +193,36 @@ class Runtime:
             self._journal.note(record)
         return [output[0] for output in outputs] if single else outputs, record
 
+    def layer_times_ms(self, x: Inputs, plan: Plan | None = None) -> list[float]:
+        """Return how long each layer took in one inference that is timed layer by layer.
+
+        Reading the clock between layers takes time too, so the sum is a little more than a call
+        takes. The order is that of `layers`. Nothing is learned from it and nothing counted.
+
+        Args:
+            x: as for `infer`; the times of its samples are added up.
+            plan: which levels to use; None is the plan of the last call, else the densest level.
+
+        Raises:
+            InputError: the input is wrong.
+            ClosedError: the runtime was closed.
+        """
+        batches, _ = as_batches(x, self._engine.inputs)
+        self._check_process()
+        with self._lock:
+            executor = self._executor
+            if executor is None:
+                raise ClosedError("the runtime was closed")
+            chosen = plan or self._plan or Plan.uniform(0)
+            executor.set_layer_levels(chosen.levels(len(self._layers)))
+            self._plan = None
+            executor.set_profiling(True)
+            try:
+                executor.run(batches)
+                return [ns / 1e6 for ns in executor.layer_ns()]
+            finally:
+                executor.set_profiling(False)
+
     def _execute(
         self,
         executor: "_native.Executor",

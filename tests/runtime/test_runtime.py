@@ -49,6 +49,23 @@ def runtime(path: Path) -> Iterator[Runtime]:
         yield loaded
 
 
+def test_layer_times_are_told_and_change_nothing(runtime: Runtime, parts: ModelParts) -> None:
+    x = sample()
+    before = runtime.infer(x, level=2)
+    stats = runtime.stats()
+    for plan in (None, Plan.uniform(0), Plan(2, 0, 1)):
+        times_ms = runtime.layer_times_ms(x, plan)
+        assert len(times_ms) == len(runtime.layers)
+        assert all(ms > 0 for ms in times_ms)
+        np.testing.assert_array_equal(runtime.infer(x, level=2), before)
+    assert runtime.stats().inferences == stats.inferences + 3
+    with pytest.raises(InputError):
+        runtime.layer_times_ms(np.zeros(3, np.float32))
+    runtime.close()
+    with pytest.raises(ClosedError):
+        runtime.layer_times_ms(x)
+
+
 def test_answers_equal_the_reference_at_every_level(runtime: Runtime, parts: ModelParts) -> None:
     x = sample(batch=4)
     for level in runtime.levels:

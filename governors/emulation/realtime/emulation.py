@@ -169,6 +169,21 @@ class RealtimeEmulation:
             self._virtual.apply(Change(hidden_cap=math.inf if visible else fraction))
             self._apply()
 
+    def set_governor(self, name: str) -> None:
+        """Have another cpufreq governor rule, as writing scaling_governor does.
+
+        Raises:
+            ValueError: the kernel of the board does not have it.
+        """
+        if name not in self.device.governors:
+            known = ", ".join(self.device.governors)
+            raise ValueError(f"governor {name!r}: {self.device.name} has {known}")
+        with self._lock:
+            self._pass_time()
+            self._virtual.apply(Change(governor=name))
+            self._apply()
+        (self.root / MARKER).write_text(f"{self.label}\n", encoding="utf-8")
+
     def watch(self, pid: int) -> None:
         """Let the governor see the load of a process and its descendants; before, of this one."""
         ours = (*self._thieves.pids, self._driver.native_id or 0)

@@ -202,6 +202,18 @@ def test_everything_says_that_it_is_emulated(emulation: RealtimeEmulation) -> No
 
 
 @needs_realtime
+def test_another_governor(emulation: RealtimeEmulation) -> None:
+    emulation.set_governor("powersave")
+    assert shown(emulation, "scaling_governor") == "powersave"
+    assert shown(emulation) == shown(emulation, "scaling_min_freq")
+    assert "governor powersave" in (emulation.root / "emulated").read_text()
+    emulation.set_governor("performance")
+    assert shown(emulation) == shown(emulation, "cpuinfo_max_freq")
+    with pytest.raises(ValueError, match="governor 'turbo': jetson-nano has"):
+        emulation.set_governor("turbo")
+
+
+@needs_realtime
 def test_nothing_is_left(tmp_path: Path) -> None:
     with RealtimeEmulation("raspberry-pi-4", cpus=[CPU], folder=tmp_path) as emulation:
         assert emulation.root.parent == tmp_path
