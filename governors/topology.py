@@ -58,6 +58,16 @@ def fastest_class(sysfs: Sysfs, cpus: frozenset[int]) -> CoreClass:
     return CoreClass(cpus, 1, "unranked")
 
 
+def slowest_class(sysfs: Sysfs, cpus: frozenset[int]) -> CoreClass:
+    """Return the slowest kind among `cpus`, which is all of them if the kernel ranks none."""
+    left = cpus
+    while True:
+        found = fastest_class(sysfs, left)
+        if found.cpus == left or not found.cpus:
+            return CoreClass(left, fastest_class(sysfs, cpus).count, found.basis)
+        left -= found.cpus
+
+
 def _count_classes(ranks: list[int]) -> int:
     count, leader = 0, 0.0
     for rank in sorted(ranks, reverse=True):

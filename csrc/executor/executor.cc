@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "csrc/kernels/block_layout.h"
+
 namespace aio {
 namespace {
 
@@ -107,8 +109,7 @@ LayerInfo describe_node(const Node& node, const std::string& kernel, int levels)
 }
 
 int block_channels(int channels) {
-  constexpr int kLanes = 16;  // of a Vec16
-  return (channels + kLanes - 1) / kLanes * kLanes;
+  return (channels + kChannelPad - 1) / kChannelPad * kChannelPad;
 }
 
 void zero_halo(const BufferLayout& buffer, float* arena) {

@@ -100,7 +100,7 @@ def _add_effort(group: "argparse._ArgumentGroup") -> None:
     add("--target-ms", type=float, metavar="MS", help="latency of one sample to hold")
     add("--deadline-ms", type=float, metavar="MS", help="of a call (1.2 times the target)")
     add("--threads", type=int, help="threads to compute with (as many as make sense)")
-    add("--cpus", metavar="LIST", help="CPUs to run on, such as 0-1,3: the class of cores")
+    add("--cpus", metavar="LIST", help="CPUs to run on: big or little cores, or such as 0-1,3")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -292,12 +292,21 @@ def _clocks_khz(text: str | None) -> tuple[int, ...] | str | None:
 
 def _cpus(text: str | None) -> tuple[int, ...] | None:
     from aio.governors.parsing import parse_cpus  # noqa: PLC0415
+    from aio.governors.sysfs import Sysfs  # noqa: PLC0415
+    from aio.governors.topology import (  # noqa: PLC0415
+        allowed_cpus,
+        fastest_class,
+        slowest_class,
+    )
 
     if text is None:
         return None
+    kind = {"big": fastest_class, "little": slowest_class}.get(text)
+    if kind is not None:
+        return tuple(sorted(kind(Sysfs(), allowed_cpus()).cpus))
     cpus = parse_cpus(text)
     if not cpus:
-        raise ValueError(f"--cpus is {text!r}, expected a list such as 0-1,3")
+        raise ValueError(f"--cpus is {text!r}, expected a list such as 0-1,3, or big or little")
     return tuple(cpus)
 
 

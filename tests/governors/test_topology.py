@@ -17,7 +17,7 @@ from fake_machine import (
 )
 
 from aio.governors.sysfs import Sysfs
-from aio.governors.topology import allowed_cpus, fastest_class, policy_names
+from aio.governors.topology import allowed_cpus, fastest_class, policy_names, slowest_class
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,12 @@ def test_allowed_cpus_is_the_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")  # macOS
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert allowed_cpus() == {0}
+
+
+def test_the_slowest_class(make_machine: MachineMaker) -> None:
+    sysfs = Sysfs(make_machine(SNAPDRAGON_888).root)
+    found = slowest_class(sysfs, SNAPDRAGON_888.cpus)
+    assert found.cpus == {0, 1, 2, 3}
+    assert found.count == 3
+    assert slowest_class(sysfs, frozenset({4, 5})).cpus == {4, 5}
+    assert slowest_class(sysfs, frozenset()).cpus == frozenset()

@@ -225,7 +225,7 @@ def test_a_calibration_over_all_points_is_what_load_uses(
         ),
         (["--compare", "ort,ort"], "--compare 'ort,ort' names a subject twice"),
         (["--assert", "ort:cv<1"], "--assert 'ort:cv<1': ort is not measured, only adaptive"),
-        (["--cpus", "x"], "--cpus is 'x', expected a list such as 0-1,3"),
+        (["--cpus", "x"], "--cpus is 'x', expected a list such as 0-1,3, or big or little"),
     ],
 )
 def test_wrong_values(
@@ -346,3 +346,11 @@ def test_clocks_that_another_process_holds(
         assert profile(path, *PLAIN, "--governors", "performance")[0] == 1
         assert kernel.get("scaling_governor") == "powersave"
     assert kernel.get("scaling_governor") == "schedutil"
+
+
+def test_a_class_of_cores(profile: Command, path: str, tmp_path: Path, kernel: FakeKernel) -> None:
+    """Where the kernel ranks no core above another, both classes are all of them."""
+    for kind in ("big", "little"):
+        code, out, _ = profile(path, *PLAIN, "--cpus", kind, "--json")
+        assert code == 0
+        assert json.loads(out)["environment"]["affinity"]
