@@ -77,6 +77,7 @@ std::vector<int> find_inputs(const Graph& graph) {
 
 std::vector<Shape> shapes_of(const Graph& graph, const std::vector<int>& values) {
   std::vector<Shape> shapes;
+  shapes.reserve(values.size());
   for (const int value : values) shapes.push_back(graph.nodes()[static_cast<size_t>(value)].shape);
   return shapes;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Every instruction set against double precision, and the vector ISAs against each other.
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -12,8 +13,8 @@ namespace {
 constexpr int kInPixels = 4;
 constexpr int kStride = 64;    // of the input's pixels
 constexpr int kChannels = 48;  // three blocks: what lies behind them is left alone
-const std::vector<aio::UpsampleTap> kTaps = {
-    {0, 1, 0.0f}, {0, 1, 0.25f}, {1, 2, 0.6f}, {2, 3, 0.75f}, {3, 3, 0.0f}};
+constexpr std::array<aio::UpsampleTap, 5> kTaps = {
+    {{0, 1, 0.0f}, {0, 1, 0.25f}, {1, 2, 0.6f}, {2, 3, 0.75f}, {3, 3, 0.0f}}};
 
 std::vector<float> run(aio::Isa isa, const std::vector<float>& top,
                        const std::vector<float>& bottom, float weight) {
