@@ -9,7 +9,7 @@
 //
 // Each band passes over all channels, so a level of many bands would read a tile's inputs as often
 // from the L2 cache. Where they do not stay in the L1 cache, the elements are cut into chunks of
-// channels, each with bands and a prefix of its own (docs/adr/0007).
+// channels, each with bands and a prefix of its own (docs/adr/0008).
 #ifndef AIO_CSRC_KERNELS_SPARSE_CONV_PACK_H_
 #define AIO_CSRC_KERNELS_SPARSE_CONV_PACK_H_
 
