@@ -65,7 +65,13 @@ def html_report(profile: Profile) -> str:
     }
     charts = "".join(
         f"<h2>{title}</h2>"
-        + plotly.io.to_html(figure, include_plotlyjs=False, full_html=False, div_id=f"chart{k}")
+        + plotly.io.to_html(
+            figure,
+            config={"displayModeBar": False},  # it covers titles where there is no pointer
+            include_plotlyjs=False,
+            full_html=False,
+            div_id=f"chart{k}",
+        )
         for k, (title, figure) in enumerate(figures.items())
     )
     environment = profile.environment
