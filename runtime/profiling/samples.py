@@ -5,6 +5,8 @@ Latencies are ms, clocks kHz, temperatures thousandths of a degree Celsius, powe
 times nanoseconds of the monotonic clock. What is not known is None.
 """
 
+import sys
+from functools import lru_cache
 from typing import NamedTuple
 
 from aio.governors import DeviceSample
@@ -80,12 +82,18 @@ def stamped(timing: Timing, device: DeviceSample, record: InferenceRecord | None
         power_mw=power[0],
         energy_uj=power[1],
         level=None if record is None else record.level,
-        levels=None if record is None else record.levels,
-        plan=None if record is None else str(record.plan),
+        levels=None if record is None else _shared(record.levels),
+        plan=None if record is None else sys.intern(str(record.plan)),
         replans=None if record is None else record.replans,
         ratio=None if record is None else record.ratio,
         predicted_ms=None if record is None else record.predicted_ms,
     )
+
+
+@lru_cache(maxsize=4096)
+def _shared(levels: tuple[int, ...]) -> tuple[int, ...]:
+    """Return one and the same tuple for equal ones: a long profile has millions of samples."""
+    return levels
 
 
 def throttle_reasons(device: DeviceSample) -> str | None:
