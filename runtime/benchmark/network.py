@@ -9,8 +9,8 @@ is measured right before and after the runs of a turn, the bandwidth after them.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -25,6 +25,7 @@ from aio.runtime.benchmark.limits import Probe, Rates, Work
 from aio.runtime.benchmark.network_results import NetworkBenchmark, summarize
 from aio.runtime.benchmark.peers.registry import PeerKind
 from aio.runtime.benchmark.peers.subjects import REPEATS, WARMUP_MS, open_peers
+from aio.runtime.benchmark.surroundings import pinned
 from aio.runtime.lowering import build_executor
 from aio.runtime.model_file import ModelFile, read_model_file
 
@@ -148,7 +149,9 @@ def bench_network(
     shape = (effort.batch, *model.manifest.input.shape)
     x = np.random.default_rng(_SEED).standard_normal(shape, dtype=np.float32)
     with ExitStack() as stack:
-        stack.enter_context(_last_cpus(max(effort.threads)))  # before threads and processes are
+        stack.enter_context(
+            pinned(_last_cpus(max(effort.threads)))
+        )  # before threads and processes are
         subjects: list[LevelSubject] = []
         for threads in effort.threads:
             # Read anew, as it takes the weights, which peers need too.
@@ -184,19 +187,13 @@ def _measure(
         rounds += 1
 
 
-@contextmanager
-def _last_cpus(count: int) -> Iterator[None]:
-    """Keep this thread, and threads and processes it makes, on the last CPUs it may use.
+def _last_cpus(count: int) -> list[int]:
+    """Return the last CPUs this process may use, for all subjects from the beginning.
 
-    The first CPU of a machine often serves its interrupts. All subjects share these CPUs from the
-    beginning: threads that are moved between runs are not where the scheduler left them.
+    The first CPU of a machine often serves its interrupts, and threads that are moved between runs
+    are not where the scheduler left them.
     """
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(before)[-count:])
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+    return sorted(os.sched_getaffinity(0))[-count:]
 
 
 def _level_subjects(

@@ -4,8 +4,8 @@
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +15,7 @@ from aio.governors.emulation.rules import governor_names
 from aio.governors.settings import ClockSettings
 from aio.governors.settings.signals import ending_raises
 from aio.governors.sysfs import ROOT_VARIABLE
+from aio.runtime.benchmark.surroundings import environment, pinned
 from aio.runtime.profiling.device_profile import DeviceProfile
 from aio.runtime.profiling.environment import environment_report
 from aio.runtime.profiling.points import (
@@ -81,7 +82,7 @@ def profile(
     with ExitStack() as stack:
         stack.enter_context(ending_raises())
         if options.device is None and options.cpus is not None:
-            stack.enter_context(_on_cpus(options.cpus))
+            stack.enter_context(pinned(_allowed(options.cpus)))
         if options.device is not None:
             clocks, wanted, options = _emulated(stack, options)
             subjects = stack.enter_context(open_field(options.wanted))
@@ -159,9 +160,9 @@ def _emulated(stack: ExitStack, options: Options) -> tuple[Clocks, tuple[Point, 
     clocks = stack.enter_context(emulated_clocks(options.device, options.span, cpus))
     for point in wanted:
         clocks.check(point)
-    stack.enter_context(_environment(ROOT_VARIABLE, str(clocks.root)))
+    stack.enter_context(environment(ROOT_VARIABLE, str(clocks.root)))
     # What is calibrated under emulation must not be taken for this machine later.
-    stack.enter_context(_on_cpus(cpus))
+    stack.enter_context(pinned(_allowed(cpus)))
     inner = replace(options.wanted, cache_dir=clocks.root / "cache")
     if inner.threads is None:
         inner = replace(inner, threads=len(cpus))
@@ -228,26 +229,8 @@ def _ratios(subjects: Field) -> tuple[float, ...]:
     return () if runtime is None else tuple(level.ratio for level in runtime.levels)
 
 
-@contextmanager
-def _on_cpus(cpus: Sequence[int]) -> Iterator[None]:
-    before = os.sched_getaffinity(0)
-    if not before.issuperset(cpus):
-        raise ValueError(f"--cpus {sorted(cpus)}: this process may use {sorted(before)}")
-    os.sched_setaffinity(0, cpus)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+def _allowed(cpus: Sequence[int]) -> Sequence[int]:
+    allowed = os.sched_getaffinity(0)
+    if not allowed.issuperset(cpus):
+        raise ValueError(f"--cpus {sorted(cpus)}: this process may use {sorted(allowed)}")
+    return cpus

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from aio.governors import PredictionError
 from aio.runtime.benchmark.stability.figures import Request, Stability, stability
-from aio.runtime.benchmark.stability.subjects import open_field, pinned
+from aio.runtime.benchmark.stability.subjects import open_field
+from aio.runtime.benchmark.surroundings import pinned
 
 STAY_S = 3.0
 PROGRAM = "stress-ng"
@@ -55,7 +56,7 @@ def beside_neighbour(
         raise FileNotFoundError(f"{PROGRAM} is not installed; on Debian: apt-get install {PROGRAM}")
     with (
         tempfile.TemporaryDirectory() as cache,
-        pinned(cpu),
+        pinned({cpu}),
         open_field(path, Path(cache), peers=peers) as field,
     ):
         found: dict[str, list[Request]] = {subject.name: [] for subject in field.subjects}

@@ -6,10 +6,8 @@ each. A subject runs for whole rounds of the trace, and rounds of the subjects t
 all see the same drift of the machine. The sensors read the emulation's tree.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +16,8 @@ from aio.governors.devices import ladder, load_device
 from aio.governors.emulation.realtime import RealtimeEmulation
 from aio.governors.sysfs import ROOT_VARIABLE
 from aio.runtime.benchmark.stability.figures import Request, Stability, stability
-from aio.runtime.benchmark.stability.subjects import Subject, open_field, pinned
+from aio.runtime.benchmark.stability.subjects import Subject, open_field
+from aio.runtime.benchmark.surroundings import environment, pinned
 
 BOARD = "jetson-orin-nano"
 SPEEDS = (1.0, 0.8, 0.6, 0.45, 0.35)
@@ -67,9 +66,9 @@ def under_thieves(
         RealtimeEmulation(
             load_device(BOARD), governor="userspace", cpus=[cpu], period_us=PERIOD_US
         ) as emulation,
-        _environment(ROOT_VARIABLE, str(emulation.root)),
+        environment(ROOT_VARIABLE, str(emulation.root)),
         tempfile.TemporaryDirectory() as cache,
-        pinned(cpu),
+        pinned({cpu}),
     ):
         emulation.set_fraction(1.0)
         with open_field(path, Path(cache), peers=peers) as field:
@@ -106,16 +105,3 @@ def _live(by_speed: dict[float, list[Request]], target_ms: float) -> Live:
     everything = [request for requests in by_speed.values() for request in requests]
     figures = {speed: stability(requests, target_ms) for speed, requests in by_speed.items()}
     return Live(stability(everything, target_ms), figures)
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before

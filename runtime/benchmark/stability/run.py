@@ -13,8 +13,9 @@ from aio.runtime.benchmark.stability.figures import Stability
 from aio.runtime.benchmark.stability.neighbour import NeighbourResult, beside_neighbour
 from aio.runtime.benchmark.stability.pace_cost import PaceCost, pace_cost
 from aio.runtime.benchmark.stability.realtime import ThievesResult, under_thieves
-from aio.runtime.benchmark.stability.subjects import POLICIES, Subject, open_field, pinned
+from aio.runtime.benchmark.stability.subjects import POLICIES, Subject, open_field
 from aio.runtime.benchmark.stability.virtual import VirtualNetwork
+from aio.runtime.benchmark.surroundings import pinned
 
 ResultT = TypeVar("ResultT")
 
@@ -101,7 +102,7 @@ def measure(
         name: scenarios.halved_in_flight(adaptive, target_ms, effort.trials, seed, replan=replan)
         for name, replan in (("re-planned", True), ("as planned", False))
     }
-    with pinned(cpu):
+    with pinned({cpu}):
         levels = (0, len(network.cycles) - 1)
         costs = [pace_cost(path, level=level, seconds=COST_SECONDS) for level in levels]
     missing: list[str] = []
@@ -137,7 +138,7 @@ def calibrated(
     """Return the network with the times it takes here and now, and the ms that peers take."""
     with (
         tempfile.TemporaryDirectory() as cache,
-        pinned(cpu),
+        pinned({cpu}),
         open_field(path, Path(cache), peers=peers) as field,
     ):
         model = field.adaptive.calibration

@@ -2,7 +2,6 @@
 """What is measured in real time: the runtime by each policy, and other engines."""
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -51,17 +50,6 @@ class Field:
     target_ms: float
     batch: int
     adaptive: Runtime
-
-
-@contextlib.contextmanager
-def pinned(cpu: int) -> Iterator[None]:
-    """Keep the calling thread on one CPU; threads that exist already stay where they may run."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {cpu})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager
