@@ -8,11 +8,16 @@ import pytest
 from aio.runtime.benchmark.surroundings import environment, pinned
 
 
+def fail_when_pinned_to(cpu: int) -> None:
+    with pinned({cpu}):
+        assert os.sched_getaffinity(0) == {cpu}
+        raise ZeroDivisionError
+
+
 def test_pinned_until_the_end() -> None:
     before = os.sched_getaffinity(0)
-    with pytest.raises(ZeroDivisionError), pinned({min(before)}):
-        assert os.sched_getaffinity(0) == {min(before)}
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail_when_pinned_to(min(before))
     assert os.sched_getaffinity(0) == before
 
 
