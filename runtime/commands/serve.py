@@ -13,7 +13,7 @@ from aio.runtime.commands.options import add_governor_options, governor_options
 
 if TYPE_CHECKING:
     from aio.runtime.runtime import Runtime
-    from aio.runtime.serve.host import ServedModel
+    from aio.runtime.serve.hosting.host import ServedModel
 
 HELP = "serve a model over HTTP with the Open Inference Protocol (KServe V2)"
 EXAMPLES = """\
@@ -61,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     from aio.runtime.serve.limits import Limits  # noqa: PLC0415
-    from aio.runtime.serve.listen import bind, url  # noqa: PLC0415
     from aio.runtime.serve.server import serve  # noqa: PLC0415
+    from aio.runtime.serve.transport.listen import bind, url  # noqa: PLC0415
 
     logging.basicConfig(
         stream=sys.stderr,

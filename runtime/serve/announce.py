@@ -6,7 +6,7 @@ import math
 import shlex
 from typing import Any
 
-from aio.runtime.serve.engine import Engine
+from aio.runtime.serve.hosting.engine import Engine
 from aio.runtime.shipped import EXAMPLE_REQUEST
 
 SHADES = " .:-=+*#%@"

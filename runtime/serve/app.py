@@ -10,11 +10,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from aio.runtime.errors import AioError
-from aio.runtime.serve.endpoints import Endpoints, json_response
 from aio.runtime.serve.errors import row_of
-from aio.runtime.serve.host import Host
+from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.metrics import Metrics
+from aio.runtime.serve.rest.endpoints import Endpoints, json_response
+from aio.runtime.serve.telemetry.metrics import Metrics
 
 RETRY_AFTER_S = "1"
 INTERNAL = "internal error; the server's log has the details"

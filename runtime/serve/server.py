@@ -20,11 +20,11 @@ from types import FrameType
 import uvicorn
 
 from aio.runtime.serve.app import make_app
-from aio.runtime.serve.connection import guarded
-from aio.runtime.serve.dispatcher import Dispatcher
-from aio.runtime.serve.engine import Engine
-from aio.runtime.serve.host import Host, ServedModel, State
+from aio.runtime.serve.hosting.engine import Engine
+from aio.runtime.serve.hosting.host import Host, ServedModel, State
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+from aio.runtime.serve.transport.connection import guarded
 
 FORCED = 130  # what shells report for SIGINT
 CUT_OFF = 1

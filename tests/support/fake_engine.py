@@ -18,12 +18,12 @@ from aio.governors import ClockSample, Decision, DeviceSample, Plan, PredictionE
 from aio.runtime.records import InferenceRecord, Journal, LevelInfo, RuntimeStats, TensorInfo
 from aio.runtime.runtime import Inference
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.listen import bind
 from aio.runtime.serve.server import Server
+from aio.runtime.serve.transport.listen import bind
 
 if TYPE_CHECKING:
-    from aio.runtime.serve.engine import Engine
-    from aio.runtime.serve.schema import Tensor
+    from aio.runtime.serve.hosting.engine import Engine
+    from aio.runtime.serve.protocol.schema import Tensor
 
 SHAPE = (1, 2, 3)
 SIZE = 6

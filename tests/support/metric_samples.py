@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
-    from aio.runtime.serve.metrics import Metrics
+    from aio.runtime.serve.telemetry.metrics import Metrics
 
 
 def samples(metrics: Metrics) -> dict[str, float]:

@@ -11,8 +11,8 @@ from fake_engine import SHAPE, FakeEngine, Reply, serving, tensor_json
 
 from aio.runtime.errors import ModelFileError
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.listen import bind
 from aio.runtime.serve.server import CUT_OFF, serve
+from aio.runtime.serve.transport.listen import bind
 
 X = np.zeros((1, *SHAPE), np.float32)
 HURRIED = Limits(stop_s=1)

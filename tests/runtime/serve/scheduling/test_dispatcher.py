@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from aio.runtime.serve.dispatcher import Dispatcher
 from aio.runtime.serve.errors import UnavailableError
+from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 
 
 def test_work_runs_one_at_a_time_in_order_in_another_thread() -> None:

@@ -10,7 +10,7 @@ from metric_samples import samples
 from outlooks import decide
 
 from aio.governors import AdaptivePolicy, PredictionError
-from aio.runtime.serve.metrics import Metrics
+from aio.runtime.serve.telemetry.metrics import Metrics
 
 
 def exposed(*engines: FakeEngine) -> dict[str, float]:

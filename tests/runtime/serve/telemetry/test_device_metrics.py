@@ -11,7 +11,7 @@ from metric_samples import samples
 
 from aio.governors import DeviceSample, EnergySample, GpuSample, ThermalSample
 from aio.governors.base import CoolingSample, PolicySample, RailSample, ZoneSample
-from aio.runtime.serve.metrics import Metrics
+from aio.runtime.serve.telemetry.metrics import Metrics
 
 CLOCK = record(cpu_khz=2_000_000).clock
 NOTHING = DeviceSample(0, record(cpu_khz=None).clock)

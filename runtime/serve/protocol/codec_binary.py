@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from aio.runtime.serve.errors import RequestError
-from aio.runtime.serve.schema import ITEM_BYTES, Tensor
+from aio.runtime.serve.protocol.schema import ITEM_BYTES, Tensor
 
 HEADER = "Inference-Header-Content-Length"
 MAX_DIGITS = 18  # more can't be the length of anything

@@ -5,7 +5,7 @@ from typing import cast
 
 import numpy as np
 
-from aio.runtime.serve.schema import Tensor
+from aio.runtime.serve.protocol.schema import Tensor
 
 
 def classify(tensor: Tensor, classes: int, labels: tuple[str, ...]) -> list[list[str]]:

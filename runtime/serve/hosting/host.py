@@ -7,10 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aio.runtime.serve.dispatcher import Dispatcher
-from aio.runtime.serve.engine import Engine, answer_parameters, describe
 from aio.runtime.serve.errors import UnavailableError, UnknownModelError
-from aio.runtime.serve.schema import InferRequest, InferResult
+from aio.runtime.serve.hosting.engine import Engine, answer_parameters, describe
+from aio.runtime.serve.protocol.schema import InferRequest, InferResult
+from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
     from aio.governors import DeviceSample

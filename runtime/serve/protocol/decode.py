@@ -11,11 +11,11 @@ from typing import cast
 
 import numpy as np
 
-from aio.runtime.serve import codec_json
-from aio.runtime.serve.codec_binary import HEADER, BinaryReader
 from aio.runtime.serve.errors import BodyTooLargeError, RequestError
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.schema import (
+from aio.runtime.serve.protocol import codec_json
+from aio.runtime.serve.protocol.codec_binary import HEADER, BinaryReader
+from aio.runtime.serve.protocol.schema import (
     DATATYPE,
     InferRequest,
     ModelSpec,

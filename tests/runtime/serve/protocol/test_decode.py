@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aio.runtime.serve.decode import decode_request
 from aio.runtime.serve.errors import BodyTooLargeError, RequestError
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.schema import InferRequest, ModelSpec, TensorSpec
+from aio.runtime.serve.protocol.decode import decode_request
+from aio.runtime.serve.protocol.schema import InferRequest, ModelSpec, TensorSpec
 
 IMAGE = TensorSpec("image", (1, 2, 2))
 LOGITS = TensorSpec("logits", (3,), ("a", "b", "c"))

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from aio.runtime.serve.classification import classify
+from aio.runtime.serve.protocol.classification import classify
 
 NAN, INF = np.nan, np.inf
 

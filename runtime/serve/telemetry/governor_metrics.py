@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
 if TYPE_CHECKING:
-    from aio.runtime.serve.engine import Engine
+    from aio.runtime.serve.hosting.engine import Engine
 
 _MODEL = ("model",)
 

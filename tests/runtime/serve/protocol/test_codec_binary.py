@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aio.runtime.serve.codec_binary import (
+from aio.runtime.serve.errors import RequestError
+from aio.runtime.serve.protocol.codec_binary import (
     BinaryReader,
     encode_strings,
     encode_tensor,
     json_length,
 )
-from aio.runtime.serve.errors import RequestError
 
 
 def test_json_length() -> None:

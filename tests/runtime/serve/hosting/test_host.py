@@ -6,10 +6,10 @@ import asyncio
 import pytest
 from fake_engine import FakeEngine, record
 
-from aio.runtime.serve.dispatcher import Dispatcher
-from aio.runtime.serve.engine import answer_parameters, describe
 from aio.runtime.serve.errors import UnavailableError, UnknownModelError
-from aio.runtime.serve.host import Host, State
+from aio.runtime.serve.hosting.engine import answer_parameters, describe
+from aio.runtime.serve.hosting.host import Host, State
+from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 
 
 def test_find() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from aio.runtime.serve import codec_json
 from aio.runtime.serve.errors import RequestError
+from aio.runtime.serve.protocol import codec_json
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 

@@ -4,7 +4,7 @@
 from fake_engine import record
 from metric_samples import samples
 
-from aio.runtime.serve.metrics import Metrics
+from aio.runtime.serve.telemetry.metrics import Metrics
 
 
 def test_nothing_is_zero_before_anything_happened() -> None:

@@ -15,7 +15,7 @@ from typing import NoReturn, cast
 import numpy as np
 
 from aio.runtime.serve.errors import RequestError
-from aio.runtime.serve.schema import Tensor
+from aio.runtime.serve.protocol.schema import Tensor
 
 NUMBERS = frozenset((int, float))
 MAX_MARKS = 10_000  # of what a request has a few dozen of: objects, members, strings

@@ -14,8 +14,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from aio.runtime.serve import codec_json
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.protocol import codec_json
 
 
 def http_error(status: int, phrase: str, message: str) -> bytes:

@@ -3,9 +3,9 @@
 
 from typing import NamedTuple
 
-from aio.runtime.serve import codec_binary, codec_json
-from aio.runtime.serve.classification import classify
-from aio.runtime.serve.schema import (
+from aio.runtime.serve.protocol import codec_binary, codec_json
+from aio.runtime.serve.protocol.classification import classify
+from aio.runtime.serve.protocol.schema import (
     DATATYPE,
     InferRequest,
     InferResult,

@@ -15,13 +15,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import Metric
 from prometheus_client.metrics_core import UnknownMetricFamily
 
-from aio.runtime.serve.device_metrics import DeviceCollector
-from aio.runtime.serve.governor_metrics import GovernorCollector
+from aio.runtime.serve.telemetry.device_metrics import DeviceCollector
+from aio.runtime.serve.telemetry.governor_metrics import GovernorCollector
 
 if TYPE_CHECKING:
     from aio.governors import DeviceSample
     from aio.runtime.records import InferenceRecord
-    from aio.runtime.serve.engine import Engine
+    from aio.runtime.serve.hosting.engine import Engine
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = tuple(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aio.runtime.errors import InputError
-from aio.runtime.serve.listen import bind, url
+from aio.runtime.serve.transport.listen import bind, url
 
 
 def test_a_free_port_is_taken_and_told() -> None:

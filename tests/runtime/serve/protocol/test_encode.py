@@ -6,8 +6,8 @@ import json
 import numpy as np
 from fake_engine import record
 
-from aio.runtime.serve.encode import encode_response
-from aio.runtime.serve.schema import (
+from aio.runtime.serve.protocol.encode import encode_response
+from aio.runtime.serve.protocol.schema import (
     InferRequest,
     InferResult,
     ModelSpec,

@@ -7,16 +7,16 @@ import time
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aio.runtime.serve import codec_json
-from aio.runtime.serve.body import Body, Buffers
-from aio.runtime.serve.codec_binary import HEADER, json_length
-from aio.runtime.serve.decode import decode_request
-from aio.runtime.serve.encode import encode_response
 from aio.runtime.serve.errors import row_of
-from aio.runtime.serve.host import Host, ServedModel, State
+from aio.runtime.serve.hosting.host import Host, ServedModel, State
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.metrics import CONTENT_TYPE, Metrics
-from aio.runtime.serve.schema import DATATYPE, TensorSpec
+from aio.runtime.serve.protocol import codec_json
+from aio.runtime.serve.protocol.codec_binary import HEADER, json_length
+from aio.runtime.serve.protocol.decode import decode_request
+from aio.runtime.serve.protocol.encode import encode_response
+from aio.runtime.serve.protocol.schema import DATATYPE, TensorSpec
+from aio.runtime.serve.telemetry.metrics import CONTENT_TYPE, Metrics
+from aio.runtime.serve.transport.body import Body, Buffers
 from aio.runtime.version import package_version
 
 NAME = "aio-serve"

@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from aio.runtime.serve.schema import ModelSpec, Parameter, Tensor, TensorSpec
+from aio.runtime.serve.protocol.schema import ModelSpec, Parameter, Tensor, TensorSpec
 
 if TYPE_CHECKING:
     from aio.governors import ClockSample, DeviceSample

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From requests that wait to the one executor."""
