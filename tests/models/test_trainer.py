@@ -8,15 +8,16 @@ from torch import nn
 
 from aio.models import AllInOne, ModelError
 from aio.models.data.augment import Distortion
-from aio.models.data.source import ArraySource
+from aio.models.data.source import Source, array_source
 from aio.models.evaluate import accuracy_per_level, recalibrate
+from aio.models.schedules import rate_factor
 from aio.models.settings import TrainSettings
-from aio.models.trainer import Trainer, rate_factor
+from aio.models.trainer import Trainer
 
 RATIOS = (0.0, 0.5, 0.9)
 
 
-def stripes() -> ArraySource:
+def stripes() -> Source:
     """Horizontal against vertical stripes: learned in seconds, and not by chance."""
     generator = np.random.default_rng(0)
     images = generator.normal(0, 0.3, (96, 1, 8, 8)).astype(np.float32)
@@ -24,7 +25,7 @@ def stripes() -> ArraySource:
     images[labels == 0, :, ::2] += 2.0
     images[labels == 1, :, :, ::2] += 2.0
     still = Distortion(0.0, 0.0, 0.0, 0.0, 0.0)
-    return ArraySource((images[:64], labels[:64]), (images[64:], labels[64:]), ("-", "|"), still)
+    return array_source((images[:64], labels[:64]), (images[64:], labels[64:]), ("-", "|"), still)
 
 
 def tiny_net() -> nn.Module:
