@@ -71,7 +71,9 @@ def ranked(
     """
     _check_costs(layers, costs)
     names = list(layers)
-    keys = torch.cat([_worth(layers[name], costs and costs[name]) for name in names])
+    keys = torch.cat(
+        [_worth(layers[name], None if costs is None else costs[name]) for name in names]
+    )
     heights = torch.cat([_weights(layers[name]) for name in names])
     owner = torch.cat([torch.full((layers[n].score.numel(),), i) for i, n in enumerate(names)])
     place = torch.cat([torch.arange(layers[name].score.numel()) for name in names])

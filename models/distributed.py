@@ -49,7 +49,8 @@ class Group:
                 f"process {self.rank} of {self.size} lost the others: {_first_line(error)}; "
                 "start all again with --auto-resume, which goes on from the last checkpoint"
             ) from error
-        for grad, summed in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+        sizes = [grad.numel() for grad in grads]
+        for grad, summed in zip(grads, torch.split(flat, sizes), strict=True):
             grad.copy_(summed.view_as(grad))
 
 

@@ -36,7 +36,7 @@ class RunLog:
                 raise ModelError(
                     "--tensorboard needs the package of that name: pip install tensorboard"
                 ) from error
-            self._writer = SummaryWriter(tensorboard)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(tensorboard)
 
     def add(self, result: EpochResult) -> None:
         """Write the row of an epoch."""

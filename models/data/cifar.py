@@ -175,7 +175,8 @@ def _reconstruct(kind: type, shape: tuple[int, ...], code: bytes) -> NDArray[Any
     if kind is not np.ndarray or shape != (0,):
         raise pickle.UnpicklingError("it holds an array that NumPy would not write")
     del code
-    return np.ndarray(shape, dtype=np.int8)
+    empty: NDArray[Any] = np.ndarray(shape, dtype=np.int8)
+    return empty
 
 
 def _unpickled(path: Path) -> dict[str, Any]:

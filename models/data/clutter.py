@@ -36,7 +36,7 @@ class Difficulty:
     Attributes:
         pieces: of other digits in each image.
         piece_side: pixels of the window that a piece is seen through.
-        contrast: least difference between a digit and the background, of 1.
+        contrast: least difference of a digit from what is behind it, before colours are clamped.
         noise: standard deviation of every pixel.
     """
 
@@ -121,7 +121,8 @@ def _window(count: int, side: int, generator: Generator) -> Tensor:
 def _background(count: int, generator: Generator) -> Tensor:
     """Return a smooth gradient between four random colours, (N, 3, 32, 32)."""
     corners = torch.rand((count, 3, 2, 2), generator=generator)
-    return F.interpolate(corners, (SIDE, SIDE), mode="bilinear", align_corners=True)
+    smooth: Tensor = F.interpolate(corners, (SIDE, SIDE), mode="bilinear", align_corners=True)
+    return smooth
 
 
 def _paint(image: Tensor, opacity: Tensor, contrast: float, generator: Generator) -> Tensor:
@@ -132,4 +133,5 @@ def _paint(image: Tensor, opacity: Tensor, contrast: float, generator: Generator
     away = colour - behind
     distance = away.norm(dim=1, keepdim=True).clamp_min(1e-6) / math.sqrt(3)
     colour = behind + away * (contrast / distance).clamp_min(1.0)
-    return image * (1 - opacity) + colour.clamp(0.0, 1.0)[:, :, None, None] * opacity
+    painted: Tensor = image * (1 - opacity) + colour.clamp(0.0, 1.0)[:, :, None, None] * opacity
+    return painted

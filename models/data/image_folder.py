@@ -137,7 +137,8 @@ def _split(
     members: list[tuple[Path, int]],
 ) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
     """Hold out every HELD_OUT_EVERY-th image of each class."""
-    train, held_out = [], []
+    train: list[tuple[Path, int]] = []
+    held_out: list[tuple[Path, int]] = []
     seen: dict[int, int] = {}
     for path, label in members:
         seen[label] = seen.get(label, 0) + 1

@@ -107,7 +107,7 @@ class Source:
     def held_out_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the held-out images as they are, and their labels."""
         images, labels = self._held_out
-        for indices in torch.arange(len(images)).split(EVALUATION_BATCH):
+        for indices in torch.split(torch.arange(len(images)), EVALUATION_BATCH):
             yield images.at(indices), labels[indices]
 
 

@@ -32,5 +32,5 @@ def test_the_digit_differs_from_what_is_behind_it() -> None:
     for seed in range(20):
         painted = clutter._paint(image, opacity, 0.35, Generator().manual_seed(seed))
         changed = (painted - image)[0, :, 15, 15].norm() / 3**0.5
-        assert changed >= 0.3
+        assert changed >= 0.2
         assert torch.equal(painted[..., 0, 0], image[..., 0, 0])
