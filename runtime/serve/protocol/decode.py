@@ -27,6 +27,7 @@ from aio.runtime.serve.protocol.schema import (
 Members = Mapping[str, object]
 MAX_ID = 256
 MAX_TIMEOUT_US = 2**63 - 1
+MAX_PRIORITY = 2**64 - 1
 UNSUPPORTED = ("shared_memory_region", "sequence_id")
 OWN_PARAMETERS = ("aio_level",)
 
@@ -67,6 +68,7 @@ def decode_request(
         outputs=_decode_outputs(root.get("outputs"), parameters, model),
         level=_level(parameters, model.levels),
         timeout_ms=_timeout_ms(parameters.get("timeout", 0)),
+        priority=_priority(parameters.get("priority", 0)),
     )
 
 
@@ -226,3 +228,12 @@ def _timeout_ms(value: object) -> float | None:
             f"timeout must be whole microseconds, 0 for none, got {short_repr(value)}"
         )
     return value / 1000 if value else None
+
+
+def _priority(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_PRIORITY:
+        raise RequestError(
+            "priority must be a whole number, 1 the most urgent and 0 the default, "
+            f"got {short_repr(value)}"
+        )
+    return value
