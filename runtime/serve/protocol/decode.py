@@ -13,10 +13,10 @@ import numpy as np
 
 from aio.runtime.serve.errors import BodyTooLargeError, RequestError
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.protocol import codec_json
+from aio.runtime.serve.protocol import codec_json, datatypes
 from aio.runtime.serve.protocol.codec_binary import HEADER, BinaryReader
 from aio.runtime.serve.protocol.schema import (
-    DATATYPE,
+    ITEM_BYTES,
     InferRequest,
     ModelSpec,
     OutputRequest,
@@ -27,6 +27,7 @@ from aio.runtime.serve.protocol.schema import (
 Members = Mapping[str, object]
 MAX_ID = 256
 MAX_TIMEOUT_US = 2**63 - 1
+MAX_PRIORITY = 2**64 - 1
 UNSUPPORTED = ("shared_memory_region", "sequence_id")
 OWN_PARAMETERS = ("aio_level",)
 
@@ -67,6 +68,7 @@ def decode_request(
         outputs=_decode_outputs(root.get("outputs"), parameters, model),
         level=_level(parameters, model.levels),
         timeout_ms=_timeout_ms(parameters.get("timeout", 0)),
+        priority=_priority(parameters.get("priority", 0)),
     )
 
 
@@ -104,17 +106,26 @@ def _decode_raw(view: memoryview, model: ModelSpec) -> InferRequest:
 
 def _decode_input(item: Members, spec: TensorSpec, reader: BinaryReader, limits: Limits) -> Tensor:
     where = f"input {spec.name!r}"
-    datatype = item.get("datatype")
-    if datatype != DATATYPE:
-        raise RequestError(f"{where}: datatype must be {DATATYPE}, got {short_repr(datatype)}")
+    datatype = datatypes.find(item.get("datatype"), where)
     shape = _shape(item.get("shape"), spec, limits.batch)
+    _check_memory(shape, limits, where)
     parameters = _parameters(item, where)
     size = parameters.get("binary_data_size")
     if size is None:
-        return codec_json.decode_tensor(item.get("data"), shape, where)
+        return codec_json.decode_tensor(item.get("data"), shape, where, datatype)
     if "data" in item:
         raise RequestError(f"{where}: give either data or binary_data_size, not both")
-    return reader.take(size, shape, where)
+    return reader.take(size, shape, where, datatype)
+
+
+def _check_memory(shape: tuple[int, ...], limits: Limits, where: str) -> None:
+    """Refuse what a narrow datatype would let grow beyond any body of FP32."""
+    size = ITEM_BYTES * int(np.prod(shape, dtype=np.int64))
+    if size > limits.body_bytes:
+        raise BodyTooLargeError(
+            f"{where}: shape {list(shape)} takes {size} bytes of FP32, the limit is "
+            f"{limits.body_bytes}; send a smaller batch"
+        )
 
 
 def _shape(value: object, spec: TensorSpec, max_batch: int) -> tuple[int, ...]:
@@ -226,3 +237,12 @@ def _timeout_ms(value: object) -> float | None:
             f"timeout must be whole microseconds, 0 for none, got {short_repr(value)}"
         )
     return value / 1000 if value else None
+
+
+def _priority(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_PRIORITY:
+        raise RequestError(
+            "priority must be a whole number, 1 the most urgent and 0 the default, "
+            f"got {short_repr(value)}"
+        )
+    return value
