@@ -8,6 +8,8 @@ One inference runs at a time, on all threads of the runtime; calls from several 
 for each other. The GIL is released while the network runs.
 """
 
+import math
+import operator
 import os
 import threading
 import time
@@ -151,18 +153,51 @@ class Runtime:
         *,
         deadline_ms: SupportsFloat | None = None,
         level: SupportsIndex | None = None,
+        budget_ms: SupportsFloat | None = None,
     ) -> Inference:
-        """Return every output and the record of exactly this call; otherwise like `infer`."""
-        outputs, record = self._infer(x, deadline_ms, level)
+        """Return every output and the record of exactly this call; otherwise like `infer`.
+
+        Args:
+            x: as for `infer`.
+            deadline_ms: as for `infer`.
+            level: as for `infer`.
+            budget_ms: what this call as a whole is to take instead of the target, in the runtime
+                alone. An aim and no promise: unlike a deadline it is planned for without a
+                margin, and missing it counts as nothing. The tighter of the two decides.
+        """
+        outputs, record = self._infer(x, deadline_ms, level, budget_ms)
         names = (output.name for output in self._engine.outputs)
         return Inference(dict(zip(names, outputs, strict=True)), record)
 
+    def predict_ms(
+        self, batch: SupportsIndex = 1, level: SupportsIndex | None = None
+    ) -> float | None:
+        """Return how long a call would take now, None without a calibration.
+
+        Never waits for a call that runs; asked meanwhile, it is about a call right after it.
+
+        Args:
+            batch: the samples of the call.
+            level: at which level; None is the sparsest one that the governor may choose.
+
+        Raises:
+            InputError: there is no such level.
+        """
+        at = self._chooser.allowed[-1] if level is None else as_level(level, len(self._ratios))
+        return self._chooser.predict_call(at, operator.index(batch), time.monotonic_ns())
+
     def _infer(
-        self, x: Inputs, deadline_ms: SupportsFloat | None, level: SupportsIndex | None
+        self,
+        x: Inputs,
+        deadline_ms: SupportsFloat | None,
+        level: SupportsIndex | None,
+        budget_ms: SupportsFloat | None = None,
     ) -> tuple[list[NDArray[np.float32]], InferenceRecord]:
         begin_ns = time.monotonic_ns()
         if deadline_ms is not None:
             deadline_ms = as_duration_ms("deadline_ms", deadline_ms)
+        if budget_ms is not None:
+            budget_ms = as_duration_ms("budget_ms", budget_ms)
         if level is not None:
             level = as_level(level, len(self._ratios))
         batches, single = as_batches(x, self._engine.inputs)
@@ -174,8 +209,8 @@ class Runtime:
             if executor is None:
                 raise ClosedError("the runtime was closed")
             wait_ms = (locked_ns - begin_ns) / 1e6
-            budget_ms = None if deadline_ms is None else deadline_ms - wait_ms
-            choice = self._choose(samples, budget_ms, level, locked_ns)
+            left_ms = None if deadline_ms is None else deadline_ms - wait_ms
+            choice = self._choose(samples, left_ms, budget_ms, level, locked_ns)
             outputs, levels, replans = self._execute(executor, batches, choice, locked_ns)
         predicted_ms = choice.predicted_ms
         record = InferenceRecord(
@@ -278,13 +313,23 @@ class Runtime:
             self._paced_by = costs_ns, allowed
 
     def _choose(
-        self, batch: int, budget_ms: float | None, level: int | None, now_ns: int
+        self,
+        batch: int,
+        left_ms: float | None,
+        aim_ms: float | None,
+        level: int | None,
+        now_ns: int,
     ) -> Choice:
         if level is not None:
             return self._chooser.pinned(level, now_ns)
-        if budget_ms is not None:
-            return self._chooser.for_budget(budget_ms / max(batch, 1), now_ns)
-        return self._chooser.for_target(now_ns)
+        if left_ms is None and aim_ms is None:
+            return self._chooser.for_target(now_ns)
+        samples = max(batch, 1)
+        return self._chooser.for_budget(
+            math.inf if left_ms is None else left_ms / samples,
+            now_ns,
+            aim_ms=math.inf if aim_ms is None else aim_ms / samples,
+        )
 
     def _empty(self) -> list[NDArray[np.float32]]:
         return [np.empty((0, *output.shape), np.float32) for output in self._engine.outputs]

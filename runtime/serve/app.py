@@ -2,6 +2,7 @@
 """The ASGI application: paths, and every error as `{"error": "..."}`."""
 
 import logging
+import math
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,7 +17,7 @@ from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.rest.endpoints import Endpoints, json_response
 from aio.runtime.serve.telemetry.metrics import Metrics
 
-RETRY_AFTER_S = "1"
+MIN_RETRY_AFTER_S = 1  # the header has whole seconds
 INTERNAL = "internal error; the server's log has the details"
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 def make_app(host: Host, limits: Limits) -> Starlette:
     """Return the application that serves the models of `host`."""
     metrics = Metrics()
-    metrics.watch_pending(lambda: host.dispatcher.pending)
+    metrics.watch_models(lambda: host.models)
     metrics.watch_device(lambda: host.device)
     metrics.watch_governors(lambda: host.engines)
     endpoints = Endpoints(host, metrics, limits)
@@ -73,7 +74,8 @@ async def _answer_error(_: Request, error: Exception) -> Response:
     status = row_of(error).status
     headers = {}
     if status == 503:
-        headers["retry-after"] = RETRY_AFTER_S
+        wait_s = getattr(error, "retry_after_s", None) or 0.0
+        headers["retry-after"] = str(max(MIN_RETRY_AFTER_S, math.ceil(wait_s)))
     if status == 408:
         headers["connection"] = "close"
     if status == 500:

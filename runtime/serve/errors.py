@@ -5,6 +5,7 @@ The V2 protocol answers an error with a status of 400 or more and `{"error": "..
 `reason` of a row is the label Triton uses in `nv_inference_request_failure`.
 """
 
+import asyncio
 from typing import NamedTuple
 
 from aio.runtime.errors import AioError, ClosedError, InputError
@@ -41,7 +42,16 @@ class EncodingError(RequestError):
 
 
 class UnavailableError(AioError):
-    """The server can't take the request now; the same request may succeed later."""
+    """The server can't take the request now; the same request may succeed later.
+
+    Args:
+        message: what is in the way.
+        retry_after_s: when to try again, as far as that can be told.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class DisconnectedError(AioError):
@@ -69,6 +79,8 @@ TABLE = (
     Row(UnavailableError, 503, REJECTED),
     Row(ClosedError, 503, REJECTED),
     Row(AioError, 500, BACKEND),
+    # Nobody gets this answer: the client went, and what awaited for it was cancelled.
+    Row(asyncio.CancelledError, 503, CANCELED),
 )
 INTERNAL = Row(BaseException, 500, BACKEND)
 

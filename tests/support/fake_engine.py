@@ -85,9 +85,12 @@ class FakeEngine:
     levels: tuple[LevelInfo, ...] = (level_info(0, 0.0), level_info(1, 0.5), level_info(2, 0.9))
     record: InferenceRecord = field(default_factory=record)
     error: Exception | None = None
+    allowed_levels: tuple[int, ...] = (0, 1, 2)
+    predicted_ms: float | None = None  # of one sample at the sparsest level
     # Set: calls pass. Cleared: calls wait, as if the executor were busy.
     passing: threading.Event = field(default_factory=threading.Event)
     calls: list[tuple[tuple[int, ...], float | None, int | None]] = field(default_factory=list)
+    budgets: list[float | None] = field(default_factory=list)  # of the same calls
     closed: bool = False
     journal: Journal = field(default_factory=lambda: Journal(3))
     decisions: tuple[Decision, ...] = ()
@@ -110,7 +113,14 @@ class FakeEngine:
         self.record = record()
         self.error = None
         self.passing.set()
+        self.predicted_ms = None
         self.calls.clear()
+        self.budgets.clear()
+
+    def predict_ms(self, batch: int = 1, level: int | None = None) -> float | None:
+        if self.predicted_ms is None:
+            return None
+        return batch * self.predicted_ms * (1 if level is None else 3 - level)
 
     def run(
         self,
@@ -118,7 +128,9 @@ class FakeEngine:
         *,
         deadline_ms: float | None = None,
         level: int | None = None,
+        budget_ms: float | None = None,
     ) -> Inference:
+        self.budgets.append(budget_ms)
         return self._run(x["image"], deadline_ms, level)
 
     def _run(self, x: Tensor, deadline_ms: float | None, level: int | None) -> Inference:

@@ -59,12 +59,23 @@ class Engine(Protocol):
     def levels(self) -> "Sequence[LevelInfo]":
         """Return the levels, densest first."""
 
+    @property
+    def allowed_levels(self) -> "Sequence[int]":
+        """Return the levels that may be chosen, densest first."""
+
+    def predict_ms(self, batch: int = 1, level: int | None = None) -> float | None:
+        """Return how long a call would take now, at the sparsest level allowed unless given one.
+
+        None without a calibration. Called in the event loop, also while `run` runs.
+        """
+
     def run(
         self,
         x: Mapping[str, Tensor],
         *,
         deadline_ms: float | None = None,
         level: int | None = None,
+        budget_ms: float | None = None,
     ) -> "Inference":
         """Return every output and the record of this call; `x` has every input by name."""
 

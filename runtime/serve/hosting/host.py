@@ -5,15 +5,17 @@ import asyncio
 import enum
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
-from aio.runtime.serve.errors import ControlError, UnavailableError, UnknownModelError
+from aio.runtime.serve.errors import ControlError, UnavailableError, UnknownModelError, row_of
 from aio.runtime.serve.hosting.engine import Engine, answer_parameters, describe
 from aio.runtime.serve.hosting.lifecycle import Lifecycle, ModelDirectory
 from aio.runtime.serve.hosting.states import LOADING, READY, ModelState
 from aio.runtime.serve.protocol.schema import InferRequest, InferResult
+from aio.runtime.serve.scheduling.admission import DeadlineError
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+from aio.runtime.serve.scheduling.inference import Answer, Inferences
+from aio.runtime.serve.telemetry.statistics import ModelStatistics, Served
 
 if TYPE_CHECKING:
     from aio.governors import DeviceSample
@@ -49,16 +51,26 @@ class ServedModel:
     ) -> None:
         self.engine = engine
         self.spec = describe(engine, version, name)
-        self._dispatcher = dispatcher
+        self.statistics = ModelStatistics()
+        self._inferences = Inferences(engine, dispatcher)
         self._requests = 0
         self._draining: asyncio.Event | None = None  # set when the last request is answered
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait or run."""
+        return self._inferences.pending
 
     async def infer(self, request: InferRequest, arrived_s: float) -> InferResult:
         """Return the answer; `arrived_s` is on `time.monotonic`'s clock.
 
+        Cancelling the task that awaits it takes the request out of the queue; a request that runs
+        already is finished for nobody. What comes of it is counted in `statistics`, a request that
+        is not answered too.
+
         Raises:
-            UnavailableError: the queue is full, or the time allowed ran out in it, or the model
-                makes way for another version.
+            UnavailableError: the queue is full, the time allowed is not enough, or the model makes
+                way for another version.
         """
         if self._draining is not None:
             raise UnavailableError(
@@ -67,7 +79,7 @@ class ServedModel:
             )
         self._requests += 1
         try:
-            return await self._dispatcher.run(partial(self._infer, request, arrived_s))
+            return await self._infer(request, arrived_s)
         finally:
             self._requests -= 1
             if self._draining is not None and not self._requests:
@@ -79,20 +91,33 @@ class ServedModel:
         if self._requests:
             await self._draining.wait()
 
-    def _infer(self, request: InferRequest, arrived_s: float) -> InferResult:
-        deadline_ms = None
-        if request.timeout_ms is not None:
-            waited_ms = (time.monotonic() - arrived_s) * 1000
-            deadline_ms = request.timeout_ms - waited_ms
-            if deadline_ms <= 0:
-                raise UnavailableError(
-                    f"the timeout of {request.timeout_ms:g} ms passed before the request's turn, "
-                    f"after {waited_ms:.1f} ms"
-                )
-        outputs, record = self.engine.run(
-            request.inputs, deadline_ms=deadline_ms, level=request.level
-        )
-        return InferResult(outputs, answer_parameters(record), record)
+    async def _infer(self, request: InferRequest, arrived_s: float) -> InferResult:
+        try:
+            answer = await self._inferences.run(request, arrived_s)
+        except (Exception, asyncio.CancelledError) as error:
+            in_server_ns = (time.monotonic() - arrived_s) * 1e9
+            late = isinstance(error, DeadlineError)
+            self.statistics.failed(row_of(error).reason, in_server_ns, late=late)
+            raise
+        self.statistics.served(_served(request, answer, arrived_s))
+        record, queue_ms = answer.record, (answer.began_s - answer.queued_s) * 1e3
+        return InferResult(answer.outputs, answer_parameters(record), record, queue_ms)
+
+
+def _served(request: InferRequest, answer: Answer, arrived_s: float) -> Served:
+    now_s = time.monotonic()
+    timeout_ms = request.timeout_ms
+    return Served(
+        record=answer.record,
+        cause=answer.cause,
+        samples=request.samples,
+        compute_input_ns=(answer.queued_s - arrived_s) * 1e9,
+        queue_ns=(answer.began_s - answer.queued_s) * 1e9,
+        compute_infer_ns=(answer.ended_s - answer.began_s) * 1e9,
+        compute_output_ns=(now_s - answer.ended_s) * 1e9,
+        leads=answer.leads,
+        late=timeout_ms is not None and (now_s - arrived_s) * 1e3 > timeout_ms,
+    )
 
 
 class Host:

@@ -91,13 +91,7 @@ class Endpoints:
     async def infer(self, request: Request) -> Response:
         """Run the model on the tensors of the body."""
         arrived_s = time.monotonic()
-        model = self._find(request)
-        spec = model.spec
-        try:
-            return await self._infer(request, model, arrived_s)
-        except BaseException as error:
-            self._metrics.failed(spec.name, spec.version, row_of(error).reason)
-            raise
+        return await self._infer(request, self._find(request), arrived_s)
 
     async def metrics(self, _: Request) -> Response:
         """Return the metrics for Prometheus."""
@@ -106,15 +100,19 @@ class Endpoints:
     async def _infer(self, request: Request, model: ServedModel, arrived_s: float) -> Response:
         body = Body(request, self._limits, self._buffers)
         try:
-            data = await body.read()
-            length = json_length(request.headers.getlist(HEADER), len(data))
-            decoded = decode_request(data, length, model.spec, self._limits)
+            try:
+                data = await body.read()
+                length = json_length(request.headers.getlist(HEADER), len(data))
+                decoded = decode_request(data, length, model.spec, self._limits)
+            except BaseException as error:
+                # Whatever comes of a request that got as far as `infer` is counted there.
+                in_server_ns = (time.monotonic() - arrived_s) * 1e9
+                model.statistics.failed(row_of(error).reason, in_server_ns)
+                raise
             result = await model.infer(decoded, arrived_s)
         finally:
             body.release()
         encoded = encode_response(decoded, result, model.spec)
-        samples = len(next(iter(decoded.inputs.values())))
-        self._metrics.succeeded(model.spec.name, model.spec.version, samples, result.record)
         return Response(encoded.body, headers=encoded.headers)
 
     def _find(self, request: Request) -> ServedModel:

@@ -6,6 +6,7 @@ import threading
 from functools import partial
 
 import pytest
+from pieces_of_work import Executor, until
 
 from aio.runtime.serve.errors import UnavailableError
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
@@ -44,20 +45,16 @@ def test_what_the_work_raises_passes() -> None:
 
 
 def test_a_client_that_gave_up_still_counts_while_its_work_runs() -> None:
-    dispatcher = Dispatcher(limit=2)
-    started, passing = threading.Event(), threading.Event()
-
-    def block() -> None:
-        started.set()
-        passing.wait(30)
+    dispatcher, executor = Dispatcher(limit=2), Executor()
+    executor.passing.clear()
 
     async def run() -> None:
-        running = asyncio.ensure_future(dispatcher.run(block))
-        waiting = asyncio.ensure_future(dispatcher.run(block))
-        while not started.is_set():
-            await asyncio.sleep(0.001)
+        running = asyncio.ensure_future(dispatcher.submit(executor.work("runs")))
+        await until(lambda: executor.ran == [["runs"]])
+        waiting = asyncio.ensure_future(dispatcher.submit(executor.work("waits")))
+        await until(lambda: dispatcher.pending == 2)
         with pytest.raises(UnavailableError, match="2 requests are waiting"):
-            await dispatcher.run(block)
+            await dispatcher.submit(executor.work("refused"))
         waiting.cancel()
         running.cancel()
         await asyncio.wait((waiting, running))
@@ -65,5 +62,6 @@ def test_a_client_that_gave_up_still_counts_while_its_work_runs() -> None:
 
     asyncio.run(run())
     assert not dispatcher.close(timeout_s=0)
-    passing.set()
+    executor.passing.set()
     assert dispatcher.close(timeout_s=5)
+    assert executor.ran == [["runs"]]

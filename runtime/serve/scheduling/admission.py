@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether work that arrives can be done in time, as far as is known.
+
+The prediction is the least the executor will need: the rest of what runs, everything that will
+run before, and the work itself, each at the sparsest level allowed, plus what lies between two of
+them. Where a cost is unknown it counts as none, so that what is refused could not have been kept.
+"""
+
+from collections.abc import Iterable
+
+from aio.runtime.serve.errors import UnavailableError
+from aio.runtime.serve.scheduling.queue import WorkQueue
+from aio.runtime.serve.scheduling.work import Work
+
+
+class DeadlineError(UnavailableError):
+    """The time a request allows has passed, or is not enough."""
+
+
+def total_ms(works: Iterable[Work], turn_ms: float) -> float:
+    """Return the least time that these take one after the other."""
+    return sum(turn_ms + (work.cost_ms or 0.0) for work in works)
+
+
+def admit(work: Work, queue: WorkQueue, *, now_s: float, busy_ms: float, turn_ms: float) -> None:
+    """Raise DeadlineError if `work` would be late, or would make others late that wait.
+
+    Args:
+        work: what arrives.
+        queue: what waits.
+        now_s: the time.
+        busy_ms: how long what runs now will still take.
+        turn_ms: what lies between the end of one piece of work and the start of the next.
+    """
+    before, behind = queue.split(work.order)
+    wait_ms = busy_ms + total_ms(before, turn_ms)
+    cost_ms = work.cost_ms
+    backlog_s = (busy_ms + total_ms(queue, turn_ms)) / 1e3
+    if work.deadline_s is None:
+        left_ms = (work.start_by_s - now_s) * 1e3
+        if wait_ms > left_ms:
+            raise DeadlineError(
+                f"the wait would be {wait_ms:.1f} ms, and at most {left_ms:.0f} ms are allowed "
+                "without a timeout; retry later",
+                backlog_s,
+            )
+    elif cost_ms is not None:
+        left_ms = (work.deadline_s - now_s) * 1e3
+        if wait_ms + cost_ms > left_ms:
+            raise DeadlineError(
+                f"{left_ms:.2f} ms are left of the timeout, but {wait_ms:.2f} ms of work come "
+                f"before and the fastest level allowed takes {cost_ms:.2f} ms; retry later",
+                backlog_s,
+            )
+    if cost_ms is None or not behind:
+        return
+    ahead_ms = wait_ms
+    for other in behind:
+        ahead_ms += turn_ms + (other.cost_ms or 0.0)
+        # A lower priority has no claim, and who is late without `work` is not late because of it.
+        if other.deadline_s is None or other.priority > work.priority:
+            continue
+        left_ms = (other.deadline_s - now_s) * 1e3
+        if ahead_ms <= left_ms < ahead_ms + cost_ms + turn_ms:
+            raise DeadlineError(
+                f"the {cost_ms:.2f} ms that this takes would make a request late that was "
+                "accepted before; retry later",
+                backlog_s,
+            )
