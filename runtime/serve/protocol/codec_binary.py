@@ -56,9 +56,7 @@ class BinaryReader:
                 f"check {HEADER}"
             )
         raw, self._rest = self._rest[:size], self._rest[size:]
-        # The executor wants aligned native floats; the JSON before them has any length.
-        view = np.frombuffer(raw, dtype="<f4")
-        return np.require(view, dtype=np.float32, requirements=("C", "A")).reshape(shape)
+        return decode_tensor(raw, shape)
 
     def finish(self) -> None:
         """Raise RequestError if bytes are left that belong to no tensor."""
@@ -67,6 +65,12 @@ class BinaryReader:
                 f"{len(self._rest)} bytes after the JSON belong to no input; state "
                 f"binary_data_size for each binary input, and {HEADER}"
             )
+
+
+def decode_tensor(raw: memoryview, shape: tuple[int, ...]) -> Tensor:
+    """Return the elements as the executor wants them; they are copied only if misaligned."""
+    view = np.frombuffer(raw, dtype="<f4")
+    return np.require(view, dtype=np.float32, requirements=("C", "A")).reshape(shape)
 
 
 def encode_tensor(tensor: Tensor) -> bytes:

@@ -5,7 +5,8 @@ Nothing in the body is trusted: every member is checked for its type before it i
 every message names the member, the value and what was expected.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from reprlib import repr as short_repr
 from typing import cast
 
@@ -25,6 +26,9 @@ from aio.runtime.serve.protocol.schema import (
 )
 
 Members = Mapping[str, object]
+# Returns the tensor of an input, given its members, its parameters, its shape, and its name for
+# messages.
+Reader = Callable[[Members, Members, tuple[int, ...], str], Tensor]
 MAX_ID = 256
 MAX_TIMEOUT_US = 2**63 - 1
 UNSUPPORTED = ("shared_memory_region", "sequence_id")
@@ -50,16 +54,28 @@ def decode_request(
         )
     codec_json.check_structure(body, len(text), _most_lists(model, limits.batch))
     root = _members(codec_json.loads(text), "the request")
-    parameters = _parameters(root, "the request")
     reader = BinaryReader(view[len(text) :])
+    request = decode_members(root, model, limits, partial(_read_data, reader))
+    reader.finish()
+    return request
+
+
+def decode_members(root: Members, model: ModelSpec, limits: Limits, read: Reader) -> InferRequest:
+    """Return the request in `root`, whose tensors are got by calling `read` for each input.
+
+    This is all that a request over gRPC has in common with one over HTTP.
+
+    Raises:
+        RequestError: a member is not what the protocol or the model asks for.
+    """
+    parameters = _parameters(root, "the request")
     inputs = {
-        name: _decode_input(item, spec, reader, limits)
+        name: _decode_input(item, spec, read, limits)
         for name, item, spec in _match(root.get("inputs"), model.inputs, "inputs")
     }
     missing = [spec.name for spec in model.inputs if spec.name not in inputs]
     if missing:
         raise RequestError(f"input {missing[0]!r} is missing")
-    reader.finish()
     _check_batches(inputs)
     return InferRequest(
         request_id=_request_id(root.get("id")),
@@ -102,13 +118,19 @@ def _decode_raw(view: memoryview, model: ModelSpec) -> InferRequest:
     return InferRequest(request_id=None, inputs={spec.name: tensor}, outputs=outputs)
 
 
-def _decode_input(item: Members, spec: TensorSpec, reader: BinaryReader, limits: Limits) -> Tensor:
+def _decode_input(item: Members, spec: TensorSpec, read: Reader, limits: Limits) -> Tensor:
     where = f"input {spec.name!r}"
     datatype = item.get("datatype")
     if datatype != DATATYPE:
         raise RequestError(f"{where}: datatype must be {DATATYPE}, got {short_repr(datatype)}")
     shape = _shape(item.get("shape"), spec, limits.batch)
-    parameters = _parameters(item, where)
+    return read(item, _parameters(item, where), shape, where)
+
+
+def _read_data(
+    reader: BinaryReader, item: Members, parameters: Members, shape: tuple[int, ...], where: str
+) -> Tensor:
+    """Return a tensor from the JSON, or from what follows it."""
     size = parameters.get("binary_data_size")
     if size is None:
         return codec_json.decode_tensor(item.get("data"), shape, where)
