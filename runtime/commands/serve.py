@@ -25,6 +25,7 @@ examples:
   aio-serve --min-accuracy 0.95              never use a level that is less accurate
   aio-serve --level 0                        always the densest level
   aio-serve --port 0                         any free port; the start line says which
+  aio-serve --grpc-port 8001                 also over gRPC, on the same host
 """
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -36,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", nargs="?", type=Path, help="model file (the digit classifier that ships)")
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     add("--port", type=int, default=8000, help="port; 0 takes a free one (%(default)s)")
+    add(
+        "--grpc-port",
+        type=int,
+        metavar="N",
+        help="serve gRPC too, on this port; 0 takes a free one (off)",
+    )
     add(
         "--insecure",
         action="store_true",
@@ -61,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     from aio.runtime.serve.limits import Limits  # noqa: PLC0415
+    from aio.runtime.serve.rpc.reserve import address, reserve  # noqa: PLC0415
     from aio.runtime.serve.server import serve  # noqa: PLC0415
     from aio.runtime.serve.transport.listen import bind, url  # noqa: PLC0415
 
@@ -71,10 +79,13 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.log_level == "warning":  # uvicorn warns of every client that does not speak HTTP
         logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    with bind(args.host, args.port, insecure=args.insecure) as listener:
-        return serve(
-            listener, partial(_load, args), partial(_announce, args, url(listener)), Limits()
-        )
+    with (
+        bind(args.host, args.port, insecure=args.insecure) as listener,
+        reserve(args.host, args.grpc_port, insecure=args.insecure) as reserved,
+    ):
+        grpc = None if reserved is None else address(reserved)
+        announce = partial(_announce, args, url(listener), grpc)
+        return serve(listener, partial(_load, args), announce, Limits(), reserved)
 
 
 def _load(args: argparse.Namespace) -> "Runtime":
@@ -89,11 +100,11 @@ def _load(args: argparse.Namespace) -> "Runtime":
     )
 
 
-def _announce(args: argparse.Namespace, url: str, model: "ServedModel") -> None:
+def _announce(args: argparse.Namespace, url: str, grpc: str | None, model: "ServedModel") -> None:
     from aio.runtime.serve.announce import example, start_line  # noqa: PLC0415
 
     origin = "default" if args.target_ms is None else "given"
-    lines = [start_line(model.engine, url, target=origin, level=args.level)]
+    lines = [start_line(model.engine, url, target=origin, level=args.level, grpc=grpc)]
     if args.model is None:
         lines.append(example(url, model.spec.name))
     try:

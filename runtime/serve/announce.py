@@ -12,7 +12,9 @@ from aio.runtime.shipped import EXAMPLE_REQUEST
 SHADES = " .:-=+*#%@"
 
 
-def start_line(engine: Engine, url: str, *, target: str, level: int | None) -> str:
+def start_line(
+    engine: Engine, url: str, *, target: str, level: int | None, grpc: str | None = None
+) -> str:
     """Return model, address, and everything that decides about speed, in one line.
 
     Args:
@@ -20,18 +22,21 @@ def start_line(engine: Engine, url: str, *, target: str, level: int | None) -> s
         url: where it is served.
         target: where the target comes from, such as "default".
         level: the level every inference is pinned to, if it is.
+        grpc: the address of gRPC, if it is served.
     """
     clock = engine.clock
     reading = "unknown" if clock.cpu_khz is None else f"{clock.cpu_khz / 1e3:.0f} MHz"
     levels = len(engine.levels)
-    parts = (
+    parts = [
         f"aio-serve: {engine.name} on {url}",
         f"isa {engine.isa}",
         f"threads {engine.threads}",
         f"clock {clock.driver} {reading}",
         _target(engine.target_ms, target),
         f"{levels} levels" if level is None else f"level {level} of {levels} only",
-    )
+    ]
+    if grpc is not None:
+        parts.append(f"grpc {grpc}")
     return " | ".join(parts)
 
 

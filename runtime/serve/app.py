@@ -23,9 +23,8 @@ INTERNAL = "internal error; the server's log has the details"
 logger = logging.getLogger(__name__)
 
 
-def make_app(host: Host, limits: Limits) -> Starlette:
+def make_app(host: Host, limits: Limits, metrics: Metrics) -> Starlette:
     """Return the application that serves the models of `host`."""
-    metrics = Metrics()
     metrics.watch_models(lambda: host.models)
     metrics.watch_device(lambda: host.device)
     metrics.watch_governors(lambda: host.engines)

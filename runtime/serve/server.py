@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -24,7 +25,11 @@ from aio.runtime.serve.hosting.engine import Engine
 from aio.runtime.serve.hosting.host import Host, ServedModel
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+from aio.runtime.serve.telemetry.metrics import Metrics
 from aio.runtime.serve.transport.connection import guarded
+
+if TYPE_CHECKING:
+    from aio.runtime.serve.rpc.server import RpcServer
 
 FORCED = 130  # what shells report for SIGINT
 CUT_OFF = 1
@@ -40,6 +45,7 @@ class Server(uvicorn.Server):
         loader: makes the engine; runs in the executor thread.
         announce: called with the model once it answers.
         limits: bounds for clients.
+        reserved: a bound socket for gRPC, which is not served without.
     """
 
     def __init__(
@@ -47,25 +53,38 @@ class Server(uvicorn.Server):
         loader: Callable[[], Engine],
         announce: Callable[[ServedModel], None],
         limits: Limits,
+        reserved: socket.socket | None = None,
     ) -> None:
         self.host = Host(Dispatcher(limits.queue))
         self.failure: BaseException | None = None
         self.cut_off = 0
         self._loader = loader
         self._announce = announce
-        super().__init__(_config(self.host, limits))
+        self._limits = limits
+        self._metrics = Metrics()
+        self._reserved = reserved
+        self._rpc: RpcServer | None = None
+        super().__init__(_config(self.host, limits, self._metrics))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then begin to load."""
         await super().startup(sockets)
+        if self._reserved is not None:
+            from aio.runtime.serve.rpc.server import RpcServer  # noqa: PLC0415 -- costs memory
+
+            self._rpc = RpcServer(self.host, self._metrics, self._limits, self._reserved)
+            await self._rpc.start()
         self._loading = asyncio.create_task(self._load())
         self._loading.add_done_callback(self._loaded)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting and wait, within bounds, for the requests that run."""
         self.host.stop()
+        rpc = None
+        if self._rpc is not None:
+            rpc = asyncio.create_task(self._rpc.stop(self._limits.stop_s))
         await super().shutdown(sockets)
-        self.cut_off = len(self.server_state.tasks)
+        self.cut_off = len(self.server_state.tasks) + (0 if rpc is None else await rpc)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -101,9 +120,10 @@ def serve(
     loader: Callable[[], Engine],
     announce: Callable[[ServedModel], None],
     limits: Limits,
+    reserved: socket.socket | None = None,
 ) -> int:
     """Serve until a signal; return the exit code. What the loader raises passes."""
-    server = Server(loader, announce, limits)
+    server = Server(loader, announce, limits, reserved)
     server.run([listener])
     if server.failure is not None:
         server.host.close(timeout_s=0)
@@ -121,9 +141,9 @@ def serve(
     return code
 
 
-def _config(host: Host, limits: Limits) -> uvicorn.Config:
+def _config(host: Host, limits: Limits, metrics: Metrics) -> uvicorn.Config:
     return uvicorn.Config(
-        make_app(host, limits),
+        make_app(host, limits, metrics),
         http=guarded(limits),
         loop="asyncio",
         ws="none",

@@ -5,9 +5,10 @@ Nothing in the body is trusted: every member is checked for its type before it i
 every message names the member, the value and what was expected.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from reprlib import repr as short_repr
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from aio.runtime.serve.errors import BodyTooLargeError, RequestError
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol import codec_json, datatypes
 from aio.runtime.serve.protocol.codec_binary import HEADER, BinaryReader
+from aio.runtime.serve.protocol.datatypes import Datatype
 from aio.runtime.serve.protocol.schema import (
     ITEM_BYTES,
     InferRequest,
@@ -30,6 +32,19 @@ MAX_TIMEOUT_US = 2**63 - 1
 MAX_PRIORITY = 2**64 - 1
 UNSUPPORTED = ("shared_memory_region", "sequence_id")
 OWN_PARAMETERS = ("aio_level",)
+
+
+class Described(NamedTuple):
+    """An input as a request describes it; `where` names it in messages."""
+
+    members: Members
+    parameters: Members
+    shape: tuple[int, ...]
+    datatype: Datatype
+    where: str
+
+
+Reader = Callable[[Described], Tensor]  # gets the elements of an input
 
 
 def decode_request(
@@ -51,16 +66,28 @@ def decode_request(
         )
     codec_json.check_structure(body, len(text), _most_lists(model, limits.batch))
     root = _members(codec_json.loads(text), "the request")
-    parameters = _parameters(root, "the request")
     reader = BinaryReader(view[len(text) :])
+    request = decode_members(root, model, limits, partial(_read_data, reader))
+    reader.finish()
+    return request
+
+
+def decode_members(root: Members, model: ModelSpec, limits: Limits, read: Reader) -> InferRequest:
+    """Return the request in `root`, whose tensors are got by calling `read` for each input.
+
+    This is all that a request over gRPC has in common with one over HTTP.
+
+    Raises:
+        RequestError: a member is not what the protocol or the model asks for.
+    """
+    parameters = _parameters(root, "the request")
     inputs = {
-        name: _decode_input(item, spec, reader, limits)
+        name: _decode_input(item, spec, read, limits)
         for name, item, spec in _match(root.get("inputs"), model.inputs, "inputs")
     }
     missing = [spec.name for spec in model.inputs if spec.name not in inputs]
     if missing:
         raise RequestError(f"input {missing[0]!r} is missing")
-    reader.finish()
     _check_batches(inputs)
     return InferRequest(
         request_id=_request_id(root.get("id")),
@@ -104,16 +131,21 @@ def _decode_raw(view: memoryview, model: ModelSpec) -> InferRequest:
     return InferRequest(request_id=None, inputs={spec.name: tensor}, outputs=outputs)
 
 
-def _decode_input(item: Members, spec: TensorSpec, reader: BinaryReader, limits: Limits) -> Tensor:
+def _decode_input(item: Members, spec: TensorSpec, read: Reader, limits: Limits) -> Tensor:
     where = f"input {spec.name!r}"
     datatype = datatypes.find(item.get("datatype"), where)
     shape = _shape(item.get("shape"), spec, limits.batch)
     _check_memory(shape, limits, where)
-    parameters = _parameters(item, where)
+    return read(Described(item, _parameters(item, where), shape, datatype, where))
+
+
+def _read_data(reader: BinaryReader, given: Described) -> Tensor:
+    """Return a tensor from the JSON, or from what follows it."""
+    members, parameters, shape, datatype, where = given
     size = parameters.get("binary_data_size")
     if size is None:
-        return codec_json.decode_tensor(item.get("data"), shape, where, datatype)
-    if "data" in item:
+        return codec_json.decode_tensor(members.get("data"), shape, where, datatype)
+    if "data" in members:
         raise RequestError(f"{where}: give either data or binary_data_size, not both")
     return reader.take(size, shape, where, datatype)
 
