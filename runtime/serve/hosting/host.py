@@ -11,6 +11,7 @@ from aio.runtime.serve.errors import UnavailableError, UnknownModelError
 from aio.runtime.serve.hosting.engine import Engine, answer_parameters, describe
 from aio.runtime.serve.protocol.schema import InferRequest, InferResult
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+from aio.runtime.serve.telemetry.recent import Recent
 
 if TYPE_CHECKING:
     from aio.governors import DeviceSample
@@ -32,6 +33,7 @@ class ServedModel:
     def __init__(self, engine: Engine, dispatcher: Dispatcher) -> None:
         self.engine = engine
         self.spec = describe(engine, VERSION)
+        self.recent = Recent()
         self._dispatcher = dispatcher
 
     async def infer(self, request: InferRequest, arrived_s: float) -> InferResult:
@@ -44,8 +46,8 @@ class ServedModel:
 
     def _infer(self, request: InferRequest, arrived_s: float) -> InferResult:
         deadline_ms = None
+        waited_ms = (time.monotonic() - arrived_s) * 1000
         if request.timeout_ms is not None:
-            waited_ms = (time.monotonic() - arrived_s) * 1000
             deadline_ms = request.timeout_ms - waited_ms
             if deadline_ms <= 0:
                 raise UnavailableError(
@@ -55,6 +57,7 @@ class ServedModel:
         outputs, record = self.engine.run(
             request.inputs, deadline_ms=deadline_ms, level=request.level
         )
+        self.recent.add(record, queue_ms=waited_ms)
         return InferResult(outputs, answer_parameters(record), record)
 
 
