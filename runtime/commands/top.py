@@ -2,6 +2,7 @@
 """`aio top`: what the live page of a server shows, in a terminal."""
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ examples:
   aio top --once                           print once and end
   aio top --json | jq .models[0].window    the same for programs
 """
+PIPE_WIDTH = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,20 +47,27 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json_text(state))
         return 0
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console, RenderableType  # noqa: PLC0415
 
     from aio.runtime.commands.top_text import screen  # noqa: PLC0415
 
-    console = Console(highlight=False)
+    # A file or pipe has no width; reasons stay on one line there.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     if args.once:
         console.print(screen(state))
         return 0
     from rich.live import Live  # noqa: PLC0415
 
+    def _look(client: StateClient) -> RenderableType:
+        try:
+            return screen(client.get())
+        except InputError as error:  # it may come back
+            return str(error)
+
     try:
         with Live(screen(state), console=console, screen=True, auto_refresh=False) as live:
             while True:
                 time.sleep(args.interval)
-                live.update(screen(client.get()), refresh=True)
+                live.update(_look(client), refresh=True)
     except KeyboardInterrupt:
         return 0

@@ -78,7 +78,10 @@ def _checked(request: object) -> tuple[str, dict[str, float | None]]:
             value = request[key]
             if isinstance(value, bool) or not isinstance(value, int | float | None):
                 raise RequestError(f"{key} is {str(value)[:80]!r}, expected a number or null")
-            changes[key] = value
+            try:
+                changes[key] = None if value is None else float(value)
+            except OverflowError:
+                raise RequestError(f"{key} is larger than a number can be") from None
     return str(request[MODEL]), changes
 
 

@@ -16,6 +16,7 @@ let model = null;
 let strokes = [];
 let drawing = false;
 let asking = false;
+let stale = false;
 let again = null;
 let example = 0;
 
@@ -119,8 +120,13 @@ function paint() {
 async function send() {
   clearTimeout(again);
   const data = image(strokes);
-  if (asking || data === null || model === null) return;
+  if (data === null || model === null) return;
+  if (asking) {
+    stale = true; // more was drawn meanwhile: ask again when the answer is there
+    return;
+  }
   asking = true;
+  stale = false;
   const began = performance.now();
   const wanted = strokes;
   try {
@@ -131,7 +137,8 @@ async function send() {
     $("guess-text").textContent = error.message;
   }
   asking = false;
-  if ($("keep").checked && !document.hidden) {
+  if (stale) send();
+  else if ($("keep").checked && !document.hidden) {
     again = setTimeout(send, Math.max(0, 1000 / Number($("rate").value) - (performance.now() - began)));
   }
 }
