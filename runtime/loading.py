@@ -75,6 +75,7 @@ class Engine:
     outputs: tuple[TensorInfo, ...]
     levels: tuple[LevelInfo, ...]
     chooser: PlanChooser
+    min_accuracy: float | None
     source: SensorSource
     isa: str
     threads: int
@@ -128,6 +129,7 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
         ),
         levels=_level_infos(model),
         chooser=chooser,
+        min_accuracy=None if options.min_accuracy is None else float(options.min_accuracy),
         source=source,
         isa=executor.isa,
         threads=executor.threads,

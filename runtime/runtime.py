@@ -58,7 +58,8 @@ class Runtime:
         self._plan: Plan | None = None
         self._paced_by: tuple[NDArray[np.float64] | None, tuple[int, ...]] = (None, ())
         self._lock = threading.Lock()
-        self._settings = threading.Lock()  # of targets, which are two values
+        self._settings = threading.Lock()  # of settings that are two values
+        self._min_accuracy = engine.min_accuracy
         self._journal = Journal(len(engine.levels))
         self._pid = os.getpid()
         self._release = weakref.finalize(self, engine.release)
@@ -402,6 +403,11 @@ class Runtime:
             self._chooser.targets = self._chooser.targets._replace(ac_ms=wanted_ms)
 
     @property
+    def given_target_ms(self) -> float | None:
+        """Return the target that was asked for on mains, None if the default one is held."""
+        return self._chooser.targets.ac_ms
+
+    @property
     def battery_target_ms(self) -> float | None:
         """Return the target while the device runs on battery, None if it is the same one."""
         return self._chooser.targets.battery_ms
@@ -424,24 +430,33 @@ class Runtime:
         """Return the levels the governor may choose, densest first."""
         return self._chooser.allowed
 
-    def set_min_accuracy(self, min_accuracy: SupportsFloat) -> None:
-        """Let the governor choose only levels of at least this recorded accuracy.
+    @property
+    def min_accuracy(self) -> float | None:
+        """Return the accuracy below which no level is chosen, None without such a floor."""
+        return self._min_accuracy
+
+    def set_min_accuracy(self, min_accuracy: SupportsFloat | None) -> None:
+        """Let the governor choose only levels of at least this recorded accuracy; None: any.
 
         Raises:
             InputError: no level is accurate enough, the one that the runtime was loaded with is
                 not, or the model records no accuracy.
         """
         accuracies = [level.accuracy for level in self._engine.levels]
-        levels = accurate_levels(accuracies, min_accuracy)
+        levels = tuple(range(len(accuracies)))
+        if min_accuracy is not None:
+            levels = accurate_levels(accuracies, min_accuracy)
         if isinstance(self._chooser.policy, FixedPolicy):
-            (fixed,) = self._chooser.allowed
+            (fixed,) = levels_in_force = self._chooser.allowed
             if fixed not in levels:
                 raise InputError(
                     f"min_accuracy={min_accuracy}: the runtime was loaded with level={fixed}, "
                     f"whose accuracy is {accuracies[fixed]}"
                 )
-            return
-        self._chooser.allowed = levels
+            levels = levels_in_force
+        with self._settings:
+            self._chooser.allowed = levels
+            self._min_accuracy = None if min_accuracy is None else float(min_accuracy)
 
     @property
     def layers(self) -> "tuple[_native.LayerInfo, ...]":

@@ -14,6 +14,7 @@ from aio.runtime.errors import AioError
 from aio.runtime.serve.errors import row_of
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.page.routes import page_routes
 from aio.runtime.serve.rest.endpoints import Endpoints, json_response
 from aio.runtime.serve.telemetry.metrics import Metrics
 
@@ -30,7 +31,7 @@ def make_app(host: Host, limits: Limits, metrics: Metrics) -> Starlette:
     metrics.watch_governors(lambda: host.engines)
     endpoints = Endpoints(host, metrics, limits)
     app = Starlette(
-        routes=_routes(endpoints),
+        routes=[*_routes(endpoints), *page_routes(host, limits)],
         exception_handlers={
             HTTPException: _answer_http_error,
             AioError: _answer_error,

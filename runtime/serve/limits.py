@@ -22,6 +22,7 @@ class Limits:
         batch: Most samples in one request; a huge batch would hold the one executor.
         queue: Requests waiting for the executor or running in it; one more is refused.
         connections: Open connections; one more is answered 503 and closed.
+        listeners: Open event streams of the live page; one more is refused.
         head_s: Time a client has to send a request's head, and to read a response.
         body_s: Time a client has to send a request's body.
         keep_alive_s: How long an idle connection is kept.
@@ -34,6 +35,7 @@ class Limits:
     batch: int = 1024
     queue: int = 64
     connections: int = 256
+    listeners: int = 16
     head_s: float = 10.0
     body_s: float = 30.0
     keep_alive_s: int = 30

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aio.governors import ClockSample, Decision, DeviceSample, Plan, PredictionError
+from aio.runtime.inputs import accurate_levels, as_duration_ms
 from aio.runtime.records import InferenceRecord, Journal, LevelInfo, RuntimeStats, TensorInfo
 from aio.runtime.runtime import Inference
 from aio.runtime.serve.limits import Limits
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SHAPE = (1, 2, 3)
 SIZE = 6
 CLASSES = 4
+DEFAULT_TARGET_MS = 2.0
 LABELS = ("ant", "bee", "cat", "dog")
 
 
@@ -76,7 +78,9 @@ class FakeEngine:
     name: str = "fake"
     isa: str = "scalar"
     threads: int = 2
-    target_ms: float = 1.0
+    given_target_ms: float | None = 1.0
+    battery_target_ms: float | None = None
+    min_accuracy: float | None = None
     policy: str = "adaptive"
     device: DeviceSample = field(default_factory=lambda: record().sample)
     last: InferenceRecord | None = None
@@ -85,7 +89,6 @@ class FakeEngine:
     levels: tuple[LevelInfo, ...] = (level_info(0, 0.0), level_info(1, 0.5), level_info(2, 0.9))
     record: InferenceRecord = field(default_factory=record)
     error: Exception | None = None
-    allowed_levels: tuple[int, ...] = (0, 1, 2)
     predicted_ms: float | None = None  # of one sample at the sparsest level
     # Set: calls pass. Cleared: calls wait, as if the executor were busy.
     passing: threading.Event = field(default_factory=threading.Event)
@@ -99,6 +102,26 @@ class FakeEngine:
 
     def __post_init__(self) -> None:
         self.passing.set()
+
+    @property
+    def target_ms(self) -> float:
+        return DEFAULT_TARGET_MS if self.given_target_ms is None else self.given_target_ms
+
+    @target_ms.setter
+    def target_ms(self, target_ms: float | None) -> None:
+        self.given_target_ms = None if target_ms is None else as_duration_ms("target_ms", target_ms)
+
+    @property
+    def allowed_levels(self) -> tuple[int, ...]:
+        every = tuple(range(len(self.levels)))
+        if self.min_accuracy is None:
+            return every
+        return accurate_levels([level.accuracy for level in self.levels], self.min_accuracy)
+
+    def set_min_accuracy(self, min_accuracy: float | None) -> None:
+        if min_accuracy is not None:
+            accurate_levels([level.accuracy for level in self.levels], min_accuracy)
+        self.min_accuracy = min_accuracy
 
     @property
     def clock(self) -> ClockSample:

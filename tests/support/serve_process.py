@@ -73,9 +73,11 @@ class ServeProcess:
 
 
 @contextlib.contextmanager
-def serve_process(environ: Mapping[str, str], *arguments: object) -> Iterator[ServeProcess]:
-    """Start the server on a free port; yield after its start line; kill it in the end."""
-    command = serve_command(*arguments, "--port", "0")
+def serve_process(
+    environ: Mapping[str, str], *arguments: object, port: int = 0
+) -> Iterator[ServeProcess]:
+    """Start the server, on a free port; yield after its start line; kill it in the end."""
+    command = serve_command(*arguments, "--port", port)
     # The log goes to a file: a pipe nobody reads would stop the server when it is full.
     with (
         tempfile.TemporaryFile("w+") as log,

@@ -31,6 +31,31 @@ class Engine(Protocol):
     def target_ms(self) -> float:
         """Return the latency to stay below; infinity if there is none."""
 
+    @target_ms.setter
+    def target_ms(self, target_ms: float | None) -> None: ...
+
+    @property
+    def given_target_ms(self) -> float | None:
+        """Return the target that was asked for on mains, None if the default one is held."""
+
+    @property
+    def battery_target_ms(self) -> float | None:
+        """Return the target while the device runs on battery, None if it is the same one."""
+
+    @battery_target_ms.setter
+    def battery_target_ms(self, target_ms: float | None) -> None: ...
+
+    @property
+    def min_accuracy(self) -> float | None:
+        """Return the accuracy below which no level is chosen, None without such a floor."""
+
+    def set_min_accuracy(self, min_accuracy: float | None) -> None:
+        """Choose only levels of at least this recorded accuracy; None is any level."""
+
+    @property
+    def allowed_levels(self) -> tuple[int, ...]:
+        """Return the levels that may be chosen, densest first."""
+
     @property
     def clock(self) -> "ClockSample":
         """Return the newest sample of the CPU clock."""
@@ -58,10 +83,6 @@ class Engine(Protocol):
     @property
     def levels(self) -> "Sequence[LevelInfo]":
         """Return the levels, densest first."""
-
-    @property
-    def allowed_levels(self) -> "Sequence[int]":
-        """Return the levels that may be chosen, densest first."""
 
     def predict_ms(self, batch: int = 1, level: int | None = None) -> float | None:
         """Return how long a call would take now, at the sparsest level allowed unless given one.

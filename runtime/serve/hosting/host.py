@@ -15,6 +15,7 @@ from aio.runtime.serve.protocol.schema import InferRequest, InferResult
 from aio.runtime.serve.scheduling.admission import DeadlineError
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 from aio.runtime.serve.scheduling.inference import Answer, Inferences
+from aio.runtime.serve.telemetry.recent import Recent
 from aio.runtime.serve.telemetry.statistics import ModelStatistics, Served
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class ServedModel:
         self.engine = engine
         self.spec = describe(engine, version, name)
         self.statistics = ModelStatistics()
+        self.recent = Recent()
         self._inferences = Inferences(engine, dispatcher)
         self._requests = 0
         self._draining: asyncio.Event | None = None  # set when the last request is answered
@@ -101,6 +103,7 @@ class ServedModel:
             raise
         self.statistics.served(_served(request, answer, arrived_s))
         record, queue_ms = answer.record, (answer.began_s - answer.queued_s) * 1e3
+        self.recent.add(record, queue_ms=queue_ms)
         return InferResult(answer.outputs, answer_parameters(record), record, queue_ms)
 
 

@@ -45,6 +45,7 @@ class GuardedProtocol(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._timer: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None  # runs while nothing is taken
         self._receiving = False  # bytes came that no answer is being made for yet
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -71,9 +72,20 @@ class GuardedProtocol(H11Protocol):
         if not self._answering:
             self._arm(self.limits.keep_alive_s + self.limits.head_s)
 
+    def pause_writing(self) -> None:
+        """Begin to wait for a client that does not take its response."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.limits.head_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on sending."""
+        super().resume_writing()
+        self._end_stall()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._disarm()
+        self._end_stall()
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -109,6 +121,11 @@ class GuardedProtocol(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _end_stall(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _expire(self) -> None:
         if self.transport.is_closing():

@@ -22,7 +22,7 @@ def test_start_line() -> None:
 
 
 def test_start_line_of_what_is_not_known_or_pinned() -> None:
-    engine = FakeEngine(device=record(cpu_khz=None).sample, target_ms=math.inf)
+    engine = FakeEngine(device=record(cpu_khz=None).sample, given_target_ms=math.inf)
     line = announce.start_line(engine, URL, target="given", level=2)
     assert "| clock fake unknown | no target | level 2 of 3 only" in line
 
