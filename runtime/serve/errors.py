@@ -5,6 +5,7 @@ The V2 protocol answers an error with a status of 400 or more and `{"error": "..
 `reason` of a row is the label Triton uses in `nv_inference_request_failure`.
 """
 
+import asyncio
 from typing import NamedTuple
 
 from aio.runtime.errors import AioError, ClosedError, InputError
@@ -57,6 +58,7 @@ TABLE = (
     Row(RequestError, 400, OTHER),
     Row(InputError, 400, OTHER),
     Row(DisconnectedError, 400, CANCELED),
+    Row(asyncio.CancelledError, 503, CANCELED),  # the client has gone, or the server stops
     Row(UnavailableError, 503, REJECTED),
     Row(ClosedError, 503, REJECTED),
     Row(AioError, 500, BACKEND),

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 import uvicorn
@@ -97,14 +97,14 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    listener: socket.socket,
+    listeners: Sequence[socket.socket],
     loader: Callable[[], Engine],
     announce: Callable[[ServedModel], None],
     limits: Limits,
 ) -> int:
     """Serve until a signal; return the exit code. What the loader raises passes."""
     server = Server(loader, announce, limits)
-    server.run([listener])
+    server.run(list(listeners))
     if server.failure is not None:
         server.host.close(timeout_s=0)
         raise server.failure
