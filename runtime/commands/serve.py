@@ -2,6 +2,7 @@
 """`aio serve`, also installed as `aio-serve`: answer inference requests over HTTP."""
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -10,8 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio.runtime.commands.options import add_governor_options, governor_options
+from aio.runtime.errors import InputError
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
     from aio.runtime.runtime import Runtime
     from aio.runtime.serve.hosting.host import ServedModel
 
@@ -24,6 +29,7 @@ examples:
   aio-serve --policy table                   whole levels, by the clock alone
   aio-serve --min-accuracy 0.95              never use a level that is less accurate
   aio-serve --level 0                        always the densest level
+  aio-serve --unix-socket /run/aio/serve.sock --no-tcp   for programs of this machine
   aio-serve --port 0                         any free port; the start line says which
   aio-serve --grpc-port 8001                 also over gRPC, on the same host
 """
@@ -48,6 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="allow an address that other machines can reach; there is no authentication",
     )
+    add("--unix-socket", type=Path, metavar="PATH", help="also listen on a Unix socket")
+    add(
+        "--unix-mode",
+        type=_octal,
+        default=0o660,
+        metavar="MODE",
+        help="permissions of the Unix socket (0660)",
+    )
+    add("--no-tcp", action="store_true", help="listen on the Unix socket alone")
     add_governor_options(parser)
     add("--threads", type=int, metavar="N", help="threads that compute (follows the machine)")
     add(
@@ -70,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     from aio.runtime.serve.limits import Limits  # noqa: PLC0415
     from aio.runtime.serve.rpc.reserve import address, reserve  # noqa: PLC0415
     from aio.runtime.serve.server import serve  # noqa: PLC0415
-    from aio.runtime.serve.transport.listen import bind, url  # noqa: PLC0415
+    from aio.runtime.serve.transport.listen import url  # noqa: PLC0415
 
     logging.basicConfig(
         stream=sys.stderr,
@@ -79,13 +94,29 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.log_level == "warning":  # uvicorn warns of every client that does not speak HTTP
         logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    with (
-        bind(args.host, args.port, insecure=args.insecure) as listener,
-        reserve(args.host, args.grpc_port, insecure=args.insecure) as reserved,
-    ):
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(listener) for listener in _listeners(args)]
+        urls = [url(listener) for listener in listeners]
+        reserved = stack.enter_context(reserve(args.host, args.grpc_port, insecure=args.insecure))
         grpc = None if reserved is None else address(reserved)
-        announce = partial(_announce, args, url(listener), grpc)
-        return serve(listener, partial(_load, args), announce, Limits(), reserved)
+        announce = partial(_announce, args, urls, grpc)
+        return serve(listeners, partial(_load, args), announce, Limits(), reserved)
+
+
+def _listeners(args: argparse.Namespace) -> "Iterator[socket.socket]":
+    from aio.runtime.serve.transport.listen import bind  # noqa: PLC0415
+    from aio.runtime.serve.transport.unix_socket import bind_unix  # noqa: PLC0415
+
+    if args.no_tcp and args.unix_socket is None:
+        raise InputError("--no-tcp leaves nothing to listen on; name a --unix-socket")
+    if not args.no_tcp:
+        yield bind(args.host, args.port, insecure=args.insecure)
+    if args.unix_socket is not None:
+        yield bind_unix(args.unix_socket, args.unix_mode)
+
+
+def _octal(text: str) -> int:
+    return int(text, 8)
 
 
 def _load(args: argparse.Namespace) -> "Runtime":
@@ -100,13 +131,16 @@ def _load(args: argparse.Namespace) -> "Runtime":
     )
 
 
-def _announce(args: argparse.Namespace, url: str, grpc: str | None, model: "ServedModel") -> None:
+def _announce(
+    args: argparse.Namespace, urls: list[str], grpc: str | None, model: "ServedModel"
+) -> None:
     from aio.runtime.serve.announce import example, start_line  # noqa: PLC0415
 
     origin = "default" if args.target_ms is None else "given"
-    lines = [start_line(model.engine, url, target=origin, level=args.level, grpc=grpc)]
+    where = " and ".join(urls)
+    lines = [start_line(model.engine, where, target=origin, level=args.level, grpc=grpc)]
     if args.model is None:
-        lines.append(example(url, model.spec.name))
+        lines.append(example(urls[0], model.spec.name))
     try:
         print(*lines, sep="\n", flush=True)
     except BrokenPipeError:  # as in `aio-serve | head -1`: the server goes on

@@ -43,7 +43,10 @@ def start_line(
 def example(url: str, model: str) -> str:
     """Return a digit drawn in characters, and the curl line that asks the server for it."""
     text = EXAMPLE_REQUEST.read_text(encoding="utf-8").strip()
-    command = f"curl -s {url}/v2/models/{model}/infer -d {shlex.quote(text)}"
+    where = url
+    if url.startswith("unix:"):
+        where = f"--unix-socket {shlex.quote(url.removeprefix('unix:'))} http://localhost"
+    command = f"curl -s {where}/v2/models/{model}/infer -d {shlex.quote(text)}"
     request = json.loads(text)
     what = request.get("id", "this handwritten digit")
     return f"try it on {what}:\n{_drawing(request)}\n{command}"

@@ -1,37 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ASGI application: paths, and every error as `{"error": "..."}`."""
 
-import logging
-import math
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from aio.runtime.errors import AioError
-from aio.runtime.serve.errors import row_of
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.page.routes import page_routes
+from aio.runtime.serve.rest.answers import INTERNAL, error_answer
 from aio.runtime.serve.rest.endpoints import Endpoints, json_response
+from aio.runtime.serve.rest.infer import InferEndpoint, InferFirst
 from aio.runtime.serve.telemetry.metrics import Metrics
 
-MIN_RETRY_AFTER_S = 1  # the header has whole seconds
-INTERNAL = "internal error; the server's log has the details"
 
-logger = logging.getLogger(__name__)
-
-
-def make_app(host: Host, limits: Limits, metrics: Metrics) -> Starlette:
+def make_app(host: Host, limits: Limits) -> ASGIApp:
     """Return the application that serves the models of `host`."""
+    metrics = Metrics()
     metrics.watch_models(lambda: host.models)
     metrics.watch_device(lambda: host.device)
     metrics.watch_governors(lambda: host.engines)
-    endpoints = Endpoints(host, metrics, limits)
+    infer = InferEndpoint(host, limits)
     app = Starlette(
-        routes=[*_routes(endpoints), *page_routes(host, limits)],
+        routes=[*_routes(Endpoints(host, metrics), infer), *page_routes(host, limits)],
         exception_handlers={
             HTTPException: _answer_http_error,
             AioError: _answer_error,
@@ -40,10 +35,10 @@ def make_app(host: Host, limits: Limits, metrics: Metrics) -> Starlette:
     )
     # A redirect would be made from the Host header, which the client chooses.
     app.router.redirect_slashes = False
-    return app
+    return InferFirst(infer, app)
 
 
-def _routes(endpoints: Endpoints) -> list[Route]:
+def _routes(endpoints: Endpoints, infer: InferEndpoint) -> list[Route]:
     routes = [
         Route("/v2", endpoints.server),
         Route("/v2/health/live", endpoints.live),
@@ -55,7 +50,7 @@ def _routes(endpoints: Endpoints) -> list[Route]:
             Route(model, endpoints.model),
             Route(f"{model}/ready", endpoints.model_ready),
             Route(f"{model}/stats", endpoints.model_stats),
-            Route(f"{model}/infer", endpoints.infer, methods=["POST"]),
+            Route(f"{model}/infer", infer, methods=["POST"]),
         ]
     return routes
 
@@ -71,16 +66,9 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_error(_: Request, error: Exception) -> Response:
-    status = row_of(error).status
-    headers = {}
-    if status == 503:
-        wait_s = getattr(error, "retry_after_s", None) or 0.0
-        headers["retry-after"] = str(max(MIN_RETRY_AFTER_S, math.ceil(wait_s)))
-    if status == 408:
-        headers["connection"] = "close"
-    if status == 500:
-        logger.error("%s", error)
-    return json_response({"error": str(error)}, status, headers)
+    assert isinstance(error, AioError)
+    status, headers, body = error_answer(error)
+    return Response(body, status, headers=dict(headers))
 
 
 async def _answer_internal_error(_: Request, error: Exception) -> Response:

@@ -76,11 +76,10 @@ TABLE = (
     Row(RequestError, 400, OTHER),
     Row(InputError, 400, OTHER),
     Row(DisconnectedError, 400, CANCELED),
+    Row(asyncio.CancelledError, 503, CANCELED),  # the client has gone, or the server stops
     Row(UnavailableError, 503, REJECTED),
     Row(ClosedError, 503, REJECTED),
     Row(AioError, 500, BACKEND),
-    # Nobody gets this answer: the client went, and what awaited for it was cancelled.
-    Row(asyncio.CancelledError, 503, CANCELED),
 )
 INTERNAL = Row(BaseException, 500, BACKEND)
 

@@ -23,9 +23,12 @@ class Limits:
         queue: Requests waiting for the executor or running in it; one more is refused.
         connections: Open connections; one more is answered 503 and closed.
         listeners: Open event streams of the live page; one more is refused.
+        head_bytes: Largest head of a request: its first line and its headers.
+        headers: Most headers of a request.
         head_s: Time a client has to send a request's head, and to read a response.
         body_s: Time a client has to send a request's body.
         keep_alive_s: How long an idle connection is kept.
+        linger_s: How long bytes of a client are dropped that was answered before it had sent all.
         stop_s: Time given to running requests when the server is told to stop.
     """
 
@@ -36,7 +39,10 @@ class Limits:
     queue: int = 64
     connections: int = 256
     listeners: int = 16
+    head_bytes: int = 16 * 1024
+    headers: int = 100
     head_s: float = 10.0
     body_s: float = 30.0
     keep_alive_s: int = 30
+    linger_s: float = 2.0
     stop_s: int = 10

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,6 @@ from aio.runtime.serve.hosting.engine import Engine
 from aio.runtime.serve.hosting.host import Host, ServedModel
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
-from aio.runtime.serve.telemetry.metrics import Metrics
 from aio.runtime.serve.transport.connection import guarded
 
 if TYPE_CHECKING:
@@ -61,10 +60,9 @@ class Server(uvicorn.Server):
         self._loader = loader
         self._announce = announce
         self._limits = limits
-        self._metrics = Metrics()
         self._reserved = reserved
         self._rpc: RpcServer | None = None
-        super().__init__(_config(self.host, limits, self._metrics))
+        super().__init__(_config(self.host, limits))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then begin to load."""
@@ -72,7 +70,7 @@ class Server(uvicorn.Server):
         if self._reserved is not None:
             from aio.runtime.serve.rpc.server import RpcServer  # noqa: PLC0415 -- costs memory
 
-            self._rpc = RpcServer(self.host, self._metrics, self._limits, self._reserved)
+            self._rpc = RpcServer(self.host, self._limits, self._reserved)
             await self._rpc.start()
         self._loading = asyncio.create_task(self._load())
         self._loading.add_done_callback(self._loaded)
@@ -116,7 +114,7 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    listener: socket.socket,
+    listeners: Sequence[socket.socket],
     loader: Callable[[], Engine],
     announce: Callable[[ServedModel], None],
     limits: Limits,
@@ -124,7 +122,7 @@ def serve(
 ) -> int:
     """Serve until a signal; return the exit code. What the loader raises passes."""
     server = Server(loader, announce, limits, reserved)
-    server.run([listener])
+    server.run(list(listeners))
     if server.failure is not None:
         server.host.close(timeout_s=0)
         raise server.failure
@@ -141,9 +139,9 @@ def serve(
     return code
 
 
-def _config(host: Host, limits: Limits, metrics: Metrics) -> uvicorn.Config:
+def _config(host: Host, limits: Limits) -> uvicorn.Config:
     return uvicorn.Config(
-        make_app(host, limits, metrics),
+        make_app(host, limits),
         http=guarded(limits),
         loop="asyncio",
         ws="none",

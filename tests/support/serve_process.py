@@ -17,7 +17,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import IO
 
-START = re.compile(r"^aio-serve: (?P<model>\S+) on http://127\.0\.0\.1:(?P<port>\d+) \| ")
+START = re.compile(
+    r"^aio-serve: (?P<model>\S+) on http://127\.0\.0\.1:(?P<port>\d+)(?: and unix:\S+)? \| "
+)
 PATIENCE_S = 60
 
 

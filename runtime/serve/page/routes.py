@@ -4,7 +4,6 @@
 import asyncio
 import json
 from contextlib import aclosing
-from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,7 +17,7 @@ from aio.runtime.serve.page.assets import Assets
 from aio.runtime.serve.page.control import Controls
 from aio.runtime.serve.page.feed import Feed, dumps
 from aio.runtime.serve.page.snapshot import Snapshots
-from aio.runtime.serve.transport.body import Body, Buffers
+from aio.runtime.serve.transport.body import read_body
 
 JSON = "application/json"
 CONTROL_BYTES = 4096
@@ -39,8 +38,6 @@ def page_routes(host: Host, limits: Limits) -> list[Route]:
 
 class _Page:
     def __init__(self, host: Host, limits: Limits) -> None:
-        self._limits = replace(limits, body_bytes=CONTROL_BYTES)
-        self._buffers = Buffers(CONTROL_BYTES * limits.connections)
         self._snapshots = Snapshots(host, limits)
         self._controls = Controls(host)
         self._feed = Feed(host, self._snapshots, limits.listeners)
@@ -61,13 +58,9 @@ class _Page:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != JSON:
             raise RequestError(f"content-type is {kind[:80]!r}, expected {JSON}")
-        body = Body(request, self._limits, self._buffers)
+        data = await read_body(request.receive, CONTROL_BYTES)
         try:
-            data = await body.read()
-        finally:
-            body.release()
-        try:
-            wanted: object = json.loads(data, parse_constant=_refuse)
+            wanted: object = json.loads(bytes(data), parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
             raise RequestError(f"the body is not JSON: {error}") from None
         return _json(self._controls.apply(wanted))

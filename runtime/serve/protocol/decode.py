@@ -48,7 +48,10 @@ Reader = Callable[[Described], Tensor]  # gets the elements of an input
 
 
 def decode_request(
-    body: bytes | bytearray, json_bytes: int | None, model: ModelSpec, limits: Limits
+    body: bytes | bytearray | memoryview,
+    json_bytes: int | None,
+    model: ModelSpec,
+    limits: Limits,
 ) -> InferRequest:
     """Return the request in `body`, of which the first `json_bytes` are JSON (None: all).
 
@@ -58,15 +61,16 @@ def decode_request(
     view = memoryview(body)
     if json_bytes == 0:
         return _decode_raw(view, model)
-    text = view if json_bytes is None else view[:json_bytes]
-    if len(text) > limits.json_bytes:
+    size = len(view) if json_bytes is None else json_bytes
+    if size > limits.json_bytes:
         raise BodyTooLargeError(
-            f"the JSON of the request has {len(text)} bytes, the limit is {limits.json_bytes}; "
+            f"the JSON of the request has {size} bytes, the limit is {limits.json_bytes}; "
             "send tensors as binary data"
         )
-    codec_json.check_structure(body, len(text), _most_lists(model, limits.batch))
+    text = bytes(view[:size])
+    codec_json.check_structure(text, size, _most_lists(model, limits.batch))
     root = _members(codec_json.loads(text), "the request")
-    reader = BinaryReader(view[len(text) :])
+    reader = BinaryReader(view[size:])
     request = decode_members(root, model, limits, partial(_read_data, reader))
     reader.finish()
     return request

@@ -2,21 +2,14 @@
 """The paths of the V2 protocol. They translate HTTP; deciding is done in other modules."""
 
 import math
-import time
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aio.runtime.serve.errors import row_of
 from aio.runtime.serve.hosting.host import Host, ServedModel, State
-from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol import codec_json
-from aio.runtime.serve.protocol.codec_binary import HEADER, json_length
-from aio.runtime.serve.protocol.decode import decode_request
-from aio.runtime.serve.protocol.encode import encode_response
 from aio.runtime.serve.protocol.schema import DATATYPE, TensorSpec
 from aio.runtime.serve.telemetry.metrics import CONTENT_TYPE, Metrics
-from aio.runtime.serve.transport.body import Body, Buffers
 from aio.runtime.version import package_version
 
 NAME = "aio-serve"
@@ -35,11 +28,9 @@ def json_response(
 class Endpoints:
     """The handlers, with the state they share."""
 
-    def __init__(self, host: Host, metrics: Metrics, limits: Limits) -> None:
+    def __init__(self, host: Host, metrics: Metrics) -> None:
         self._host = host
         self._metrics = metrics
-        self._limits = limits
-        self._buffers = Buffers(limits.buffered_bytes)
         self._version = package_version()
 
     async def server(self, _: Request) -> Response:
@@ -88,32 +79,9 @@ class Endpoints:
             }
         )
 
-    async def infer(self, request: Request) -> Response:
-        """Run the model on the tensors of the body."""
-        arrived_s = time.monotonic()
-        return await self._infer(request, self._find(request), arrived_s)
-
     async def metrics(self, _: Request) -> Response:
         """Return the metrics for Prometheus."""
         return Response(self._metrics.exposition(), headers={"content-type": CONTENT_TYPE})
-
-    async def _infer(self, request: Request, model: ServedModel, arrived_s: float) -> Response:
-        body = Body(request, self._limits, self._buffers)
-        try:
-            try:
-                data = await body.read()
-                length = json_length(request.headers.getlist(HEADER), len(data))
-                decoded = decode_request(data, length, model.spec, self._limits)
-            except BaseException as error:
-                # Whatever comes of a request that got as far as `infer` is counted there.
-                in_server_ns = (time.monotonic() - arrived_s) * 1e9
-                model.statistics.failed(row_of(error).reason, in_server_ns)
-                raise
-            result = await model.infer(decoded, arrived_s)
-        finally:
-            body.release()
-        encoded = encode_response(decoded, result, model.spec)
-        return Response(encoded.body, headers=encoded.headers)
 
     def _find(self, request: Request) -> ServedModel:
         parameters = request.path_params

@@ -13,7 +13,6 @@ from aio.runtime.serve.rpc import health, service
 from aio.runtime.serve.rpc.handlers import Gate, TokenCheck
 from aio.runtime.serve.rpc.messages import HEALTH, INFERENCE
 from aio.runtime.serve.rpc.reserve import address
-from aio.runtime.serve.telemetry.metrics import Metrics
 
 MS_PER_S = 1000
 KIB = 1024
@@ -34,7 +33,6 @@ class RpcServer:
 
     Args:
         host: the models.
-        metrics: where requests are counted.
         limits: bounds for clients.
         reserved: a bound socket that does not listen; its address is taken over.
         token: what callers must present; None lets everybody in.
@@ -43,7 +41,6 @@ class RpcServer:
     def __init__(
         self,
         host: Host,
-        metrics: Metrics,
         limits: Limits,
         reserved: socket.socket,
         token: TokenCheck | None = None,
@@ -55,7 +52,7 @@ class RpcServer:
         )
         self._server.add_generic_rpc_handlers(
             (
-                self._gate.service(INFERENCE, service.Service(host, metrics, limits).answers()),
+                self._gate.service(INFERENCE, service.Service(host, limits).answers()),
                 self._gate.service(HEALTH, health.Health(host).answers()),
             )
         )

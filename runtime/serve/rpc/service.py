@@ -18,7 +18,6 @@ from aio.runtime.serve.rpc.extensions import Extensions
 from aio.runtime.serve.rpc.handlers import Read, Stream, Unary, translated
 from aio.runtime.serve.rpc.messages import INFERENCE, message, methods
 from aio.runtime.serve.rpc.status import status_of
-from aio.runtime.serve.telemetry.metrics import Metrics
 from aio.runtime.serve.transport.body import Buffers
 from aio.runtime.version import package_version
 
@@ -32,9 +31,8 @@ STREAM_ANSWER = 2  # ModelStreamInferResponse.infer_response
 class Service:
     """The methods, with the state they share."""
 
-    def __init__(self, host: Host, metrics: Metrics, limits: Limits) -> None:
+    def __init__(self, host: Host, limits: Limits) -> None:
         self._host = host
-        self._metrics = metrics
         self._limits = limits
         self._buffers = Buffers(limits.buffered_bytes)
 
@@ -87,12 +85,12 @@ class Service:
         spec = model.spec
         try:
             request = decode_request(parsed, spec, self._limits)
-            result = await model.infer(_with_deadline(request, context), arrived_s)
         except BaseException as error:
-            self._metrics.failed(spec.name, spec.version, row_of(error).reason)
+            # Whatever comes of a request that got as far as `infer` is counted there.
+            in_server_ns = (time.monotonic() - arrived_s) * 1e9
+            model.statistics.failed(row_of(error).reason, in_server_ns)
             raise
-        samples = len(next(iter(request.inputs.values())))
-        self._metrics.succeeded(spec.name, spec.version, samples, result.record)
+        result = await model.infer(_with_deadline(request, context), arrived_s)
         return encode_response(request, result, spec)
 
     async def _live(self, _: Any) -> Any:

@@ -38,7 +38,9 @@ def bind(host: str, port: int, *, insecure: bool = False) -> socket.socket:
 
 
 def url(listener: socket.socket) -> str:
-    """Return the address of the socket as a URL."""
+    """Return the address of the socket as a URL; a path after `unix:` if it is a Unix socket."""
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
