@@ -9,9 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aio.runtime.commands.limit_option import limit, make_limits
 from aio.runtime.commands.options import add_governor_options, governor_options
+from aio.runtime.commands.setting_values import Pairs
+from aio.runtime.commands.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aio.runtime.runtime import Runtime
     from aio.runtime.serve.hosting.host import ServedModel
 
@@ -27,6 +32,8 @@ examples:
   aio-serve --port 0                         any free port; the start line says which
 """
 
+VARIABLES = "AIO_SERVE_"
+
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -34,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add = parser.add_argument
     add("model", nargs="?", type=Path, help="model file (the digit classifier that ships)")
+    add(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file with any of these options, named as here without the dashes; environment "
+        f"variables are named like {VARIABLES}TARGET_MS; the command line counts most",
+    )
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     add("--port", type=int, default=8000, help="port; 0 takes a free one (%(default)s)")
     add(
@@ -56,11 +70,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="warning",
         help="of the log on stderr; info logs every request (%(default)s)",
     )
+    add(
+        "--limit",
+        action=Pairs,
+        type=limit,
+        metavar="NAME=VALUE",
+        help="a bound for clients, such as queue=32 or body_bytes=8MiB; may be repeated",
+    )
+
+
+def read_arguments(
+    parser: argparse.ArgumentParser, arguments: "Sequence[str]"
+) -> argparse.Namespace:
+    """Return the options from command line, environment and file."""
+    return Settings(parser, VARIABLES).read(arguments, os.environ)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
-    from aio.runtime.serve.limits import Limits  # noqa: PLC0415
     from aio.runtime.serve.server import serve  # noqa: PLC0415
     from aio.runtime.serve.transport.listen import bind, url  # noqa: PLC0415
 
@@ -71,9 +98,10 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.log_level == "warning":  # uvicorn warns of every client that does not speak HTTP
         logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    limits = make_limits(args.limit)
     with bind(args.host, args.port, insecure=args.insecure) as listener:
         return serve(
-            listener, partial(_load, args), partial(_announce, args, url(listener)), Limits()
+            listener, partial(_load, args), partial(_announce, args, url(listener)), limits
         )
 
 
