@@ -64,14 +64,10 @@ class Token:
             found |= hmac.compare_digest(known, digest)
         return found
 
-    def refresh(self, *, force: bool = False) -> None:
-        """Read the file again if it changed; one that is not usable leaves the tokens as they are.
-
-        Args:
-            force: read it also if it looks the same.
-        """
+    def refresh(self) -> None:
+        """Read the file again if it changed; if it is not usable now, the tokens stay."""
         try:
-            if not force and _version(self._path.stat()) == self._version:
+            if _version(self._path.stat()) == self._version:
                 return
             digests, self._version = _read(self._path)
         except (InputError, OSError) as error:

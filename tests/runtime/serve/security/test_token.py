@@ -191,14 +191,3 @@ def test_a_file_that_went_bad_leaves_the_tokens(
     write(path, OTHER)
     token.refresh()
     assert token.matches(OTHER.encode())
-
-
-def test_force_reads_what_looks_the_same(path: Path) -> None:
-    token = Token.read(write(path, GOOD))
-    before = path.stat()
-    path.write_text("b" * len(GOOD))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    token.refresh()
-    assert token.matches(GOOD.encode())
-    token.refresh(force=True)
-    assert token.matches(b"b" * len(GOOD))
