@@ -11,6 +11,7 @@ from aio.runtime.serve.errors import UnavailableError, UnknownModelError
 from aio.runtime.serve.hosting.engine import Engine, answer_parameters, describe
 from aio.runtime.serve.protocol.schema import InferRequest, InferResult
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+from aio.runtime.serve.telemetry.request_log import note
 
 if TYPE_CHECKING:
     from aio.governors import DeviceSample
@@ -23,6 +24,7 @@ class State(enum.Enum):
 
     LOADING = "the model is being loaded and calibrated; retry later"
     READY = "ready"
+    DRAINING = "the server is about to stop"
     STOPPING = "the server is stopping"
 
 
@@ -40,7 +42,11 @@ class ServedModel:
         Raises:
             UnavailableError: the queue is full, or the time allowed ran out in it.
         """
-        return await self._dispatcher.run(partial(self._infer, request, arrived_s))
+        note(model=self.spec.name, request_id=request.request_id)
+        result = await self._dispatcher.run(partial(self._infer, request, arrived_s))
+        record = result.record
+        note(aio_level=record.level, aio_ratio=record.ratio, aio_latency_ms=record.latency_ms)
+        return result
 
     def _infer(self, request: InferRequest, arrived_s: float) -> InferResult:
         deadline_ms = None
@@ -92,7 +98,7 @@ class Host:
 
     def check_ready(self) -> None:
         """Raise UnavailableError unless requests can be answered."""
-        if self.state is not State.READY:
+        if self.state not in {State.READY, State.DRAINING}:
             raise UnavailableError(self.state.value)
 
     def find(self, name: str, version: str | None = None) -> ServedModel:
@@ -112,6 +118,12 @@ class Host:
                 f"model {name!r} has no version {version!r}; there is {model.spec.version}"
             )
         return model
+
+    def drain(self) -> bool:
+        """Go on answering but be ready no more; return False if there is nothing to answer with."""
+        if self.state is State.READY:
+            self.state = State.DRAINING
+        return self.state is State.DRAINING
 
     def close(self, timeout_s: float) -> bool:
         """Release the models; return False if work still runs after the time, and nothing was."""
