@@ -15,10 +15,12 @@ from aio.runtime.commands.setting_values import Pairs
 from aio.runtime.commands.settings import Settings
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from aio.runtime.runtime import Runtime
     from aio.runtime.serve.hosting.host import ServedModel
+    from aio.runtime.serve.security.guard import Policy
 
 HELP = "serve a model over HTTP with the Open Inference Protocol (KServe V2)"
 EXAMPLES = """\
@@ -30,11 +32,16 @@ examples:
   aio-serve --min-accuracy 0.95              never use a level that is less accurate
   aio-serve --level 0                        always the densest level
   aio-serve --port 0                         any free port; the start line says which
+  aio-serve --config aio-serve.toml --check  say what would be used, and what is wrong with it
+  aio-serve --host 0.0.0.0 --token-file token    for other machines, who must send the token
 """
 
+MAX_DRAIN_S = 3600
 VARIABLES = "AIO_SERVE_"
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
+
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,11 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     add("--port", type=int, default=8000, help="port; 0 takes a free one (%(default)s)")
-    add(
-        "--insecure",
-        action="store_true",
-        help="allow an address that other machines can reach; there is no authentication",
-    )
+    _add_access(parser)
     add_governor_options(parser)
     add("--threads", type=int, metavar="N", help="threads that compute (follows the machine)")
     add(
@@ -71,11 +74,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the log on stderr; info logs every request (%(default)s)",
     )
     add(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="json: one object a line, the start line too (%(default)s)",
+    )
+    add(
+        "--drain-delay",
+        type=_seconds,
+        default=0.0,
+        metavar="S",
+        help="on SIGTERM be not ready for this long before not accepting any more (%(default)s)",
+    )
+    add(
+        "--check",
+        action="store_true",
+        help="check options, files, address and model without serving; exit code 0 or 2",
+    )
+    add(
         "--limit",
         action=Pairs,
         type=limit,
         metavar="NAME=VALUE",
         help="a bound for clients, such as queue=32 or body_bytes=8MiB; may be repeated",
+    )
+
+
+def _add_access(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file with a token a line; every request but probes must present one",
+    )
+    add(
+        "--insecure",
+        action="store_true",
+        help="allow an address that other machines can reach without a token",
+    )
+    add("--public-metrics", action="store_true", help="/metrics needs no token")
+    add(
+        "--allowed-host",
+        action="append",
+        metavar="NAME",
+        help="name in Host that clients may use besides localhost and IP addresses; "
+        "*.example.com, or * for any; may be repeated (any with a token)",
+    )
+    add(
+        "--allowed-origin",
+        action="append",
+        metavar="URL",
+        help="origin whose web pages may use the server, such as https://app.example.com; "
+        "may be repeated",
     )
 
 
@@ -88,24 +139,48 @@ def read_arguments(
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
+    from aio.runtime.serve.security.policy import in_container, root_warning  # noqa: PLC0415
     from aio.runtime.serve.server import serve  # noqa: PLC0415
-    from aio.runtime.serve.transport.listen import bind, url  # noqa: PLC0415
+    from aio.runtime.serve.telemetry.logs import configure_logs  # noqa: PLC0415
+    from aio.runtime.serve.transport.listen import url  # noqa: PLC0415
 
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=args.log_level.upper(),
-        format="aio-serve: %(levelname)s: %(message)s",
-    )
-    if args.log_level == "warning":  # uvicorn warns of every client that does not speak HTTP
-        logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    limits = make_limits(args.limit)
-    with bind(args.host, args.port, insecure=args.insecure) as listener:
+    configure_logs(args.log_level, args.log_format)
+    if args.check:
+        from aio.runtime.commands.serve_check import check_settings  # noqa: PLC0415
+
+        return check_settings(args)
+    if warning := root_warning(os.geteuid(), contained=in_container()):
+        logger.warning(warning)
+    limits, policy = make_limits(args.limit), access_policy(args)
+    with listen(args) as listener:
+        announce = partial(_announce, args, url(listener))
         return serve(
-            listener, partial(_load, args), partial(_announce, args, url(listener)), limits
+            listener, partial(load, args), announce, limits, policy, drain_s=args.drain_delay
         )
 
 
-def _load(args: argparse.Namespace) -> "Runtime":
+def access_policy(args: argparse.Namespace) -> "Policy":
+    """Return who may ask."""
+    from aio.runtime.serve.security.policy import make_policy  # noqa: PLC0415
+
+    return make_policy(
+        args.host,
+        token_file=args.token_file,
+        allowed_hosts=args.allowed_host or (),
+        allowed_origins=args.allowed_origin or (),
+        public_metrics=args.public_metrics,
+    )
+
+
+def listen(args: argparse.Namespace) -> "socket.socket":
+    """Return the bound socket; one that others can reach needs a token or --insecure."""
+    from aio.runtime.serve.transport.listen import bind  # noqa: PLC0415
+
+    return bind(args.host, args.port, insecure=args.insecure or args.token_file is not None)
+
+
+def load(args: argparse.Namespace, *, calibrate: bool = True) -> "Runtime":
+    """Return the loaded model."""
     from aio.runtime.runtime import Runtime  # noqa: PLC0415
 
     return Runtime.load(
@@ -113,18 +188,28 @@ def _load(args: argparse.Namespace) -> "Runtime":
         threads=args.threads,
         min_accuracy=args.min_accuracy,
         level=args.level,
+        calibrate=calibrate,
         **governor_options(args),
     )
 
 
 def _announce(args: argparse.Namespace, url: str, model: "ServedModel") -> None:
-    from aio.runtime.serve.announce import example, start_line  # noqa: PLC0415
+    from aio.runtime.serve.announce import example, start_entry, start_line  # noqa: PLC0415
 
     origin = "default" if args.target_ms is None else "given"
-    lines = [start_line(model.engine, url, target=origin, level=args.level)]
-    if args.model is None:
+    as_json = args.log_format == "json"
+    start = start_entry if as_json else start_line
+    lines = [start(model.engine, url, target=origin, level=args.level)]
+    if args.model is None and not as_json:
         lines.append(example(url, model.spec.name))
     try:
         print(*lines, sep="\n", flush=True)
     except BrokenPipeError:  # as in `aio-serve | head -1`: the server goes on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= MAX_DRAIN_S:
+        raise argparse.ArgumentTypeError(f"expected 0 to {MAX_DRAIN_S} seconds, found {text}")
+    return value
