@@ -3,7 +3,8 @@
 
 The socket listens before the model is loaded, so that a probe sees "live" at once and "ready"
 when calibration is done. SIGTERM or SIGINT stops accepting, answers what is running, and ends
-with exit code 0; a second SIGINT ends at once.
+with exit code 0; a second SIGINT ends at once. With a time to drain, SIGTERM first only makes
+the server "not ready", and it goes on answering until whoever balances the load has noticed.
 """
 
 import asyncio
@@ -14,17 +15,21 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
 
+from aio.governors.daemon.notify import ServiceManager
 from aio.runtime.serve.app import make_app
 from aio.runtime.serve.hosting.engine import Engine
 from aio.runtime.serve.hosting.host import Host, ServedModel
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+from aio.runtime.serve.security.guard import Guard, Policy
+from aio.runtime.serve.telemetry.request_log import RequestLog
 from aio.runtime.serve.transport.connection import guarded
 
 if TYPE_CHECKING:
@@ -33,6 +38,9 @@ if TYPE_CHECKING:
 FORCED = 130  # what shells report for SIGINT
 CUT_OFF = 1
 BACKLOG = 128
+TICKS_A_SECOND = 10  # of uvicorn's main loop
+TOKEN_PERIOD_S = 5
+OPEN = Policy()
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +52,9 @@ class Server(uvicorn.Server):
         loader: makes the engine; runs in the executor thread.
         announce: called with the model once it answers.
         limits: bounds for clients.
+        policy: who may ask.
         reserved: a bound socket for gRPC, which is not served without.
+        drain_s: time between being told to stop and not accepting any more.
     """
 
     def __init__(
@@ -52,7 +62,10 @@ class Server(uvicorn.Server):
         loader: Callable[[], Engine],
         announce: Callable[[ServedModel], None],
         limits: Limits,
+        policy: Policy = OPEN,
+        *,
         reserved: socket.socket | None = None,
+        drain_s: float = 0.0,
     ) -> None:
         self.host = Host(Dispatcher(limits.queue))
         self.failure: BaseException | None = None
@@ -62,7 +75,11 @@ class Server(uvicorn.Server):
         self._limits = limits
         self._reserved = reserved
         self._rpc: RpcServer | None = None
-        super().__init__(_config(self.host, limits))
+        self._token = policy.token
+        self._drain_s = drain_s
+        self._drained_at_s: float | None = None  # on the monotonic clock, once draining
+        self._manager = ServiceManager()
+        super().__init__(_config(self.host, limits, policy))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then begin to load."""
@@ -77,12 +94,22 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting and wait, within bounds, for the requests that run."""
+        self._manager.tell("STOPPING=1")
         self.host.stop()
         rpc = None
         if self._rpc is not None:
             rpc = asyncio.create_task(self._rpc.stop(self._limits.stop_s))
         await super().shutdown(sockets)
         self.cut_off = len(self.server_state.tasks) + (0 if rpc is None else await rpc)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what is due now and then; return whether to stop."""
+        if counter % TICKS_A_SECOND == 0:
+            self._manager.tell("WATCHDOG=1")
+        if self._token is not None and counter % (TICKS_A_SECOND * TOKEN_PERIOD_S) == 0:
+            self._token.refresh()
+        drained = self._drained_at_s is not None and time.monotonic() >= self._drained_at_s
+        return await super().on_tick(counter) or drained
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -99,13 +126,22 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop; a second SIGINT ends the process here."""
+        """Begin to drain, or to stop; a SIGINT while stopping ends the process here."""
         if self.should_exit and sig == signal.SIGINT:
             os._exit(FORCED)
-        self.should_exit = True
+        if sig == signal.SIGTERM and self._may_drain() and self.host.drain():
+            self._drained_at_s = time.monotonic() + self._drain_s
+            self._manager.tell("STOPPING=1", "STATUS=draining")
+        else:
+            self.should_exit = True
+
+    def _may_drain(self) -> bool:
+        return self._drain_s > 0 and self._drained_at_s is None and not self.should_exit
 
     async def _load(self) -> None:
-        self._announce(await self.host.load(self._loader))
+        model = await self.host.load(self._loader)
+        self._announce(model)
+        self._manager.tell("READY=1", f"STATUS=serving {model.spec.name}")
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
@@ -118,10 +154,13 @@ def serve(
     loader: Callable[[], Engine],
     announce: Callable[[ServedModel], None],
     limits: Limits,
+    policy: Policy = OPEN,
+    *,
     reserved: socket.socket | None = None,
+    drain_s: float = 0.0,
 ) -> int:
     """Serve until a signal; return the exit code. What the loader raises passes."""
-    server = Server(loader, announce, limits, reserved)
+    server = Server(loader, announce, limits, policy, reserved=reserved, drain_s=drain_s)
     server.run(list(listeners))
     if server.failure is not None:
         server.host.close(timeout_s=0)
@@ -139,16 +178,16 @@ def serve(
     return code
 
 
-def _config(host: Host, limits: Limits) -> uvicorn.Config:
+def _config(host: Host, limits: Limits, policy: Policy) -> uvicorn.Config:
     return uvicorn.Config(
-        make_app(host, limits),
+        RequestLog.around(Guard(make_app(host, limits), policy)),
         http=guarded(limits),
         loop="asyncio",
         ws="none",
         lifespan="off",
         interface="asgi3",
         log_config=None,
-        access_log=logging.getLogger("uvicorn.access").isEnabledFor(logging.INFO),
+        access_log=False,  # RequestLog says more, and nothing of what must not be logged
         proxy_headers=False,  # nobody in front of us is known to tell the truth
         server_header=False,
         backlog=BACKLOG,

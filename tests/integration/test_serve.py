@@ -128,10 +128,10 @@ def triton_input(binary: bool) -> "list[Any]":
 def test_the_start_line_says_what_decides_about_speed(shared: ServeProcess) -> None:
     fields = shared.start_line.rstrip("\n").split(" | ")
     names = [field.split()[0] for field in fields[1:]]
-    assert names == ["isa", "threads", "clock", "target", "6"]
+    assert names == ["isa", "threads", "clock", "sensors", "target", "6"]
     assert fields[3] == "clock cpufreq 2000 MHz"
-    assert fields[4].endswith(" ms (default)")
-    assert fields[5] == "6 levels"
+    assert fields[5].endswith(" ms (default)")
+    assert fields[6] == "6 levels"
 
 
 def test_health_and_metadata(client: Any) -> None:
@@ -438,7 +438,7 @@ def test_wrong_options(
 
 def test_hostile_bytes_and_then_a_good_request(server: ServeProcess) -> None:
     rng = np.random.default_rng(0)
-    start = b"POST /v2/models/blobs/infer HTTP/1.1\r\nHost: x\r\n"
+    start = b"POST /v2/models/blobs/infer HTTP/1.1\r\nHost: localhost\r\n"
     good = json_request(X)
     attacks = [
         b"",
@@ -472,7 +472,9 @@ def test_hostile_bytes_and_then_a_good_request(server: ServeProcess) -> None:
 
 
 def test_many_clients_that_send_slowly_do_not_stop_others(server: ServeProcess) -> None:
-    head = b"POST /v2/models/blobs/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
+    head = (
+        b"POST /v2/models/blobs/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"
+    )
     with contextlib.ExitStack() as stack:
         for _ in range(100):
             raw = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S)

@@ -14,11 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aio.governors import ClockSample, Decision, DeviceSample, Plan, PredictionError
+from aio.governors import (
+    Capability,
+    ClockSample,
+    Decision,
+    DeviceSample,
+    Plan,
+    PredictionError,
+    Status,
+)
 from aio.runtime.inputs import accurate_levels, as_duration_ms
 from aio.runtime.records import InferenceRecord, Journal, LevelInfo, RuntimeStats, TensorInfo
 from aio.runtime.runtime import Inference
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.security.guard import Policy
 from aio.runtime.serve.server import Server
 from aio.runtime.serve.transport.listen import bind
 
@@ -82,6 +91,12 @@ class FakeEngine:
     battery_target_ms: float | None = None
     min_accuracy: float | None = None
     policy: str = "adaptive"
+    sensors: tuple[Capability, ...] = (
+        Capability("fake", "cpu_clock", Status.VALUE, "always"),
+        Capability("zones", "thermal", Status.VALUE, "3 zones"),
+        Capability("other", "thermal", Status.VALUE, "not used"),
+        Capability("nvml", "gpu_clock", Status.UNSUPPORTED, "no GPU"),
+    )
     device: DeviceSample = field(default_factory=lambda: record().sample)
     last: InferenceRecord | None = None
     inputs: tuple[TensorInfo, ...] = (TensorInfo("image", SHAPE),)
@@ -186,9 +201,16 @@ class Reply:
 class LiveServer:
     """A real server on a real socket, in a thread."""
 
-    def __init__(self, loader: Callable[[], Engine], limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        loader: Callable[[], Engine],
+        limits: Limits | None = None,
+        policy: Policy | None = None,
+    ) -> None:
         self.announced = threading.Event()
-        self.server = Server(loader, lambda _: self.announced.set(), limits or Limits())
+        self.server = Server(
+            loader, lambda _: self.announced.set(), limits or Limits(), policy or Policy()
+        )
         self.listener = bind("127.0.0.1", 0)
         self.port: int = self.listener.getsockname()[1]
         self._thread = threading.Thread(target=self.server.run, args=([self.listener],))
@@ -231,9 +253,11 @@ class LiveServer:
 
 
 @contextmanager
-def serving(loader: Callable[[], Engine], limits: Limits | None = None) -> Iterator[LiveServer]:
+def serving(
+    loader: Callable[[], Engine], limits: Limits | None = None, policy: Policy | None = None
+) -> Iterator[LiveServer]:
     """Run a server; wait for the model with `announced` if it matters."""
-    server = LiveServer(loader, limits)
+    server = LiveServer(loader, limits, policy)
     server.start()
     try:
         yield server

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from aio.runtime.serve.protocol.schema import ModelSpec, Parameter, Tensor, TensorSpec
 
 if TYPE_CHECKING:
-    from aio.governors import ClockSample, DeviceSample
+    from aio.governors import Capability, ClockSample, DeviceSample
     from aio.runtime.records import InferenceRecord, LevelInfo, RuntimeStats, TensorInfo
     from aio.runtime.runtime import Inference
 
@@ -63,6 +63,10 @@ class Engine(Protocol):
     @property
     def device(self) -> "DeviceSample":
         """Return the newest sample of everything the sensors see."""
+
+    @property
+    def sensors(self) -> "Sequence[Capability]":
+        """Return what every driver of every quantity says."""
 
     @property
     def policy(self) -> str:

@@ -16,6 +16,7 @@ from aio.runtime.serve.scheduling.admission import DeadlineError
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 from aio.runtime.serve.scheduling.inference import Answer, Inferences
 from aio.runtime.serve.telemetry.recent import Recent
+from aio.runtime.serve.telemetry.request_log import note
 from aio.runtime.serve.telemetry.statistics import ModelStatistics, Served
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class State(enum.Enum):
 
     LOADING = "the model is being loaded and calibrated; retry later"
     READY = "ready"
+    DRAINING = "the server is about to stop"
     STOPPING = "the server is stopping"
 
 
@@ -94,6 +96,7 @@ class ServedModel:
             await self._draining.wait()
 
     async def _infer(self, request: InferRequest, arrived_s: float) -> InferResult:
+        note(model=self.spec.name, request_id=request.request_id)
         try:
             answer = await self._inferences.run(request, arrived_s)
         except (Exception, asyncio.CancelledError) as error:
@@ -104,6 +107,7 @@ class ServedModel:
         self.statistics.served(_served(request, answer, arrived_s))
         record, queue_ms = answer.record, (answer.began_s - answer.queued_s) * 1e3
         self.recent.add(record, queue_ms=queue_ms)
+        note(aio_level=record.level, aio_ratio=record.ratio, aio_latency_ms=record.latency_ms)
         return InferResult(answer.outputs, answer_parameters(record), record, queue_ms)
 
 
@@ -209,6 +213,12 @@ class Host:
         self.state = State.STOPPING
         if self._lifecycle is not None:
             self._lifecycle.stop()
+
+    def drain(self) -> bool:
+        """Go on answering but be ready no more; return False if there is nothing to answer with."""
+        if self.state is State.READY:
+            self.state = State.DRAINING
+        return self.state is State.DRAINING
 
     def close(self, timeout_s: float) -> bool:
         """Release the models; return False if work still runs after the time, and nothing was."""

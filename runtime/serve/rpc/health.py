@@ -45,8 +45,9 @@ class Health:
             await asyncio.sleep(LOOK_S)
 
     def _status(self, service: str) -> Any:
+        if self._host.state is not State.READY:
+            return _Response.NOT_SERVING
         try:
-            self._host.check_ready()
             if service:
                 self._host.find(service)
         except UnavailableError:
