@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 from aio.runtime.commands.options import add_governor_options, governor_options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aio.runtime.runtime import Runtime
     from aio.runtime.serve.hosting.host import ServedModel
+    from aio.runtime.serve.hosting.lifecycle import ModelDirectory
+    from aio.runtime.serve.hosting.turn import ExecutorTurn
 
 HELP = "serve a model over HTTP with the Open Inference Protocol (KServe V2)"
 EXAMPLES = """\
@@ -24,6 +28,7 @@ examples:
   aio-serve --policy table                   whole levels, by the clock alone
   aio-serve --min-accuracy 0.95              never use a level that is less accurate
   aio-serve --level 0                        always the densest level
+  aio-serve --model-repository models/ --model-control explicit    a directory of models
   aio-serve --port 0                         any free port; the start line says which
 """
 
@@ -34,6 +39,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add = parser.add_argument
     add("model", nargs="?", type=Path, help="model file (the digit classifier that ships)")
+    add(
+        "--model-repository",
+        type=Path,
+        metavar="DIR",
+        help="serve the models NAME/VERSION/model.aio and NAME.aio of a directory, not one file",
+    )
+    add(
+        "--model-control",
+        choices=("none", "explicit"),
+        default="none",
+        help="explicit: clients may load and unload models of the repository (%(default)s)",
+    )
+    add(
+        "--load-model",
+        action="append",
+        metavar="NAME",
+        help="load only this model of the repository at the start, and fail without it; may be "
+        "repeated",
+    )
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     add("--port", type=int, default=8000, help="port; 0 takes a free one (%(default)s)")
     add(
@@ -72,19 +96,41 @@ def run(args: argparse.Namespace) -> int:
     if args.log_level == "warning":  # uvicorn warns of every client that does not speak HTTP
         logging.getLogger("uvicorn").setLevel(logging.ERROR)
     with bind(args.host, args.port, insecure=args.insecure) as listener:
-        return serve(
-            listener, partial(_load, args), partial(_announce, args, url(listener)), Limits()
-        )
+        return serve(listener, _models(args), partial(_announce, args, url(listener)), Limits())
 
 
-def _load(args: argparse.Namespace) -> "Runtime":
+def _models(args: argparse.Namespace) -> "Callable[[], Runtime] | ModelDirectory":
+    """Return what loads the one model, or the directory of models."""
+    from aio.runtime.errors import InputError  # noqa: PLC0415
+
+    if args.model_repository is None:
+        if args.load_model or args.model_control != "none":
+            raise InputError("--load-model and --model-control need --model-repository DIR")
+        return partial(_load, args, args.model)
+    if args.model is not None:
+        raise InputError(f"give either the file {args.model} or --model-repository, not both")
+    from aio.runtime.serve.hosting.lifecycle import ModelDirectory  # noqa: PLC0415
+    from aio.runtime.serve.hosting.repository import Repository  # noqa: PLC0415
+
+    return ModelDirectory(
+        Repository(args.model_repository),
+        partial(_load, args),
+        tuple(args.load_model or ()),
+        control=args.model_control == "explicit",
+    )
+
+
+def _load(
+    args: argparse.Namespace, path: Path | None, turn: "ExecutorTurn | None" = None
+) -> "Runtime":
     from aio.runtime.runtime import Runtime  # noqa: PLC0415
 
     return Runtime.load(
-        args.model,
+        path,
         threads=args.threads,
         min_accuracy=args.min_accuracy,
         level=args.level,
+        turn=turn,
         **governor_options(args),
     )
 
@@ -93,8 +139,9 @@ def _announce(args: argparse.Namespace, url: str, model: "ServedModel") -> None:
     from aio.runtime.serve.announce import example, start_line  # noqa: PLC0415
 
     origin = "default" if args.target_ms is None else "given"
-    lines = [start_line(model.engine, url, target=origin, level=args.level)]
-    if args.model is None:
+    name = model.spec.name
+    lines = [start_line(model.engine, url, name=name, target=origin, level=args.level)]
+    if args.model is None and args.model_repository is None:
         lines.append(example(url, model.spec.name))
     try:
         print(*lines, sep="\n", flush=True)

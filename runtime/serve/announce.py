@@ -12,12 +12,15 @@ from aio.runtime.shipped import EXAMPLE_REQUEST
 SHADES = " .:-=+*#%@"
 
 
-def start_line(engine: Engine, url: str, *, target: str, level: int | None) -> str:
+def start_line(
+    engine: Engine, url: str, *, name: str | None = None, target: str, level: int | None
+) -> str:
     """Return model, address, and everything that decides about speed, in one line.
 
     Args:
         engine: the loaded model.
         url: where it is served.
+        name: what it is served as; None is the model's own name.
         target: where the target comes from, such as "default".
         level: the level every inference is pinned to, if it is.
     """
@@ -25,7 +28,7 @@ def start_line(engine: Engine, url: str, *, target: str, level: int | None) -> s
     reading = "unknown" if clock.cpu_khz is None else f"{clock.cpu_khz / 1e3:.0f} MHz"
     levels = len(engine.levels)
     parts = (
-        f"aio-serve: {engine.name} on {url}",
+        f"aio-serve: {name or engine.name} on {url}",
         f"isa {engine.isa}",
         f"threads {engine.threads}",
         f"clock {clock.driver} {reading}",

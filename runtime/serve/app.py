@@ -7,14 +7,17 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from aio.runtime.errors import AioError
 from aio.runtime.serve.errors import row_of
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.rest.endpoints import Endpoints, json_response
+from aio.runtime.serve.rest.answer import json_response
+from aio.runtime.serve.rest.endpoints import Endpoints
+from aio.runtime.serve.rest.routes import routes
 from aio.runtime.serve.telemetry.metrics import Metrics
+from aio.runtime.serve.telemetry.trace import Traced
 
 RETRY_AFTER_S = "1"
 INTERNAL = "internal error; the server's log has the details"
@@ -22,7 +25,7 @@ INTERNAL = "internal error; the server's log has the details"
 logger = logging.getLogger(__name__)
 
 
-def make_app(host: Host, limits: Limits) -> Starlette:
+def make_app(host: Host, limits: Limits) -> ASGIApp:
     """Return the application that serves the models of `host`."""
     metrics = Metrics()
     metrics.watch_pending(lambda: host.dispatcher.pending)
@@ -30,7 +33,7 @@ def make_app(host: Host, limits: Limits) -> Starlette:
     metrics.watch_governors(lambda: host.engines)
     endpoints = Endpoints(host, metrics, limits)
     app = Starlette(
-        routes=_routes(endpoints),
+        routes=routes(host, endpoints, endpoints.infer),
         exception_handlers={
             HTTPException: _answer_http_error,
             AioError: _answer_error,
@@ -39,24 +42,7 @@ def make_app(host: Host, limits: Limits) -> Starlette:
     )
     # A redirect would be made from the Host header, which the client chooses.
     app.router.redirect_slashes = False
-    return app
-
-
-def _routes(endpoints: Endpoints) -> list[Route]:
-    routes = [
-        Route("/v2", endpoints.server),
-        Route("/v2/health/live", endpoints.live),
-        Route("/v2/health/ready", endpoints.ready),
-        Route("/metrics", endpoints.metrics),
-    ]
-    for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        routes += [
-            Route(model, endpoints.model),
-            Route(f"{model}/ready", endpoints.model_ready),
-            Route(f"{model}/stats", endpoints.model_stats),
-            Route(f"{model}/infer", endpoints.infer, methods=["POST"]),
-        ]
-    return routes
+    return Traced(app)
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

@@ -22,6 +22,7 @@ import uvicorn
 from aio.runtime.serve.app import make_app
 from aio.runtime.serve.hosting.engine import Engine
 from aio.runtime.serve.hosting.host import Host, ServedModel
+from aio.runtime.serve.hosting.lifecycle import ModelDirectory
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 from aio.runtime.serve.transport.connection import guarded
@@ -37,21 +38,21 @@ class Server(uvicorn.Server):
     """uvicorn with a model to load, and signals that mean a normal end.
 
     Args:
-        loader: makes the engine; runs in the executor thread.
-        announce: called with the model once it answers.
+        models: makes the one engine, in the executor thread; or the directory of models.
+        announce: called with each model once all that are loaded at the start answer.
         limits: bounds for clients.
     """
 
     def __init__(
         self,
-        loader: Callable[[], Engine],
+        models: Callable[[], Engine] | ModelDirectory,
         announce: Callable[[ServedModel], None],
         limits: Limits,
     ) -> None:
         self.host = Host(Dispatcher(limits.queue))
         self.failure: BaseException | None = None
         self.cut_off = 0
-        self._loader = loader
+        self._models = models
         self._announce = announce
         super().__init__(_config(self.host, limits))
 
@@ -88,7 +89,12 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def _load(self) -> None:
-        self._announce(await self.host.load(self._loader))
+        if isinstance(self._models, ModelDirectory):
+            loaded = await self.host.open(self._models)
+        else:
+            loaded = (await self.host.load(self._models),)
+        for model in loaded:
+            self._announce(model)
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
@@ -98,12 +104,12 @@ class Server(uvicorn.Server):
 
 def serve(
     listener: socket.socket,
-    loader: Callable[[], Engine],
+    models: Callable[[], Engine] | ModelDirectory,
     announce: Callable[[ServedModel], None],
     limits: Limits,
 ) -> int:
-    """Serve until a signal; return the exit code. What the loader raises passes."""
-    server = Server(loader, announce, limits)
+    """Serve until a signal; return the exit code. What loading at the start raises passes."""
+    server = Server(models, announce, limits)
     server.run([listener])
     if server.failure is not None:
         server.host.close(timeout_s=0)

@@ -14,6 +14,7 @@ from aio.runtime.serve.hosting.lifecycle import Lifecycle, ModelDirectory
 from aio.runtime.serve.hosting.states import LOADING, READY, ModelState
 from aio.runtime.serve.protocol.schema import InferRequest, InferResult
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+from aio.runtime.serve.telemetry.statistics import ModelStatistics
 
 if TYPE_CHECKING:
     from aio.governors import DeviceSample
@@ -49,6 +50,7 @@ class ServedModel:
     ) -> None:
         self.engine = engine
         self.spec = describe(engine, version, name)
+        self.statistics = ModelStatistics()
         self._dispatcher = dispatcher
         self._requests = 0
         self._draining: asyncio.Event | None = None  # set when the last request is answered
@@ -110,14 +112,14 @@ class Host:
         return tuple(self._models.values())
 
     @property
-    def engines(self) -> tuple[Engine, ...]:
-        """The engines of the models that answer."""
-        return tuple(model.engine for model in self.models)
+    def engines(self) -> dict[str, Engine]:
+        """The engines of the models that answer, by the names they are served as."""
+        return {name: model.engine for name, model in self._models.items()}
 
     @property
     def device(self) -> "DeviceSample | None":
         """The newest sample of the device, None while no model is loaded."""
-        return next((engine.device for engine in self.engines), None)
+        return next((engine.device for engine in self.engines.values()), None)
 
     async def load(self, loader: Callable[[], Engine]) -> ServedModel:
         """Load the one model in the executor thread; what the loader raises passes."""

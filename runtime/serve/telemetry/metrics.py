@@ -8,7 +8,7 @@ Labels come from loaded models only, never from a request, so their number is bo
 """
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -89,7 +89,7 @@ class Metrics:
         """Expose clocks, heat and power; the function returns None while nothing reads them."""
         self._registry.register(DeviceCollector(sample))
 
-    def watch_governors(self, engines: "Callable[[], Iterable[Engine]]") -> None:
+    def watch_governors(self, engines: "Callable[[], Mapping[str, Engine]]") -> None:
         """Expose targets, residuals and changes of plan of the models that are loaded."""
         self._registry.register(GovernorCollector(engines))
 
