@@ -82,6 +82,7 @@ class Endpoints:
         body = Body(request, self._limits, self._buffers)
         try:
             data = await body.read()
+            model = self._find(request)  # a new version may have taken over meanwhile
             length = json_length(request.headers.getlist(HEADER), len(data))
             decoded = decode_request(data, length, model.spec, self._limits)
             note_request_id(decoded.request_id)
