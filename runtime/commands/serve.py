@@ -18,10 +18,12 @@ from aio.runtime.errors import InputError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from aio.runtime.runtime import Runtime
     from aio.runtime.serve.hosting.host import ServedModel
+    from aio.runtime.serve.hosting.lifecycle import ModelDirectory
+    from aio.runtime.serve.hosting.turn import ExecutorTurn
     from aio.runtime.serve.security.guard import Policy
 
 HELP = "serve a model over HTTP with the Open Inference Protocol (KServe V2)"
@@ -34,6 +36,7 @@ examples:
   aio-serve --min-accuracy 0.95              never use a level that is less accurate
   aio-serve --level 0                        always the densest level
   aio-serve --unix-socket /run/aio/serve.sock --no-tcp   for programs of this machine
+  aio-serve --model-repository models/ --model-control explicit    a directory of models
   aio-serve --port 0                         any free port; the start line says which
   aio-serve --grpc-port 8001                 also over gRPC, on the same host
   aio-serve --config aio-serve.toml --check  say what would be used, and what is wrong with it
@@ -58,6 +61,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="TOML file with any of these options, named as here without the dashes; environment "
         f"variables are named like {VARIABLES}TARGET_MS; the command line counts most",
+    )
+    add(
+        "--model-repository",
+        type=Path,
+        metavar="DIR",
+        help="serve the models NAME/VERSION/model.aio and NAME.aio of a directory, not one file",
+    )
+    add(
+        "--model-control",
+        choices=("none", "explicit"),
+        default="none",
+        help="explicit: clients may load and unload models of the repository (%(default)s)",
+    )
+    add(
+        "--load-model",
+        action="append",
+        metavar="NAME",
+        help="load only this model of the repository at the start, and fail without it; may be "
+        "repeated",
     )
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     add("--port", type=int, default=8000, help="port; 0 takes a free one (%(default)s)")
@@ -181,7 +203,7 @@ def run(args: argparse.Namespace) -> int:
         grpc = None if reserved is None else address(reserved)
         return serve(
             listeners,
-            partial(load, args),
+            models(args),
             partial(_announce, args, urls, grpc),
             limits,
             policy,
@@ -220,16 +242,42 @@ def _may_be_reached(args: argparse.Namespace) -> bool:
     return args.insecure or args.token_file is not None
 
 
-def load(args: argparse.Namespace, *, calibrate: bool = True) -> "Runtime":
+def models(args: argparse.Namespace) -> "Callable[[], Runtime] | ModelDirectory":
+    """Return what loads the one model, or the directory of models."""
+    if args.model_repository is None:
+        if args.load_model or args.model_control != "none":
+            raise InputError("--load-model and --model-control need --model-repository DIR")
+        return partial(load, args, args.model)
+    if args.model is not None:
+        raise InputError(f"give either the file {args.model} or --model-repository, not both")
+    from aio.runtime.serve.hosting.lifecycle import ModelDirectory  # noqa: PLC0415
+    from aio.runtime.serve.hosting.repository import Repository  # noqa: PLC0415
+
+    return ModelDirectory(
+        Repository(args.model_repository),
+        partial(load, args),
+        tuple(args.load_model or ()),
+        control=args.model_control == "explicit",
+    )
+
+
+def load(
+    args: argparse.Namespace,
+    path: Path | None,
+    turn: "ExecutorTurn | None" = None,
+    *,
+    calibrate: bool = True,
+) -> "Runtime":
     """Return the loaded model."""
     from aio.runtime.runtime import Runtime  # noqa: PLC0415
 
     return Runtime.load(
-        args.model,
+        path,
         threads=args.threads,
         min_accuracy=args.min_accuracy,
         level=args.level,
         calibrate=calibrate,
+        turn=turn,
         **governor_options(args),
     )
 
@@ -243,9 +291,10 @@ def _announce(
     where = " and ".join(urls)
     as_json = args.log_format == "json"
     start = start_entry if as_json else start_line
-    lines = [start(model.engine, where, target=origin, level=args.level, grpc=grpc)]
-    if args.model is None and not as_json:
-        lines.append(example(urls[0], model.spec.name))
+    name = model.spec.name
+    lines = [start(model.engine, where, name=name, target=origin, level=args.level, grpc=grpc)]
+    if args.model is None and args.model_repository is None and not as_json:
+        lines.append(example(urls[0], name))
     try:
         print(*lines, sep="\n", flush=True)
     except BrokenPipeError:  # as in `aio-serve | head -1`: the server goes on

@@ -8,14 +8,16 @@ import argparse
 import contextlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from aio.runtime.commands.doctor import Check, check_cache, checks_text
 from aio.runtime.commands.limit_option import make_limits
 from aio.runtime.commands.printing import text_table
-from aio.runtime.commands.serve import access_policy, listen, load
+from aio.runtime.commands.serve import access_policy, listen, load, models
 from aio.runtime.commands.settings import DEFAULT
-from aio.runtime.errors import AioError
+from aio.runtime.errors import AioError, InputError
 from aio.runtime.serve.announce import sensors_text
+from aio.runtime.serve.hosting.lifecycle import ModelDirectory
 from aio.runtime.serve.security.policy import in_container, root_warning
 from aio.runtime.serve.transport.listen import url
 
@@ -79,7 +81,20 @@ def _address(args: argparse.Namespace) -> str:
 
 
 def _model(args: argparse.Namespace) -> str:
-    with load(args, calibrate=False) as runtime:
+    source = models(args)
+    if not isinstance(source, ModelDirectory):
+        return _loaded(args, args.model)
+    entries = source.repository.scan()
+    problems = [entry.problem for entry in entries.values() if entry.problem]
+    newest = [entry.versions[0] for entry in entries.values() if entry.versions]
+    problems += [version.problem for version in newest if version.path is None]
+    if problems or not newest:
+        raise InputError("; ".join(problems) or f"{args.model_repository} has no model")
+    return "; ".join(f"{item.shown}: {_loaded(args, item.path)}" for item in newest)
+
+
+def _loaded(args: argparse.Namespace, path: Path | None) -> str:
+    with load(args, path, calibrate=False) as runtime:
         return (
             f"{runtime.name}, {len(runtime.levels)} levels, isa {runtime.isa}, threads "
             f"{runtime.threads}, {sensors_text(runtime.sensors)}"

@@ -18,13 +18,20 @@ SHADES = " .:-=+*#%@"
 
 
 def start_line(
-    engine: Engine, url: str, *, target: str, level: int | None, grpc: str | None = None
+    engine: Engine,
+    url: str,
+    *,
+    name: str | None = None,
+    target: str,
+    level: int | None,
+    grpc: str | None = None,
 ) -> str:
     """Return model, address, and everything that decides about speed, in one line.
 
     Args:
         engine: the loaded model.
         url: where it is served.
+        name: what it is served as; None is the model's own name.
         target: where the target comes from, such as "default".
         level: the level every inference is pinned to, if it is.
         grpc: the address of gRPC, if it is served.
@@ -33,7 +40,7 @@ def start_line(
     reading = "unknown" if clock.cpu_khz is None else f"{clock.cpu_khz / 1e3:.0f} MHz"
     levels = len(engine.levels)
     parts = [
-        f"aio-serve: {engine.name} on {url}",
+        f"aio-serve: {name or engine.name} on {url}",
         f"isa {engine.isa}",
         f"threads {engine.threads}",
         f"clock {clock.driver} {reading}",
@@ -47,7 +54,13 @@ def start_line(
 
 
 def start_entry(
-    engine: Engine, url: str, *, target: str, level: int | None, grpc: str | None = None
+    engine: Engine,
+    url: str,
+    *,
+    name: str | None = None,
+    target: str,
+    level: int | None,
+    grpc: str | None = None,
 ) -> str:
     """Return the same as an object of the JSON log; what is not known is null."""
     clock = engine.clock
@@ -55,8 +68,8 @@ def start_entry(
         "time": rfc3339(time.time()),
         "level": "info",
         "logger": PROGRAM,
-        "message": f"serving {engine.name} on {url}",
-        "model": engine.name,
+        "message": f"serving {name or engine.name} on {url}",
+        "model": name or engine.name,
         "address": url,
         "grpc_address": grpc,
         "isa": engine.isa,

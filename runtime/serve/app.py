@@ -5,17 +5,18 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from aio.runtime.errors import AioError
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.page.routes import page_routes
-from aio.runtime.serve.rest.answers import INTERNAL, error_answer
-from aio.runtime.serve.rest.endpoints import Endpoints, json_response
+from aio.runtime.serve.rest.answers import INTERNAL, error_answer, json_response
+from aio.runtime.serve.rest.endpoints import Endpoints
 from aio.runtime.serve.rest.infer import InferEndpoint, InferFirst
+from aio.runtime.serve.rest.routes import routes
 from aio.runtime.serve.telemetry.metrics import Metrics
+from aio.runtime.serve.telemetry.trace import Traced
 
 
 def make_app(host: Host, limits: Limits) -> ASGIApp:
@@ -26,7 +27,7 @@ def make_app(host: Host, limits: Limits) -> ASGIApp:
     metrics.watch_governors(lambda: host.engines)
     infer = InferEndpoint(host, limits)
     app = Starlette(
-        routes=[*_routes(Endpoints(host, metrics), infer), *page_routes(host, limits)],
+        routes=[*routes(host, Endpoints(host, metrics, limits), infer), *page_routes(host, limits)],
         exception_handlers={
             HTTPException: _answer_http_error,
             AioError: _answer_error,
@@ -35,24 +36,7 @@ def make_app(host: Host, limits: Limits) -> ASGIApp:
     )
     # A redirect would be made from the Host header, which the client chooses.
     app.router.redirect_slashes = False
-    return InferFirst(infer, app)
-
-
-def _routes(endpoints: Endpoints, infer: InferEndpoint) -> list[Route]:
-    routes = [
-        Route("/v2", endpoints.server),
-        Route("/v2/health/live", endpoints.live),
-        Route("/v2/health/ready", endpoints.ready),
-        Route("/metrics", endpoints.metrics),
-    ]
-    for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        routes += [
-            Route(model, endpoints.model),
-            Route(f"{model}/ready", endpoints.model_ready),
-            Route(f"{model}/stats", endpoints.model_stats),
-            Route(f"{model}/infer", infer, methods=["POST"]),
-        ]
-    return routes
+    return Traced(InferFirst(infer, app))
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

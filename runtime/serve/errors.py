@@ -26,7 +26,7 @@ class ModelLoadError(RequestError):
 
 
 class ControlError(RequestError):
-    """This server was not started so that clients may load and unload models."""
+    """Something this server does not do, or was not started so that clients may."""
 
 
 class BodyTimeoutError(RequestError):

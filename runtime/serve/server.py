@@ -26,6 +26,7 @@ from aio.governors.daemon.notify import ServiceManager
 from aio.runtime.serve.app import make_app
 from aio.runtime.serve.hosting.engine import Engine
 from aio.runtime.serve.hosting.host import Host, ServedModel
+from aio.runtime.serve.hosting.lifecycle import ModelDirectory
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 from aio.runtime.serve.security.guard import Guard, Policy
@@ -49,8 +50,8 @@ class Server(uvicorn.Server):
     """uvicorn with a model to load, and signals that mean a normal end.
 
     Args:
-        loader: makes the engine; runs in the executor thread.
-        announce: called with the model once it answers.
+        models: makes the one engine, in the executor thread; or the directory of models.
+        announce: called with each model once all that are loaded at the start answer.
         limits: bounds for clients.
         policy: who may ask.
         reserved: a bound socket for gRPC, which is not served without.
@@ -59,7 +60,7 @@ class Server(uvicorn.Server):
 
     def __init__(
         self,
-        loader: Callable[[], Engine],
+        models: Callable[[], Engine] | ModelDirectory,
         announce: Callable[[ServedModel], None],
         limits: Limits,
         policy: Policy = OPEN,
@@ -70,7 +71,7 @@ class Server(uvicorn.Server):
         self.host = Host(Dispatcher(limits.queue))
         self.failure: BaseException | None = None
         self.cut_off = 0
-        self._loader = loader
+        self._models = models
         self._announce = announce
         self._limits = limits
         self._reserved = reserved
@@ -139,9 +140,14 @@ class Server(uvicorn.Server):
         return self._drain_s > 0 and self._drained_at_s is None and not self.should_exit
 
     async def _load(self) -> None:
-        model = await self.host.load(self._loader)
-        self._announce(model)
-        self._manager.tell("READY=1", f"STATUS=serving {model.spec.name}")
+        if isinstance(self._models, ModelDirectory):
+            loaded = await self.host.open(self._models)
+        else:
+            loaded = (await self.host.load(self._models),)
+        for model in loaded:
+            self._announce(model)
+        names = ", ".join(model.spec.name for model in loaded)
+        self._manager.tell("READY=1", f"STATUS=serving {names}")
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
@@ -151,7 +157,7 @@ class Server(uvicorn.Server):
 
 def serve(
     listeners: Sequence[socket.socket],
-    loader: Callable[[], Engine],
+    models: Callable[[], Engine] | ModelDirectory,
     announce: Callable[[ServedModel], None],
     limits: Limits,
     policy: Policy = OPEN,
@@ -159,8 +165,8 @@ def serve(
     reserved: socket.socket | None = None,
     drain_s: float = 0.0,
 ) -> int:
-    """Serve until a signal; return the exit code. What the loader raises passes."""
-    server = Server(loader, announce, limits, policy, reserved=reserved, drain_s=drain_s)
+    """Serve until a signal; return the exit code. What loading at the start raises passes."""
+    server = Server(models, announce, limits, policy, reserved=reserved, drain_s=drain_s)
     server.run(list(listeners))
     if server.failure is not None:
         server.host.close(timeout_s=0)

@@ -119,6 +119,12 @@ def json_request(x: "np.ndarray[Any, np.dtype[np.float32]]", **members: object) 
     return json.dumps({"inputs": [tensor], **members}).encode()
 
 
+def own_stats(body: bytes) -> dict[str, Any]:
+    """Return what our governor adds to the statistics of a model."""
+    found: dict[str, Any] = json.loads(body)["model_stats"][0]["aio"]
+    return found
+
+
 def triton_input(binary: bool) -> "list[Any]":
     tensor = triton.InferInput("x", list(X.shape), "FP32")
     tensor.set_data_from_numpy(X, binary_data=binary)
@@ -141,7 +147,7 @@ def test_health_and_metadata(client: Any) -> None:
     assert client.is_model_ready("blobs", "1")
     assert not client.is_model_ready("other")
     metadata = client.get_server_metadata()
-    assert metadata["extensions"] == ["binary_tensor_data", "classification"]
+    assert "binary_tensor_data" in metadata["extensions"]
     assert client.get_model_metadata("blobs")["inputs"] == [
         {"name": "x", "datatype": "FP32", "shape": [-1, *SHAPE]}
     ]
@@ -270,7 +276,7 @@ def test_levels_follow_the_clock(server: ServeProcess, client: Any, machine: Fak
     assert server.metric("aio_residual_ratio") > 0
     status, body = server.request("GET", "/v2/models/blobs/stats")
     assert status == 200
-    reasons = [decision["reason"] for decision in json.loads(body)["stats"]["decisions"]]
+    reasons = [decision["reason"] for decision in own_stats(body)["stats"]["decisions"]]
     assert any("2000 -> 500 MHz" in reason for reason in reasons)
 
 
@@ -291,7 +297,7 @@ def test_options_reach_the_governor_and_reasons_the_log(
             assert server.metric("aio_target_seconds") == 500.0
             assert server.metric("aio_replans_total") == 0
             _, body = server.request("GET", "/v2/models/blobs/stats")
-            stats = json.loads(body)
+            stats = own_stats(body)
             assert (stats["policy"], stats["last"]["reason"]) == ("table", reason)
             assert reason in server.logged()
     finally:

@@ -142,14 +142,14 @@ class Host:
         return tuple(self._models.values())
 
     @property
-    def engines(self) -> tuple[Engine, ...]:
-        """The engines of the models that answer."""
-        return tuple(model.engine for model in self.models)
+    def engines(self) -> dict[str, Engine]:
+        """The engines of the models that answer, by the names they are served as."""
+        return {name: model.engine for name, model in self._models.items()}
 
     @property
     def device(self) -> "DeviceSample | None":
         """The newest sample of the device, None while no model is loaded."""
-        return next((engine.device for engine in self.engines), None)
+        return next((engine.device for engine in self.engines.values()), None)
 
     async def load(self, loader: Callable[[], Engine]) -> ServedModel:
         """Load the one model in the executor thread; what the loader raises passes."""

@@ -180,7 +180,6 @@ class Lifecycle:
         try:
             await self._load(name)
         except ModelLoadError as error:
-            logger.error("%s", error)
             if self._directory.at_start and name not in self._served:
                 raise ModelFileError(str(error)) from None
             return str(error)

@@ -2,7 +2,6 @@
 """The paths of the live page. They translate HTTP; deciding is done in other modules."""
 
 import asyncio
-import json
 from contextlib import aclosing
 
 from starlette.requests import Request
@@ -17,10 +16,9 @@ from aio.runtime.serve.page.assets import Assets
 from aio.runtime.serve.page.control import Controls
 from aio.runtime.serve.page.feed import Feed, dumps
 from aio.runtime.serve.page.snapshot import Snapshots
-from aio.runtime.serve.transport.body import read_body
+from aio.runtime.serve.rest.small_body import read_object
 
 JSON = "application/json"
-CONTROL_BYTES = 4096
 NOT_KEPT = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
@@ -58,12 +56,7 @@ class _Page:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != JSON:
             raise RequestError(f"content-type is {kind[:80]!r}, expected {JSON}")
-        data = await read_body(request.receive, CONTROL_BYTES)
-        try:
-            wanted: object = json.loads(bytes(data), parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:
-            raise RequestError(f"the body is not JSON: {error}") from None
-        return _json(self._controls.apply(wanted))
+        return _json(self._controls.apply(await read_object(request)))
 
 
 class _EventStream(Response):
@@ -103,7 +96,3 @@ async def _left(receive: Receive) -> None:
 
 def _json(value: object) -> Response:
     return Response(dumps(value), headers=NOT_KEPT, media_type=JSON)
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON number")

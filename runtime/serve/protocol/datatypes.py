@@ -33,7 +33,7 @@ class Datatype:
         name: in the protocol.
         raw: how its elements lie in binary data, little-endian.
         accepts: Python types of its elements in JSON; none means binary data only.
-        low: the smallest element in JSON.
+        low: the smallest element in JSON; of FP64, what FP32 can hold.
         high: the largest element in JSON.
         to_fp32: makes FP32 of an array of `raw`; None for FP32 itself.
     """
@@ -84,40 +84,41 @@ def from_json(elements: list[object], datatype: Datatype, where: str) -> Tensor:
     Raises:
         RequestError: an element is of another kind, or the datatype can't hold it.
     """
-    _check_kinds(elements, datatype, where)
+    numbers = _of_kind(elements, datatype, where)
     if datatype.accepts is not REALS:
-        whole = cast("list[int]", elements)
-        _check_range(min(whole), max(whole), whole, datatype, where)
-        values = np.array(whole, dtype=datatype.raw)
-        return values.astype(np.float32)
+        if not datatype.low <= min(numbers) <= max(numbers) <= datatype.high:
+            raise _beyond(numbers, datatype, where)
+        return np.array(numbers, dtype=datatype.raw).astype(np.float32)
     try:
-        exact = np.array(elements, dtype=np.float64)
+        exact = np.array(numbers, dtype=np.float64)
     except OverflowError:
-        raise RequestError(
-            f"{where}: data holds an integer beyond the range of {datatype.name}"
-        ) from None
-    _check_range(exact.min(), exact.max(), cast("list[float]", elements), datatype, where)
-    return _rounded(exact.astype(np.float16) if datatype.name == "FP16" else exact, where)
+        raise _beyond(numbers, datatype, where) from None
+    # An integer may be over the limit by less than FP64 can tell, so close ones are compared.
+    near = not datatype.low < exact.min() <= exact.max() < datatype.high
+    if near and not datatype.low <= min(numbers) <= max(numbers) <= datatype.high:
+        raise _beyond(numbers, datatype, where)
+    return (exact.astype(np.float16) if datatype.name == "FP16" else exact).astype(np.float32)
 
 
-def _check_kinds(elements: list[object], datatype: Datatype, where: str) -> None:
+def _of_kind(elements: list[object], datatype: Datatype, where: str) -> list[Any]:
     if not datatype.accepts:
         raise RequestError(f"{where}: JSON has no {datatype.name}; send the tensor as binary data")
     if datatype.accepts.issuperset(map(type, elements)):
-        return
+        return elements
+    if datatype.accepts is INTEGERS:  # some writers of JSON give whole numbers as 1.0
+        elements = [int(x) if type(x) is float and x.is_integer() else x for x in elements]
+        if datatype.accepts.issuperset(map(type, elements)):
+            return elements
     wrong = next(item for item in elements if type(item) not in datatype.accepts)
     kind = {INTEGERS: "whole numbers", BOOLEANS: "true or false"}.get(datatype.accepts, "numbers")
     raise RequestError(f"{where}: data must be {kind} only, got {short_repr(wrong)}")
 
 
-def _check_range(
-    low: float, high: float, elements: list[Any], datatype: Datatype, where: str
-) -> None:
-    if datatype.low <= low and high <= datatype.high:
-        return
-    wrong = next(item for item in elements if not datatype.low <= item <= datatype.high)
-    raise RequestError(
-        f"{where}: data holds a number beyond the range of {datatype.name}, {short_repr(wrong)}"
+def _beyond(numbers: list[Any], datatype: Datatype, where: str) -> RequestError:
+    wrong = next(item for item in numbers if not datatype.low <= item <= datatype.high)
+    name = "FP32" if datatype.name == "FP64" else datatype.name
+    return RequestError(
+        f"{where}: data holds a number beyond the range of {name}, {short_repr(wrong)}"
     )
 
 
@@ -153,16 +154,15 @@ def _integer(name: str) -> Datatype:
     return Datatype(name, raw, INTEGERS, info.min, info.max, _as_is)
 
 
-_FP64_MAX = float(np.finfo(np.float64).max)
-
-FP32 = Datatype("FP32", np.dtype("<f4"), REALS, -_FP64_MAX, _FP64_MAX, None)
+FP32_MAX = float(np.finfo(np.float32).max)
+FP32 = Datatype("FP32", np.dtype("<f4"), REALS, -FP32_MAX, FP32_MAX, None)
 DATATYPES = {
     datatype.name: datatype
     for datatype in (
         FP32,
         Datatype("FP16", np.dtype("<f2"), REALS, -FP16_MAX, FP16_MAX, _as_is),
         Datatype("BF16", np.dtype("<u2"), frozenset(), 0, 0, _from_bf16),
-        Datatype("FP64", np.dtype("<f8"), REALS, -_FP64_MAX, _FP64_MAX, _rounded),
+        Datatype("FP64", np.dtype("<f8"), REALS, -FP32_MAX, FP32_MAX, _rounded),
         Datatype("BOOL", np.dtype("u1"), BOOLEANS, 0, 1, _from_bool),
         *(_integer(f"{sign}INT{bits}") for bits in (8, 16, 32, 64) for sign in ("", "U")),
     )

@@ -231,7 +231,8 @@ def _members(value: object, where: str) -> Members:
 
 
 def _parameters(item: Members, where: str) -> Members:
-    parameters = _members(item.get("parameters", {}), f"parameters of {where}")
+    value = item.get("parameters")  # some clients write null for what they don't give
+    parameters = {} if value is None else _members(value, f"parameters of {where}")
     for name in UNSUPPORTED:
         if name in parameters:
             raise RequestError(f"{where}: parameter {name!r} is not supported by this server")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from starlette.responses import Response
 from starlette.types import Send
 
 from aio.runtime.errors import AioError
@@ -49,3 +50,10 @@ def error_answer(error: AioError) -> Answer:
     if status == 500:
         logger.error("%s", error)
     return Answer(status, headers, codec_json.dumps({"error": str(error)}))
+
+
+def json_response(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return `value` as a JSON response of the router's application."""
+    return Response(codec_json.dumps(value), status, headers={**JSON, **(headers or {})})

@@ -13,14 +13,15 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aio.runtime.errors import AioError
-from aio.runtime.serve.errors import EncodingError, row_of
-from aio.runtime.serve.hosting.host import Host, ServedModel
+from aio.runtime.serve.errors import row_of
+from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.codec_binary import HEADER, json_length
 from aio.runtime.serve.protocol.decode import decode_request
 from aio.runtime.serve.protocol.encode import encode_response
 from aio.runtime.serve.rest.answers import Answer, error_answer
-from aio.runtime.serve.transport.body import read_body
+from aio.runtime.serve.telemetry.trace import note_request_id
+from aio.runtime.serve.transport.body import check_coding, read_body
 from aio.runtime.serve.transport.exchange import CANCEL_WHEN_GONE
 
 PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
@@ -42,22 +43,19 @@ class InferEndpoint:
         found = PATH.fullmatch(scope["path"])
         assert found is not None
         try:
-            model = self._host.find(*found.groups())
-        except AioError as error:
-            await error_answer(error).send(send)
-            return
-        try:
-            answer = await self._infer(model, scope, receive, arrived_s)
+            answer = await self._infer((found[1], found[2]), scope, receive, arrived_s)
         except AioError as error:
             answer = error_answer(error)
         await answer.send(send)
 
     async def _infer(
-        self, model: ServedModel, scope: Scope, receive: Receive, arrived_s: float
+        self, name: tuple[str, str | None], scope: Scope, receive: Receive, arrived_s: float
     ) -> Answer:
+        model = self._host.find(*name)
         try:
             lengths = _check_headers(scope["headers"])
             body = await read_body(receive, self._limits.body_bytes)
+            model = self._host.find(*name)  # a new version may have taken over meanwhile
             length = json_length(lengths, len(body))
             request = decode_request(body, length, model.spec, self._limits)
         except BaseException as error:
@@ -65,6 +63,7 @@ class InferEndpoint:
             in_server_ns = (time.monotonic() - arrived_s) * 1e9
             model.statistics.failed(row_of(error).reason, in_server_ns)
             raise
+        note_request_id(request.request_id)
         cancel_when_gone = scope.get("extensions", {}).get(CANCEL_WHEN_GONE)
         if cancel_when_gone is not None:
             cancel_when_gone()
@@ -95,9 +94,6 @@ def _check_headers(headers: Headers) -> list[str]:
     for name, value in headers:
         if name == JSON_LENGTH:
             lengths.append(value.decode("latin-1"))
-        elif name == b"content-encoding" and value.lower() != b"identity":
-            coding = value[:40].decode("latin-1")
-            raise EncodingError(
-                f"content-encoding {coding!r} is not supported; send the body uncompressed"
-            )
+        elif name == b"content-encoding":
+            check_coding(value.decode("latin-1"))
     return lengths

@@ -4,7 +4,7 @@
 Nothing is counted here: models, device and governors are looked at when Prometheus asks.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -35,7 +35,7 @@ class Metrics:
         """Expose clocks, heat and power; the function returns None while nothing reads them."""
         self._registry.register(DeviceCollector(sample))
 
-    def watch_governors(self, engines: "Callable[[], Iterable[Engine]]") -> None:
+    def watch_governors(self, engines: "Callable[[], Mapping[str, Engine]]") -> None:
         """Expose targets, residuals and changes of plan of the models that are loaded."""
         self._registry.register(GovernorCollector(engines))
 

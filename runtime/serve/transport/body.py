@@ -15,6 +15,7 @@ from starlette.types import Receive
 from aio.runtime.serve.errors import (
     BodyTooLargeError,
     DisconnectedError,
+    EncodingError,
     RequestError,
     UnavailableError,
 )
@@ -207,6 +208,14 @@ def too_large(size: int, limit: int) -> BodyTooLargeError:
     return BodyTooLargeError(
         f"the body has {size} bytes or more, the limit is {limit}; send a smaller batch"
     )
+
+
+def check_coding(coding: str) -> None:
+    """Raise EncodingError if a body is compressed."""
+    if coding.lower() != "identity":
+        raise EncodingError(
+            f"content-encoding {coding[:40]!r} is not supported; send the body uncompressed"
+        )
 
 
 async def read_body(receive: Receive, limit: int) -> bytes | bytearray | memoryview:

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as npst
 
 from aio.runtime.serve.errors import BodyTooLargeError, RequestError
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.protocol.datatypes import DATATYPES, find, from_binary, from_json
+from aio.runtime.serve.protocol.datatypes import DATATYPES, FP32_MAX, find, from_binary, from_json
 from aio.runtime.serve.protocol.decode import decode_request
 from aio.runtime.serve.protocol.schema import ModelSpec, Tensor, TensorSpec
 
@@ -86,15 +86,18 @@ def test_bool() -> None:
         ("INT64", [2**63], "beyond the range of INT64"),
         ("UINT64", [2**64], "beyond the range of UINT64"),
         ("UINT64", [10**400], "beyond the range of UINT64"),
-        ("INT32", [1.0], "whole numbers only, got 1.0"),
+        ("INT32", [1.5], "whole numbers only, got 1.5"),
+        ("INT32", [float("inf")], "whole numbers only, got inf"),
+        ("INT32", [3e9], "beyond the range of INT32, 3000000000"),
         ("INT32", [True], "whole numbers only, got True"),
         ("BOOL", [1], "true or false only, got 1"),
         ("BOOL", ["true"], "true or false only"),
         ("FP16", [65505], "beyond the range of FP16"),
         ("FP16", [-1e300], "beyond the range of FP16"),
         ("FP64", [1e39], "beyond the range of FP32, 1e+39"),
-        ("FP64", [float("inf")], "beyond the range of FP64, inf"),
-        ("FP64", [10**400], "an integer beyond the range of FP64"),
+        ("FP64", [float("inf")], "beyond the range of FP32, inf"),
+        ("FP64", [10**400], "beyond the range of FP32, 1000000"),
+        ("FP32", [int(FP32_MAX) + 1], "beyond the range of FP32"),
         ("FP64", [None], "numbers only, got None"),
         ("BF16", [1.0], "JSON has no BF16; send the tensor as binary data"),
     ],
@@ -104,6 +107,16 @@ def test_what_a_datatype_cannot_hold(datatype: str, data: list[object], said: st
         from_json([*data, *data], find(datatype, "input 'x'"), "input 'x'")
     assert said in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+def test_whole_numbers_may_be_written_with_a_point() -> None:
+    np.testing.assert_array_equal(from_json([1.0, -2, 3e2], find("INT16", "t"), "t"), [1, -2, 300])
+
+
+def test_the_limits_themselves_are_numbers() -> None:
+    for name in ("FP32", "FP64"):
+        found = from_json([int(FP32_MAX), -FP32_MAX], find(name, "t"), "t")
+        np.testing.assert_array_equal(found, np.array([FP32_MAX, -FP32_MAX], np.float32))
 
 
 def test_fp64_beyond_fp32_in_binary() -> None:

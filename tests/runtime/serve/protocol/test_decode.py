@@ -141,7 +141,7 @@ def test_parameters_that_are_understood() -> None:
         (parameters(priority=2**64), "priority must be"),
         (parameters(priority=True), "got True"),
         (parameters(priority="high"), "got 'high'"),
-        ({**GOOD, "parameters": None}, "parameters of the request must be a JSON object"),
+        ({**GOOD, "parameters": []}, "parameters of the request must be a JSON object"),
         ({**GOOD, "id": 7}, "id must be a string"),
         ({**GOOD, "id": "x" * 257}, "id must be a string of at most 256"),
     ],
@@ -151,6 +151,12 @@ def test_what_is_wrong_is_named(root: object, said: str) -> None:
         decode_request(json.dumps(root).encode(), None, MODEL, Limits(batch=3))
     assert said in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+def test_null_is_the_same_as_nothing() -> None:
+    request = decode(image(parameters=None) | {"id": None, "outputs": None, "parameters": None})
+    assert request.request_id is None
+    assert [item.spec for item in request.outputs] == [LOGITS, EMBEDDING]
 
 
 def test_an_input_that_is_missing() -> None:

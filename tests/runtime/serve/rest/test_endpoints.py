@@ -2,7 +2,6 @@
 """The paths of the protocol, over a real socket."""
 
 import json
-import math
 import threading
 
 import numpy as np
@@ -19,11 +18,10 @@ from fake_engine import (
     tensor_binary,
     tensor_json,
 )
-from outlooks import decide
 
-from aio.governors import AdaptivePolicy
 from aio.runtime.errors import AioError, InputError
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.protocol.metadata import EXTENSIONS
 
 X = np.arange(6, dtype=np.float32).reshape(1, *SHAPE)
 HEADER = "inference-header-content-length"
@@ -34,7 +32,7 @@ def test_health_and_server_metadata(live: LiveServer) -> None:
     assert live.request("GET", "/v2/health/ready").json == {"live": True, "ready": True}
     server = live.request("GET", "/v2").json
     assert server["name"] == "aio-serve"
-    assert server["extensions"] == ["binary_tensor_data", "classification"]
+    assert server["extensions"] == list(EXTENSIONS)
 
 
 @pytest.mark.parametrize("path", ["/v2/models/fake", "/v2/models/fake/versions/1"])
@@ -266,28 +264,6 @@ def test_a_timeout_that_passes_in_the_queue(engine: FakeEngine, live: LiveServer
     threads[0].join()
     assert [reply.status for reply in replies] == [503, 200]
     assert len(engine.calls) == 1
-
-
-def test_stats_tell_what_was_done_and_why() -> None:
-    engine = FakeEngine(decisions=(decide(AdaptivePolicy(), [30.0, 9.0], math.inf),))
-    with serving(lambda: engine) as live:
-        live.wait_for(live.announced.is_set)
-        before = live.request("GET", "/v2/models/fake/stats").json
-        assert (before["last"], before["stats"]["latency"]) == (None, None)
-        engine.record = record(replans=1)
-        live.infer(tensor_json(X))
-        reply = live.request("GET", "/v2/models/fake/versions/1/stats")
-        assert live.request("GET", "/v2/models/other/stats").status == 404
-    assert reply.status == 200
-    found = reply.json
-    assert (found["name"], found["version"], found["policy"]) == ("fake", "1", "adaptive")
-    assert found["target_ms"] == 1.0
-    assert (found["stats"]["inferences"], found["stats"]["replans"]) == (1, 1)
-    assert found["last"]["reason"] == "fits the target"
-    (decision,) = found["stats"]["decisions"]
-    assert decision["reason"] == "cpu 1510 MHz: level 0 takes 30.0 ms, no target"
-    assert (decision["plan"], decision["previous"]) == ("level 0", None)
-    assert decision["target_ms"] is None
 
 
 def test_metrics() -> None:

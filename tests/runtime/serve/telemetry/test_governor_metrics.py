@@ -15,7 +15,7 @@ from aio.runtime.serve.telemetry.metrics import Metrics
 
 def exposed(*engines: FakeEngine) -> dict[str, float]:
     metrics = Metrics()
-    metrics.watch_governors(lambda: engines)
+    metrics.watch_governors(lambda: {engine.name: engine for engine in engines})
     return samples(metrics)
 
 

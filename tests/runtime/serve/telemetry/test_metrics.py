@@ -10,5 +10,5 @@ def test_nothing_is_zero_before_anything_happened() -> None:
     metrics = Metrics()
     metrics.watch_models(lambda: ())
     metrics.watch_device(lambda: None)
-    metrics.watch_governors(lambda: ())
+    metrics.watch_governors(dict)
     assert samples(metrics) == {}
