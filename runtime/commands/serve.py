@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio.runtime.commands.options import add_governor_options, governor_options
+from aio.runtime.commands.queue_options import add_queue_options, queue_options
 
 if TYPE_CHECKING:
     from aio.runtime.runtime import Runtime
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="never choose a level of less recorded accuracy, 0 to 1",
     )
     add("--level", type=int, metavar="L", help="always use this level; 0 is the densest")
+    add_queue_options(parser)
     add(
         "--log-level",
         choices=_LOG_LEVELS,
@@ -72,8 +74,9 @@ def run(args: argparse.Namespace) -> int:
     if args.log_level == "warning":  # uvicorn warns of every client that does not speak HTTP
         logging.getLogger("uvicorn").setLevel(logging.ERROR)
     with bind(args.host, args.port, insecure=args.insecure) as listener:
+        limits = Limits(**queue_options(args))
         return serve(
-            listener, partial(_load, args), partial(_announce, args, url(listener)), Limits()
+            listener, partial(_load, args), partial(_announce, args, url(listener)), limits
         )
 
 

@@ -23,6 +23,7 @@ from aio.runtime.serve.app import make_app
 from aio.runtime.serve.hosting.engine import Engine
 from aio.runtime.serve.hosting.host import Host, ServedModel, State
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.scheduling.batching import Batching
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 from aio.runtime.serve.transport.connection import guarded
 
@@ -48,7 +49,8 @@ class Server(uvicorn.Server):
         announce: Callable[[ServedModel], None],
         limits: Limits,
     ) -> None:
-        self.host = Host(Dispatcher(limits.queue))
+        batching = Batching(limits.merged_batch, limits.merge_wait_ms)
+        self.host = Host(Dispatcher(limits.queue, limits.queue_ms, batching))
         self.failure: BaseException | None = None
         self.cut_off = 0
         self._loader = loader

@@ -52,18 +52,39 @@ def admit(work: Work, queue: WorkQueue, *, now_s: float, busy_ms: float, turn_ms
                 f"before and the fastest level allowed takes {cost_ms:.2f} ms; retry later",
                 backlog_s,
             )
-    if cost_ms is None or not behind:
-        return
-    ahead_ms = wait_ms
+    if cost_ms is not None and _makes_late(
+        behind,
+        priority=work.priority,
+        now_s=now_s,
+        ahead_ms=wait_ms,
+        cost_ms=cost_ms,
+        turn_ms=turn_ms,
+    ):
+        raise DeadlineError(
+            f"the {cost_ms:.2f} ms that this takes would make a request late that was accepted "
+            "before; retry later",
+            backlog_s,
+        )
+
+
+def _makes_late(
+    behind: Iterable[Work],
+    *,
+    priority: int,
+    now_s: float,
+    ahead_ms: float,
+    cost_ms: float,
+    turn_ms: float,
+) -> bool:
+    """Return whether something `behind` keeps its limit unless `cost_ms` more come before it."""
     for other in behind:
-        ahead_ms += turn_ms + (other.cost_ms or 0.0)
-        # A lower priority has no claim, and who is late without `work` is not late because of it.
-        if other.deadline_s is None or other.priority > work.priority:
-            continue
-        left_ms = (other.deadline_s - now_s) * 1e3
-        if ahead_ms <= left_ms < ahead_ms + cost_ms + turn_ms:
-            raise DeadlineError(
-                f"the {cost_ms:.2f} ms that this takes would make a request late that was "
-                "accepted before; retry later",
-                backlog_s,
-            )
+        if other.priority > priority:  # a lower priority has no claim
+            return False
+        other_ms = turn_ms + (other.cost_ms or 0.0)
+        left_ms = (other.limit_s - now_s) * 1e3
+        needs_ms = ahead_ms + (0.0 if other.deadline_s is None else other_ms)
+        # Who is late all the same is not late because of this.
+        if needs_ms <= left_ms < needs_ms + cost_ms + turn_ms:
+            return True
+        ahead_ms += other_ms
+    return False
