@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pieces_of_work import Executor
 
 from aio.runtime.serve.scheduling.batching import Batching, hold_until_s, mates
-from aio.runtime.serve.scheduling.work import Work
+
+if TYPE_CHECKING:
+    from aio.runtime.serve.scheduling.work import Work
 
 
 def made(*members: dict[str, Any]) -> list[Work]:
