@@ -27,6 +27,7 @@ def make_app(host: Host, limits: Limits) -> Starlette:
     """Return the application that serves the models of `host`."""
     metrics = Metrics()
     metrics.watch_models(lambda: host.models)
+    metrics.watch_host()
     metrics.watch_device(lambda: host.device)
     metrics.watch_governors(lambda: host.engines)
     endpoints = Endpoints(host, metrics, limits)

@@ -58,7 +58,7 @@ class Phase:
             "latency_ms": {f"p{part}": _rank(latencies, part) for part in (50, 95, 99, 100)},
             "answered_within_timeout": _share(timed_answers, lambda each: each.in_time),
             "timed_answered": _share(timed, lambda each: each.status == 200),
-            "levels": dict(sorted(Counter(each.level for each in answered).items())),  # type: ignore[type-var]
+            "levels": dict(sorted(Counter(each.level for each in answered).items())),
             "peak_rss_mib": self.peak_rss_mib,
             "dense_after_s": self.dense_after_s,
         }
