@@ -62,7 +62,8 @@ class ServedModel:
             raise
         self.statistics.served(_served(request, answer, arrived_s))
         record, queue_ms = answer.record, (answer.began_s - answer.queued_s) * 1e3
-        return InferResult(answer.outputs, answer_parameters(record), record, queue_ms)
+        parameters = {**answer_parameters(record), "aio_queue_ms": round(queue_ms, 4)}
+        return InferResult(answer.outputs, parameters, record, queue_ms)
 
 
 def _served(request: InferRequest, answer: Answer, arrived_s: float) -> Served:

@@ -13,7 +13,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
@@ -104,7 +103,7 @@ class Dispatcher:
             self._closed = True
             dropped = self._queue.clear()
         for work in dropped:
-            _settle(work.loop, [(work, None, UnavailableError("the server is stopping"))])
+            _settle(work, None, UnavailableError("the server is stopping"))
         self._tokens.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -139,7 +138,7 @@ class Dispatcher:
             why = UnavailableError(
                 "requests of higher priority fill the queue; retry later", self.backlog_ms / 1e3
             )
-            _settle(displaced.loop, [(displaced, None, why)])
+            _settle(displaced, None, why)
         if waits and work.limit_s < math.inf:
             work.timer = work.loop.call_at(work.limit_s, self._expire, work)
 
@@ -214,7 +213,7 @@ class Dispatcher:
                 turn = self._begin(batch, now_s)
         finally:
             for late in expired:
-                _settle(late.loop, [(late, None, self._expired(late))])
+                _settle(late, None, self._expired(late))
         self._run(batch, turn)
         return 0.0
 
@@ -239,27 +238,20 @@ class Dispatcher:
         self._busy_until_s = time.monotonic() + takes_ms / 1e3
 
     def _run(self, works: Sequence[Work], turn: Turn) -> None:
-        outcomes: list[tuple[Work, object, BaseException | None]]
+        results: Sequence[object] = (None,) * len(works)
+        failure: BaseException | None = None
         try:
             results = works[0].run(works, turn)
-            outcomes = [(work, result, None) for work, result in zip(works, results, strict=True)]
         except BaseException as error:  # noqa: BLE001 -- passed on to who awaits it
-            outcomes = [(work, None, error) for work in works]
+            failure = error
         with self._lock:
             self._running = ()
             self._freed_s = time.monotonic()
-        for loop in {work.loop for work in works}:
-            _settle(loop, [outcome for outcome in outcomes if outcome[0].loop is loop])
+        for work, result in zip(works, results, strict=True):
+            _settle(work, result, failure)
 
 
-def _settle(
-    loop: asyncio.AbstractEventLoop, outcomes: list[tuple[Work, object, BaseException | None]]
-) -> None:
-    """Hand answers to the tasks that await them; a loop that was closed has no such tasks."""
+def _settle(work: Work, result: object, error: BaseException | None = None) -> None:
+    """Answer the task that awaits `work`, from any thread; a loop that was closed has none."""
     with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(partial(_settle_all, outcomes))
-
-
-def _settle_all(outcomes: list[tuple[Work, object, BaseException | None]]) -> None:
-    for work, result, error in outcomes:
-        work.settle(result, error)
+        work.loop.call_soon_threadsafe(work.settle, result, error)

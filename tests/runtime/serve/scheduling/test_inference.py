@@ -38,10 +38,10 @@ def request(
 
 @contextmanager
 def serving(
-    max_queue_ms: float = math.inf, batching: Batching | None = None
+    batching: Batching | None = None,
 ) -> Iterator[tuple[ServedModel, FakeEngine, Dispatcher]]:
     engine = FakeEngine(target_ms=TARGET_MS, predicted_ms=1.0)
-    dispatcher = Dispatcher(16, max_queue_ms, batching or Batching())
+    dispatcher = Dispatcher(16, batching=batching or Batching())
     yield ServedModel(engine, dispatcher), engine, dispatcher
     engine.passing.set()
     assert dispatcher.close(timeout_s=5)
@@ -149,12 +149,13 @@ def test_without_a_calibration_everything_is_tried() -> None:
 
 
 def test_a_request_without_timeout_waits_only_so_long() -> None:
-    with serving(max_queue_ms=1.0) as (model, engine, dispatcher):
+    with serving() as (model, engine, dispatcher):
 
         async def run() -> None:
             engine.passing.clear()
             running = asyncio.ensure_future(model.infer(request(), time.monotonic()))
             await until(lambda: len(engine.calls) == 1)
+            dispatcher.max_queue_ms = 1.0
             with pytest.raises(UnavailableError, match="wait"):
                 await model.infer(request(), time.monotonic())
             assert (model.pending, dispatcher.pending) == (1, 1)
