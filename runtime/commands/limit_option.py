@@ -3,13 +3,14 @@
 
 import argparse
 import re
-from collections.abc import Mapping
 from dataclasses import Field, fields
 from typing import Any
 
+from aio.runtime.commands.queue_options import QueueOptions, queue_options
 from aio.runtime.errors import InputError
 from aio.runtime.serve.limits import MIB, Limits
 
+QUEUE_LIMITS = frozenset(QueueOptions.__annotations__)  # have options of their own
 _FACTORS = {"": 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}
 # The least and the most of a bound, by the unit in its name; None is a plain count.
 _RANGES: dict[str | None, tuple[float, float]] = {
@@ -27,7 +28,7 @@ def limit(text: str) -> tuple[str, float]:
         argparse.ArgumentTypeError: there is no such bound, or it can't have this value.
     """
     name, sign, value = text.partition("=")
-    known = {field.name: field for field in fields(Limits)}
+    known = {field.name: field for field in fields(Limits) if field.name not in QUEUE_LIMITS}
     if not sign:
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {text!r}")
     if name not in known:
@@ -37,13 +38,13 @@ def limit(text: str) -> tuple[str, float]:
     return name, _value(known[name], value)
 
 
-def make_limits(values: Mapping[str, Any]) -> Limits:
-    """Return the bounds with these values, the others being the defaults.
+def make_limits(args: argparse.Namespace) -> Limits:
+    """Return the bounds that options give, the others being the defaults.
 
     Raises:
         InputError: two of them contradict each other.
     """
-    limits = Limits(**values)
+    limits = Limits(**args.limit, **queue_options(args))
     if limits.body_bytes > limits.buffered_bytes:
         raise InputError(
             f"limit body_bytes is {limits.body_bytes}, more than buffered_bytes, "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aio.runtime.commands.limit_option import limit, make_limits
 from aio.runtime.commands.options import add_governor_options, governor_options
+from aio.runtime.commands.queue_options import add_queue_options
 from aio.runtime.commands.setting_values import Pairs
 from aio.runtime.commands.settings import Settings
 from aio.runtime.errors import InputError
@@ -108,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="never choose a level of less recorded accuracy, 0 to 1",
     )
     add("--level", type=int, metavar="L", help="always use this level; 0 is the densest")
+    add_queue_options(parser)
     add(
         "--log-level",
         choices=_LOG_LEVELS,
@@ -137,7 +139,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=Pairs,
         type=limit,
         metavar="NAME=VALUE",
-        help="a bound for clients, such as queue=32 or body_bytes=8MiB; may be repeated",
+        help="a bound for clients, such as connections=32 or body_bytes=8MiB; may be repeated",
     )
 
 
@@ -193,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
         return check_settings(args)
     if warning := root_warning(os.geteuid(), contained=in_container()):
         logger.warning(warning)
-    limits, policy = make_limits(args.limit), access_policy(args)
+    limits, policy = make_limits(args), access_policy(args)
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(listener) for listener in listen(args)]
         urls = [url(listener) for listener in listeners]

@@ -63,7 +63,7 @@ def _try(name: str, check: Callable[[], str]) -> Check:
 
 
 def _limits(args: argparse.Namespace) -> str:
-    make_limits(args.limit)
+    make_limits(args)
     return f"{len(args.limit)} given, the others are the defaults"
 
 

@@ -23,6 +23,7 @@ def make_app(host: Host, limits: Limits) -> ASGIApp:
     """Return the application that serves the models of `host`."""
     metrics = Metrics()
     metrics.watch_models(lambda: host.models)
+    metrics.watch_host()
     metrics.watch_device(lambda: host.device)
     metrics.watch_governors(lambda: host.engines)
     infer = InferEndpoint(host, limits)

@@ -28,6 +28,7 @@ from aio.runtime.serve.hosting.engine import Engine
 from aio.runtime.serve.hosting.host import Host, ServedModel
 from aio.runtime.serve.hosting.lifecycle import ModelDirectory
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.scheduling.batching import Batching
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 from aio.runtime.serve.security.guard import Guard, Policy
 from aio.runtime.serve.telemetry.request_log import RequestLog
@@ -68,7 +69,8 @@ class Server(uvicorn.Server):
         reserved: socket.socket | None = None,
         drain_s: float = 0.0,
     ) -> None:
-        self.host = Host(Dispatcher(limits.queue))
+        batching = Batching(limits.merged_batch, limits.merge_wait_ms)
+        self.host = Host(Dispatcher(limits.queue, limits.queue_ms, batching))
         self.failure: BaseException | None = None
         self.cut_off = 0
         self._models = models

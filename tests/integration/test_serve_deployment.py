@@ -112,14 +112,14 @@ def check(environ: Mapping[str, str], *arguments: object) -> tuple[int, str, str
 
 def test_check_says_what_would_be_used(environ: dict[str, str], tmp_path: Path) -> None:
     config = tmp_path / "x.toml"
-    config.write_text("target-ms = 5\nlog-format = 'text'\n[limit]\nqueue = 3\n")
+    config.write_text("target-ms = 5\nlog-format = 'text'\n[limit]\nconnections = 3\n")
     variables = {**environ, "AIO_SERVE_LOG_FORMAT": "json"}
     code, said, errors = check(variables, "--config", config, "--port", 0)
     assert (code, errors) == (0, "")
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line}
     assert rows["target-ms"] == ["5.0", str(config)]
     assert rows["log-format"] == ["json", "AIO_SERVE_LOG_FORMAT"]
-    assert rows["limit.queue"] == ["3", str(config)]
+    assert rows["limit.connections"] == ["3", str(config)]
     assert rows["port"] == ["0", "command", "line"]
     assert rows["host"] == ["127.0.0.1", "default"]
     assert "model: digits, 9 levels" in said
@@ -140,7 +140,7 @@ def test_check_finds_everything_that_is_wrong(environ: dict[str, str], tmp_path:
     ("file", "variables", "said"),
     [
         ("prot = 1", {}, "there is no setting 'prot'; do you mean 'port'?"),
-        ("[limit]\nqueue = 0", {}, "limit queue: expected 1 to"),
+        ("[limit]\nconnections = 0", {}, "limit connections: expected 1 to"),
         ("", {"AIO_SERVE_PRT": "1"}, "no option has the variable AIO_SERVE_PRT"),
         ("", {"AIO_SERVE_HOST": "0.0.0.0"}, "--token-file"),
         ('allowed-origin = "*"', {}, "'*' is no origin of web pages"),

@@ -227,6 +227,31 @@ def test_deadlines(runtime: Runtime) -> None:
     assert (stats.deadlines, stats.deadlines_missed) == (2, 1)
 
 
+def test_a_budget_decides_the_level_and_is_no_deadline(runtime: Runtime) -> None:
+    before = runtime.stats()
+    assert runtime.run(sample(), budget_ms=60_000).record.level == 0
+    tight = runtime.run(sample(), budget_ms=1e-6).record
+    assert (tight.level, tight.deadline_ms, tight.deadline_met) == (2, None, None)
+    both = runtime.run(sample(), deadline_ms=60_000, budget_ms=1e-6).record
+    assert (both.level, both.deadline_met) == (2, True)
+    assert runtime.stats().deadlines == before.deadlines + 1
+    with pytest.raises(InputError, match=r"budget_ms=0\.0: expected more than 0 ms"):
+        runtime.run(sample(), budget_ms=0)
+
+
+def test_predictions_of_calls(runtime: Runtime) -> None:
+    runtime.infer(sample())
+    one, ten = runtime.predict_ms(1, 0), runtime.predict_ms(10, 0)
+    sparsest = runtime.predict_ms()
+    assert one is not None
+    assert ten is not None
+    assert sparsest is not None
+    assert 0.0 < sparsest < one < ten
+    assert runtime.predict_ms(level=2) == pytest.approx(sparsest, rel=0.5)
+    with pytest.raises(InputError, match="level"):
+        runtime.predict_ms(level=3)
+
+
 def test_a_deadline_is_for_the_whole_batch(runtime: Runtime) -> None:
     predicted = runtime.levels[0].predicted_ms
     assert predicted is not None

@@ -108,7 +108,8 @@ class ServedModel:
         record, queue_ms = answer.record, (answer.began_s - answer.queued_s) * 1e3
         self.recent.add(record, queue_ms=queue_ms)
         note(aio_level=record.level, aio_ratio=record.ratio, aio_latency_ms=record.latency_ms)
-        return InferResult(answer.outputs, answer_parameters(record), record, queue_ms)
+        parameters = {**answer_parameters(record), "aio_queue_ms": round(queue_ms, 4)}
+        return InferResult(answer.outputs, parameters, record, queue_ms)
 
 
 def _served(request: InferRequest, answer: Answer, arrived_s: float) -> Served:

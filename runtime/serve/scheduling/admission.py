@@ -35,35 +35,57 @@ def admit(work: Work, queue: WorkQueue, *, now_s: float, busy_ms: float, turn_ms
     before, behind = queue.split(work.order)
     wait_ms = busy_ms + total_ms(before, turn_ms)
     cost_ms = work.cost_ms
-    backlog_s = (busy_ms + total_ms(queue, turn_ms)) / 1e3
+
+    def refuse(why: str) -> DeadlineError:
+        backlog_ms = wait_ms + total_ms(behind, turn_ms)
+        return DeadlineError(f"{why}; retry later", backlog_ms / 1e3)
+
     if work.deadline_s is None:
         left_ms = (work.start_by_s - now_s) * 1e3
         if wait_ms > left_ms:
-            raise DeadlineError(
+            raise refuse(
                 f"the wait would be {wait_ms:.1f} ms, and at most {left_ms:.0f} ms are allowed "
-                "without a timeout; retry later",
-                backlog_s,
+                "without a timeout"
             )
     elif cost_ms is not None:
         left_ms = (work.deadline_s - now_s) * 1e3
         if wait_ms + cost_ms > left_ms:
-            raise DeadlineError(
+            raise refuse(
                 f"{left_ms:.2f} ms are left of the timeout, but {wait_ms:.2f} ms of work come "
-                f"before and the fastest level allowed takes {cost_ms:.2f} ms; retry later",
-                backlog_s,
+                f"before and the fastest level allowed takes {cost_ms:.2f} ms"
             )
-    if cost_ms is None or not behind:
-        return
-    ahead_ms = wait_ms
+    if cost_ms is not None and _makes_late(
+        behind,
+        priority=work.priority,
+        now_s=now_s,
+        ahead_ms=wait_ms,
+        cost_ms=cost_ms,
+        turn_ms=turn_ms,
+    ):
+        raise refuse(
+            f"the {cost_ms:.2f} ms that this takes would make a request late that was accepted "
+            "before"
+        )
+
+
+def _makes_late(
+    behind: Iterable[Work],
+    *,
+    priority: int,
+    now_s: float,
+    ahead_ms: float,
+    cost_ms: float,
+    turn_ms: float,
+) -> bool:
+    """Return whether something `behind` keeps its limit unless `cost_ms` more come before it."""
     for other in behind:
-        ahead_ms += turn_ms + (other.cost_ms or 0.0)
-        # A lower priority has no claim, and who is late without `work` is not late because of it.
-        if other.deadline_s is None or other.priority > work.priority:
-            continue
-        left_ms = (other.deadline_s - now_s) * 1e3
-        if ahead_ms <= left_ms < ahead_ms + cost_ms + turn_ms:
-            raise DeadlineError(
-                f"the {cost_ms:.2f} ms that this takes would make a request late that was "
-                "accepted before; retry later",
-                backlog_s,
-            )
+        if other.priority > priority:  # a lower priority has no claim
+            return False
+        other_ms = turn_ms + (other.cost_ms or 0.0)
+        left_ms = (other.limit_s - now_s) * 1e3
+        needs_ms = ahead_ms + (0.0 if other.deadline_s is None else other_ms)
+        # Who is late all the same is not late because of this.
+        if needs_ms <= left_ms < needs_ms + cost_ms + turn_ms:
+            return True
+        ahead_ms += other_ms
+    return False

@@ -13,12 +13,12 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
 from aio.runtime.serve.errors import UnavailableError
 from aio.runtime.serve.scheduling.admission import DeadlineError, admit, total_ms
+from aio.runtime.serve.scheduling.batching import Batching, hold_until_s, mates
 from aio.runtime.serve.scheduling.queue import WorkQueue
 from aio.runtime.serve.scheduling.work import Turn, Work, run_call
 
@@ -33,10 +33,19 @@ class Dispatcher:
 
     Args:
         limit: pieces of work that may wait or run at one time.
+        max_queue_ms: how long work without a deadline may wait, infinity for no limit.
+        batching: how work of one group is merged.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(
+        self,
+        limit: int,
+        max_queue_ms: float = math.inf,
+        batching: Batching = Batching(),  # noqa: B008 -- it is immutable
+    ) -> None:
         self._limit = limit
+        self.max_queue_ms = max_queue_ms
+        self.batching = batching
         self._queue = WorkQueue()
         self._lock = threading.Lock()  # around the queue and what runs
         self._running: tuple[Work, ...] = ()
@@ -44,8 +53,8 @@ class Dispatcher:
         self._freed_s = -math.inf  # when the executor last became free
         self._turn_ms = 0.0
         self._closed = False
-        # One token for each piece of work that was added, and one to stop.
-        self._tokens: SimpleQueue[None] = SimpleQueue()
+        self._tokens: SimpleQueue[None] = SimpleQueue()  # a token wakes the thread
+        self._asleep = False  # whether it needs one
         self._thread = threading.Thread(target=self._serve, name="aio-infer", daemon=True)
         self._thread.start()
 
@@ -72,7 +81,10 @@ class Dispatcher:
         the queue.
         """
         piece = Work(run_call, work, queued_s=time.monotonic())
-        self._add(piece)
+        with self._lock:
+            wake = self._add(piece)
+        if wake:
+            self._tokens.put(None)
         return cast("T", await self._result(piece))
 
     async def submit(self, work: Work) -> Any:
@@ -91,7 +103,7 @@ class Dispatcher:
             self._closed = True
             dropped = self._queue.clear()
         for work in dropped:
-            _settle(work.loop, [(work, None, UnavailableError("the server is stopping"))])
+            _settle(work, None, UnavailableError("the server is stopping"))
         self._tokens.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -119,25 +131,24 @@ class Dispatcher:
                     self._queue.add(displaced)
                 raise
             waits = bool(self._running or self._queue)
-            self._add_locked(work)
+            wake = self._add(work)
+        if wake:
+            self._tokens.put(None)
         if displaced is not None:
-            _settle(
-                displaced.loop,
-                [(displaced, None, UnavailableError("requests of higher priority fill the queue"))],
+            why = UnavailableError(
+                "requests of higher priority fill the queue; retry later", self.backlog_ms / 1e3
             )
+            _settle(displaced, None, why)
         if waits and work.limit_s < math.inf:
             work.timer = work.loop.call_at(work.limit_s, self._expire, work)
-        self._tokens.put(None)
 
-    def _add(self, work: Work) -> None:
-        with self._lock:
-            self._add_locked(work)
-        self._tokens.put(None)
-
-    def _add_locked(self, work: Work) -> None:
+    def _add(self, work: Work) -> bool:
+        """Let work wait, and return whether the thread needs a token; the caller has the lock."""
         if self._closed:
             raise UnavailableError("the server is stopping")
         self._queue.add(work)
+        asleep, self._asleep = self._asleep, False
+        return asleep
 
     def _displace(self, work: Work, busy_ms: float) -> Work:
         """Take out the last that waits if it is of lower priority, to make place for `work`."""
@@ -170,63 +181,77 @@ class Dispatcher:
 
     def _serve(self) -> None:
         while True:
-            self._tokens.get()
-            if not self._turn():
+            wait_s = self._turn()
+            if wait_s is None and self._closed:
                 return
+            if wait_s != 0.0:
+                with contextlib.suppress(Empty):
+                    self._tokens.get(timeout=wait_s)
 
-    def _turn(self) -> bool:
-        """Run what is next, if anything is; return False to stop."""
+    def _turn(self) -> float | None:
+        """Run what is next, if there is anything.
+
+        Returns:
+            How long to sleep: not at all after a run, for a time where a batch may still grow,
+            and until something comes where nothing waits (None).
+        """
         expired: list[Work] = []
-        with self._lock:
-            now_s = time.monotonic()
-            work = self._queue.pop()
-            while work is not None and work.limit_s <= now_s:
-                expired.append(work)
-                work = self._queue.pop()
-            if work is not None:
-                self._begin(work, now_s)
-                room_ms = self._queue.room_ms(now_s, self._turn_ms)
-                crowded = len(self._queue) > 0
-        for late in expired:
-            _settle(late.loop, [(late, None, self._expired(late))])
-        if work is None:
-            return not self._closed
-        waited_ms = max(0.0, self._freed_s - work.queued_s) * 1e3
-        self._run((work,), Turn(waited_ms, room_ms, crowded, self._expect))
-        return True
+        try:
+            with self._lock:
+                now_s = time.monotonic()
+                while (first := self._queue.first) is not None and first.limit_s <= now_s:
+                    self._queue.remove(first)
+                    expired.append(first)
+                self._asleep = True
+                if first is None:
+                    return None
+                batch = [first, *mates(first, self._queue, now_s, self.batching.max_batch)]
+                wait_s = hold_until_s(batch, now_s, self.batching) - now_s
+                if wait_s > 0.0 and not self._closed:
+                    return wait_s
+                self._asleep = False
+                turn = self._begin(batch, now_s)
+        finally:
+            for late in expired:
+                _settle(late, None, self._expired(late))
+        self._run(batch, turn)
+        return 0.0
 
-    def _begin(self, work: Work, now_s: float) -> None:
-        if self._freed_s > work.queued_s:  # it waited for its turn: learn what a turn costs
+    def _begin(self, batch: Sequence[Work], now_s: float) -> Turn:
+        """Take a batch out of the queue; the caller holds the lock."""
+        for work in batch:
+            self._queue.remove(work)
+        oldest_s = min(work.queued_s for work in batch)
+        if self._freed_s > oldest_s:  # it waited for its turn: learn what a turn costs
             turn_ms = min((now_s - self._freed_s) * 1e3, MAX_TURN_MS)
             self._turn_ms += TURN_RATE * (turn_ms - self._turn_ms)
-        self._running = (work,)
-        self._busy_until_s = now_s + (work.cost_ms or 0.0) / 1e3
+        self._running = tuple(batch)
+        self._busy_until_s = now_s + sum(work.cost_ms or 0.0 for work in batch) / 1e3
+        return Turn(
+            waited_ms=max(0.0, self._freed_s - oldest_s) * 1e3,
+            room_ms=self._queue.room_ms(now_s, self._turn_ms),
+            crowded=len(self._queue) > 0,
+            expect=self._expect,
+        )
 
     def _expect(self, takes_ms: float) -> None:
         self._busy_until_s = time.monotonic() + takes_ms / 1e3
 
     def _run(self, works: Sequence[Work], turn: Turn) -> None:
-        outcomes: list[tuple[Work, object, BaseException | None]]
+        results: Sequence[object] = (None,) * len(works)
+        failure: BaseException | None = None
         try:
             results = works[0].run(works, turn)
-            outcomes = [(work, result, None) for work, result in zip(works, results, strict=True)]
         except BaseException as error:  # noqa: BLE001 -- passed on to who awaits it
-            outcomes = [(work, None, error) for work in works]
+            failure = error
         with self._lock:
             self._running = ()
             self._freed_s = time.monotonic()
-        for loop in {work.loop for work in works}:
-            _settle(loop, [outcome for outcome in outcomes if outcome[0].loop is loop])
+        for work, result in zip(works, results, strict=True):
+            _settle(work, result, failure)
 
 
-def _settle(
-    loop: asyncio.AbstractEventLoop, outcomes: list[tuple[Work, object, BaseException | None]]
-) -> None:
-    """Hand answers to the tasks that await them; a loop that was closed has no such tasks."""
+def _settle(work: Work, result: object, error: BaseException | None = None) -> None:
+    """Answer the task that awaits `work`, from any thread; a loop that was closed has none."""
     with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(partial(_settle_all, outcomes))
-
-
-def _settle_all(outcomes: list[tuple[Work, object, BaseException | None]]) -> None:
-    for work, result, error in outcomes:
-        work.settle(result, error)
+        work.loop.call_soon_threadsafe(work.settle, result, error)

@@ -6,10 +6,12 @@ others ran is taken from what it may take itself, so a loaded server answers spa
 later; and what runs leaves enough time for the deadlines of those that wait behind it.
 """
 
-import math
+import itertools
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from aio.runtime.serve.hosting.engine import Engine
 from aio.runtime.serve.protocol.schema import InferRequest, Tensor
@@ -36,7 +38,7 @@ class Answer(NamedTuple):
     queued_s: float
     began_s: float
     ended_s: float
-    leads: bool
+    leads: bool  # it is the one of a merged run that counts for the run
 
 
 class Budget(NamedTuple):
@@ -53,15 +55,11 @@ class Inferences:
     Args:
         engine: answers them.
         dispatcher: runs them.
-        max_queue_ms: how long a request without a timeout may wait, infinity for no limit.
     """
 
-    def __init__(
-        self, engine: Engine, dispatcher: Dispatcher, max_queue_ms: float = math.inf
-    ) -> None:
+    def __init__(self, engine: Engine, dispatcher: Dispatcher) -> None:
         self._engine = engine
         self._dispatcher = dispatcher
-        self._max_queue_s = max_queue_ms / 1e3
 
     @property
     def pending(self) -> int:
@@ -91,8 +89,10 @@ class Inferences:
             priority=request.priority,
             cost_ms=self._engine.predict_ms(samples, request.level),
             deadline_s=deadline_s,
-            start_by_s=queued_s + self._max_queue_s,
+            start_by_s=queued_s + self._dispatcher.max_queue_ms / 1e3,
+            aim_s=queued_s + self._engine.target_ms * samples / 1e3,
             owner=self,
+            group=(self, request.level) if self._dispatcher.batching.max_batch > 1 else None,
             samples=samples,
         )
         answer: Answer = await self._dispatcher.submit(work)
@@ -100,49 +100,69 @@ class Inferences:
 
     def _run(self, works: Sequence[Work], turn: Turn) -> list[Answer]:
         began_s = time.monotonic()
-        (work,) = works
-        request: InferRequest = work.payload
-        budget = self._budget(work, turn, began_s)
-        turn.expect(self._expected_ms(work, budget))
+        requests: list[InferRequest] = [work.payload for work in works]
+        budget = self._budget(works, turn, began_s)
+        turn.expect(self._expected_ms(works, budget))
         outputs, record = self._engine.run(
-            request.inputs,
+            _merged([request.inputs for request in requests]),
             deadline_ms=budget.deadline_ms,
-            level=request.level,
+            level=requests[0].level,
             budget_ms=budget.budget_ms,
         )
+        parts = _parts(outputs, [work.samples for work in works])
         ended_s = time.monotonic()
-        return [Answer(outputs, record, budget.cause, work.queued_s, began_s, ended_s, leads=True)]
+        return [
+            Answer(part, record, budget.cause, work.queued_s, began_s, ended_s, work is works[0])
+            for work, part in zip(works, parts, strict=True)
+        ]
 
-    def _budget(self, work: Work, turn: Turn, now_s: float) -> Budget:
+    def _budget(self, works: Sequence[Work], turn: Turn, now_s: float) -> Budget:
         """Return how long a run that begins now may take, and what decides that."""
+        deadlines_s = [work.deadline_s for work in works if work.deadline_s is not None]
         deadline_ms = None
-        if work.deadline_s is not None:
-            deadline_ms = max(LEAST_MS, (work.deadline_s - now_s) * 1e3)
-        if work.payload.level is not None:
+        if deadlines_s:
+            deadline_ms = max(LEAST_MS, (min(deadlines_s) - now_s) * 1e3)
+        if works[0].payload.level is not None:
             return Budget(deadline_ms, None, PINNED)
-        target_ms = self._engine.target_ms * work.samples
+        # Who is in a merged run waits for all of it, and the target is meant for each alone.
+        samples = min(work.samples for work in works)
+        target_ms = self._engine.target_ms * samples
         own_ms = target_ms if deadline_ms is None else deadline_ms
         shared_ms = turn.room_ms
         # A deadline takes the place of the target, but not at the cost of who waits behind.
-        if turn.waited_ms > 0.0 if deadline_ms is None else turn.crowded:
+        waited = turn.waited_ms > 0.0 and len(deadlines_s) < len(works)
+        if waited or (turn.crowded and deadlines_s) or len(works) > 1:
             shared_ms = min(shared_ms, target_ms - turn.waited_ms)
-        if shared_ms < own_ms:
+        if shared_ms < own_ms or len(works) > 1:
             return Budget(deadline_ms, max(LEAST_MS, shared_ms), LOAD)
         return Budget(deadline_ms, None, GOVERNOR if deadline_ms is None else DEADLINE)
 
-    def _expected_ms(self, work: Work, budget: Budget) -> float:
+    def _expected_ms(self, works: Sequence[Work], budget: Budget) -> float:
         """Return about how long the run will take: as long as it may, but no more than it can."""
-        least_ms = work.cost_ms
-        if least_ms is None:
+        engine, samples = self._engine, sum(work.samples for work in works)
+        least_ms = engine.predict_ms(samples, works[0].payload.level)
+        densest_ms = engine.predict_ms(samples, engine.allowed_levels[0])
+        if least_ms is None or densest_ms is None:
             return 0.0
         if budget.cause == PINNED:
             return least_ms
-        may_ms = budget.budget_ms
-        if may_ms is None:
-            may_ms = budget.deadline_ms
-        if may_ms is None:
-            may_ms = self._engine.target_ms * work.samples
-        densest_ms = self._engine.predict_ms(work.samples, self._engine.allowed_levels[0])
-        if densest_ms is not None:
-            may_ms = min(may_ms, densest_ms)
-        return max(least_ms, may_ms)
+        limits_ms = [ms for ms in (budget.deadline_ms, budget.budget_ms) if ms is not None]
+        may_ms = min(limits_ms, default=engine.target_ms * samples)
+        return max(least_ms, min(may_ms, densest_ms))
+
+
+def _merged(inputs: "Sequence[Mapping[str, Tensor]]") -> "Mapping[str, Tensor]":
+    if len(inputs) == 1:
+        return inputs[0]
+    return {name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]}
+
+
+def _parts(outputs: "Mapping[str, Tensor]", samples: Sequence[int]) -> "list[Mapping[str, Tensor]]":
+    """Return the outputs of each request of a merged run."""
+    if len(samples) == 1:
+        return [outputs]
+    ends = list(itertools.accumulate(samples))
+    return [
+        {name: values[end - count : end] for name, values in outputs.items()}
+        for end, count in zip(ends, samples, strict=True)
+    ]

@@ -28,6 +28,11 @@ class WorkQueue:
         return iter(self._items)
 
     @property
+    def first(self) -> Work | None:
+        """What runs next."""
+        return self._items[0] if self._items else None
+
+    @property
     def last(self) -> Work | None:
         """What would run last of all."""
         return self._items[-1] if self._items else None
@@ -43,10 +48,6 @@ class WorkQueue:
             del self._items[place]
             return True
         return False
-
-    def pop(self) -> Work | None:
-        """Take out and return what runs next, None if nothing waits."""
-        return self._items.pop(0) if self._items else None
 
     def clear(self) -> list[Work]:
         """Take everything out and return it."""

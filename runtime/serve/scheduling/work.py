@@ -20,7 +20,7 @@ class Turn(NamedTuple):
     """What a piece of work may know when its turn comes.
 
     Attributes:
-        waited_ms: for how long it waited because others ran.
+        waited_ms: for how long it waited because others ran; of several, the longest wait.
         room_ms: how long it may take before it makes the deadline of a request behind it
             impossible, infinity if none has one.
         crowded: whether others wait behind it.
@@ -50,12 +50,14 @@ class Work:
         cost_ms: the least time it takes in the executor as far as is known, None if nobody knows.
         deadline_s: when it must have been answered, None for no such time.
         start_by_s: when it must have begun, infinity for no such time.
+        aim_s: when it should have been answered, infinity for no such time.
         owner: whose work it is, such as a model; only compared.
         group: work of equal groups may run together; None never does.
         samples: its part of the size of what runs together.
     """
 
     __slots__ = (
+        "aim_s",
         "cost_ms",
         "deadline_s",
         "future",
@@ -82,6 +84,7 @@ class Work:
         cost_ms: float | None = None,
         deadline_s: float | None = None,
         start_by_s: float = math.inf,
+        aim_s: float = math.inf,
         owner: object = None,
         group: object = None,
         samples: int = 1,
@@ -95,6 +98,7 @@ class Work:
         self.cost_ms = cost_ms
         self.deadline_s = deadline_s
         self.start_by_s = start_by_s
+        self.aim_s = aim_s
         self.queued_s = queued_s
         self.owner = owner
         self.group = group

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from aio.runtime.serve.telemetry.device_metrics import DeviceCollector
 from aio.runtime.serve.telemetry.governor_metrics import GovernorCollector
+from aio.runtime.serve.telemetry.host_metrics import HostCollector
 from aio.runtime.serve.telemetry.model_metrics import ModelCollector
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class Metrics:
     def watch_device(self, sample: "Callable[[], DeviceSample | None]") -> None:
         """Expose clocks, heat and power; the function returns None while nothing reads them."""
         self._registry.register(DeviceCollector(sample))
+
+    def watch_host(self) -> None:
+        """Expose how busy the machine is."""
+        self._registry.register(HostCollector())
 
     def watch_governors(self, engines: "Callable[[], Mapping[str, Engine]]") -> None:
         """Expose targets, residuals and changes of plan of the models that are loaded."""

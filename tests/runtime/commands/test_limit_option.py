@@ -6,12 +6,21 @@ from dataclasses import fields
 
 import pytest
 
-from aio.runtime.commands.limit_option import limit, make_limits
+from aio.runtime.commands.limit_option import QUEUE_LIMITS, limit, make_limits
+from aio.runtime.commands.queue_options import add_queue_options
 from aio.runtime.errors import InputError
 from aio.runtime.serve.limits import MIB, Limits
 
+OWN = [field for field in fields(Limits) if field.name not in QUEUE_LIMITS]
 
-@pytest.mark.parametrize("field", fields(Limits), ids=lambda field: str(field.name))
+
+def arguments(**limits: int) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_queue_options(parser)
+    return argparse.Namespace(limit=limits, **vars(parser.parse_args([])))
+
+
+@pytest.mark.parametrize("field", OWN, ids=lambda field: str(field.name))
 def test_every_default_may_be_given(field: "object") -> None:
     name = getattr(field, "name")  # noqa: B009 -- Field has no useful type here
     default = getattr(Limits(), name)
@@ -41,14 +50,14 @@ def test_values(text: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("queue", "expected NAME=VALUE"),
+        ("connections", "expected NAME=VALUE"),
         ("quue=1", "there is no limit 'quue'; expected one of body_bytes"),
         ("__class__=1", "there is no limit"),
-        ("queue=0", "queue: expected 1 to 1e"),
-        ("queue=-1", "queue: expected a whole number"),
-        ("queue=1.5", "queue: expected a whole number"),
-        ("queue=9999999", "queue: expected 1 to"),
-        ("queue=", "expected a whole number, found ''"),
+        ("connections=0", "connections: expected 1 to 1e"),
+        ("connections=-1", "connections: expected a whole number"),
+        ("connections=1.5", "connections: expected a whole number"),
+        ("connections=9999999", "connections: expected 1 to"),
+        ("connections=", "expected a whole number, found ''"),
         ("head_s=nan", "head_s: expected a number"),
         ("head_s=inf", "head_s: expected a number"),
         ("head_s=1e9", "head_s: expected a number"),
@@ -58,7 +67,7 @@ def test_values(text: str, value: float) -> None:
         ("body_bytes=1MB", "body_bytes: expected a whole number"),
         ("body_bytes=1_000_000", "body_bytes: expected a whole number"),
         ("body_bytes=9999999GiB", "body_bytes: expected 1024"),
-        ("queue=" + "9" * 5000, "queue: expected a whole number"),
+        ("connections=" + "9" * 5000, "connections: expected a whole number"),
     ],
 )
 def test_what_is_refused(text: str, said: str) -> None:
@@ -67,7 +76,7 @@ def test_what_is_refused(text: str, said: str) -> None:
 
 
 def test_limits_that_contradict_each_other() -> None:
-    assert make_limits({}) == Limits()
-    assert make_limits({"queue": 3}).queue == 3
+    assert make_limits(arguments()) == Limits()
+    assert make_limits(arguments(connections=3)).connections == 3
     with pytest.raises(InputError, match="raise buffered_bytes"):
-        make_limits({"body_bytes": 512 * MIB})
+        make_limits(arguments(body_bytes=512 * MIB))
