@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median_low
 
 from load_client import MIX, Connection, Kind, Outcome, Target
 
@@ -20,7 +21,7 @@ CONNECTIONS = 64
 FACTORS = (0.5, 1.0, 1.5, 2.0, 3.0)
 PING = Kind("ping", 0.0, 1, binary=True)
 PING_EVERY_S = 0.02
-PINGS_IN_A_ROW = 5  # as dense as before, so that it is no accident
+PINGS_LOOKED_AT = 5  # most of them are as dense as before, so that it is no accident
 RSS_EVERY_S = 0.25
 
 
@@ -84,7 +85,7 @@ class Load:
     async def calm(self) -> None:
         """Learn which level a server without load uses."""
         levels = [(await self._ping()).level for _ in range(60)]
-        self.idle_level = max(level for level in levels[20:] if level is not None)
+        self.idle_level = median_low(level for level in levels[20:] if level is not None)
 
     async def capacity(self, seconds: float, connections: int = 8) -> float:
         """Return how many requests of the mix are answered in a second when none is refused."""
@@ -142,18 +143,17 @@ class Load:
         return await self._pinger.ask(PING)
 
     async def _dense_after_s(self, look_s: float) -> float | None:
+        """Return when the first ping was answered of some whose level is the one before."""
         begin_s = time.monotonic()
-        since_s, in_a_row = 0.0, 0
+        recent: deque[tuple[float, int]] = deque(maxlen=PINGS_LOOKED_AT)
         while time.monotonic() < begin_s + look_s:
-            asked_s = time.monotonic() - begin_s
             outcome = await self._ping()
-            if outcome.status == 200 and (outcome.level or 0) <= self.idle_level:
-                since_s = since_s if in_a_row else asked_s
-                in_a_row += 1
-                if in_a_row == PINGS_IN_A_ROW:
-                    return since_s
-            else:
-                in_a_row = 0
+            if outcome.level is not None:
+                recent.append((time.monotonic() - begin_s, outcome.level))
+            levels = [level for _, level in recent]
+            if len(levels) == PINGS_LOOKED_AT and median_low(levels) <= self.idle_level:
+                dense = (after_s for after_s, level in recent if level <= self.idle_level)
+                return next(dense)
         return None
 
     async def _watch_memory(self, phase: Phase) -> None:
