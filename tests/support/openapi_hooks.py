@@ -24,7 +24,7 @@ HALF = b"\x80\x3f"  # one of BF16, the only datatype that JSON has not
 UNLOADED = "spare"  # the model to be unloaded, so that the other one stays for inference
 
 
-@schemathesis.hook  # type: ignore[untyped-decorator]
+@schemathesis.hook
 def before_call(_: Any, case: Any, __: Any) -> None:
     """Make a valid request consistent; leave one that is wrong on purpose as it is."""
     name = case.operation.definition.raw["operationId"]
@@ -44,7 +44,7 @@ def _make_consistent(case: Any) -> None:
     tail = b"".join(_fill(tensor) for tensor in case.body["inputs"])
     if tail:
         text = json.dumps(case.body).encode()
-        case.headers |= {LENGTH: str(len(text)), "Content-Type": OCTETS}
+        case.headers.update({LENGTH: str(len(text)), "Content-Type": OCTETS})
         case.media_type, case.body = OCTETS, text + tail
 
 
