@@ -59,7 +59,7 @@ def test_model_metadata_and_ready(live: LiveServer, path: str) -> None:
         ("GET", "/v2/models/fake/infer", 405),
         ("POST", "/v2", 405),
         ("DELETE", "/v2/models/fake", 405),
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/v2/", 404),
         ("GET", "/v2/models/..%2f..%2fetc%2fpasswd", 404),
         ("GET", "/v2/models/%00%ff", 404),
