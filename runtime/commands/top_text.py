@@ -59,8 +59,8 @@ def _readings(device: State | None) -> Iterator[tuple[str, str]]:
     for gpu in device["gpus"]:
         heat = "" if gpu["celsius"] is None else f"  {gpu['celsius']:.0f} °C"
         yield gpu["name"], _clock(gpu["cur_khz"], gpu["max_khz"]) + heat
-    heat = [f"{zone['celsius']:.0f} °C {zone['name']}" for zone in _known(device, "celsius")]
-    yield "heat", ", ".join(heat) or UNREADABLE
+    warm = [f"{zone['celsius']:.0f} °C {zone['name']}" for zone in _known(device, "celsius")]
+    yield "heat", ", ".join(warm) or UNREADABLE
     power = [f"{rail['watts']:.2f} W {rail['name']}" for rail in _known(device, "watts")]
     yield "power", ", ".join(power) or UNREADABLE
     if device["throttled"] is not None:

@@ -272,7 +272,7 @@ def test_pinned_when_loaded(path: Path) -> None:
 
 def test_accuracy_floor(path: Path) -> None:
     with Runtime.load(path, min_accuracy=0.75, target_ms=1e-6) as runtime:
-        assert runtime.allowed_levels == (0, 1)
+        assert (runtime.allowed_levels, runtime.min_accuracy) == ((0, 1), 0.75)
         runtime.infer(sample())
         assert runtime.last is not None
         assert runtime.last.level == 1
@@ -281,11 +281,18 @@ def test_accuracy_floor(path: Path) -> None:
         runtime.set_min_accuracy(0.85)
         runtime.infer(sample())
         assert runtime.last.level == 0
+        assert runtime.min_accuracy == 0.85
+        runtime.set_min_accuracy(None)
+        assert (runtime.allowed_levels, runtime.min_accuracy) == ((0, 1, 2), None)
+        runtime.infer(sample())
+        assert runtime.last.level == 2
 
 
 def test_target_can_change(runtime: Runtime) -> None:
     default_ms = runtime.target_ms
+    assert runtime.given_target_ms is None
     runtime.target_ms = 1e-6
+    assert runtime.given_target_ms == 1e-6
     runtime.infer(sample())
     assert runtime.last is not None
     assert (runtime.last.level, runtime.last.target_ms) == (2, 1e-6)

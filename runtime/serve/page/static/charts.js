@@ -181,21 +181,20 @@ export class Charts {
   }
 
   steps(plot) {
-    const points = this.visible();
     const levels = this.model.levels.length;
     const ground = plot.valToPos(0, "y", true);
+    const at = (time) => Math.round(plot.valToPos(time, "x", true));
     this.clip(plot, (ctx) => {
-      points.forEach((point, at) => {
-        const until = Math.min(points[at + 1]?.[0] ?? Infinity, point[0] + HOLDS_S);
-        const x = Math.round(plot.valToPos(point[0], "x", true));
-        const width = Math.max(1, Math.round(plot.valToPos(until, "x", true)) - x);
-        const y = plot.valToPos(point[4], "y", true);
-        ctx.fillStyle = levelColour(point[3], levels);
+      for (const { from, until, level, ratio } of runs(this.visible())) {
+        const x = at(from);
+        const width = Math.max(1, at(until) - x);
+        const y = plot.valToPos(ratio, "y", true);
+        ctx.fillStyle = levelColour(level, levels);
         ctx.globalAlpha = 0.22;
         ctx.fillRect(x, y, width, ground - y);
         ctx.globalAlpha = 1;
         ctx.fillRect(x, y - devicePixelRatio, width, 2 * devicePixelRatio);
-      });
+      }
     });
   }
 
@@ -246,4 +245,16 @@ export class Charts {
       ...this.clocks.map(({ name }, i) => line(this.clockColour(i), name, mhz(tick.clocks[name]))),
     );
   }
+}
+
+/** Return the times in which the level stayed the same. */
+function runs(points) {
+  const found = [];
+  for (const [time, , , level, ratio] of points) {
+    const last = found.at(-1);
+    if (last) last.until = Math.min(last.until, time);
+    if (last?.level === level && last.until === time) last.until = time + HOLDS_S;
+    else found.push({ from: time, until: time + HOLDS_S, level, ratio });
+  }
+  return found;
 }

@@ -25,7 +25,6 @@ let waiting = false;
 
 const stream = new Stream({
   event(_, snapshot) {
-    banner("");
     newest = snapshot;
     for (const model of snapshot.models) {
       if (!histories.has(model.name)) histories.set(model.name, new History());
@@ -60,6 +59,7 @@ function show(snapshot) {
     banner(server.state === "loading" ? "The model is being loaded and calibrated …" : "No model is loaded.");
     return;
   }
+  banner(server.state === "stopping" ? "The server is stopping …" : "");
   document.title = `${model.name} – aio-serve`;
   setText($("model"), model.name);
   const history = histories.get(model.name);

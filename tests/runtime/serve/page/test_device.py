@@ -58,11 +58,11 @@ def test_a_machine_with_all_sensors() -> None:
     found = device_dict(sample)
     assert found is not None
     assert json.loads(json.dumps(found)) == found
-    (shown,) = found["clock"]["policies"]  # type: ignore[index]
+    shown = found["clock"]["policies"][0]  # type: ignore[index]
     assert (shown["name"], shown["cur_khz"], shown["limit_khz"]) == ("policy0", 900_000, 1_200_000)
     assert found["temperatures"] == [{"name": "cpu-thermal", "celsius": 45.5}]
     assert found["rails"] == [{"name": "VDD_IN", "watts": 5.25}]
     assert found["power"] == {"source": "battery", "battery": 0.75}
     assert found["quota"] == {"cpus": 1.5, "throttled_us": 7}
-    (gpu,) = found["gpus"]  # type: ignore[misc]
+    gpu = found["gpus"][0]  # type: ignore[index]
     assert (gpu["celsius"], gpu["watts"], gpu["throttled"]) == (41.0, 1.5, True)
