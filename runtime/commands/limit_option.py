@@ -55,9 +55,10 @@ def make_limits(values: Mapping[str, Any]) -> Limits:
 def _value(field: "Field[Any]", text: str) -> float:
     unit = next((unit for unit in ("bytes", "ms", "s") if field.name.endswith(f"_{unit}")), None)
     least, most = _RANGES[unit]
-    least = min(least, field.default)  # 0 where it means that something is off
+    default = getattr(Limits(), field.name)
+    least = min(least, default)  # 0 where it means that something is off
     value = _size(text) if unit == "bytes" else _number(text)
-    whole = isinstance(field.default, int)
+    whole = isinstance(default, int)
     if value is None or (whole and value != int(value)):
         what = "a whole number" if whole else "a number"
         raise argparse.ArgumentTypeError(f"limit {field.name}: expected {what}, found {text!r}")
