@@ -14,6 +14,7 @@ from aio.runtime.commands.printing import text_table
 from aio.runtime.commands.serve import access_policy, listen, load
 from aio.runtime.commands.settings import DEFAULT
 from aio.runtime.errors import AioError
+from aio.runtime.inputs import as_duration_ms
 from aio.runtime.serve.announce import sensors_text
 from aio.runtime.serve.security.policy import in_container, root_warning
 from aio.runtime.serve.transport.listen import url
@@ -77,7 +78,13 @@ def _address(args: argparse.Namespace) -> str:
 
 
 def _model(args: argparse.Namespace) -> str:
-    with load(args, calibrate=False) as runtime:
+    targets = {name: getattr(args, name) for name in ("target_ms", "battery_target_ms")}
+    for name, target_ms in targets.items():
+        if target_ms is not None:
+            as_duration_ms(name, target_ms)
+    # A target needs a calibration, which a check does not take the time for.
+    untargeted = argparse.Namespace(**{**vars(args), **dict.fromkeys(targets)})
+    with load(untargeted, calibrate=False) as runtime:
         return (
             f"{runtime.name}, {len(runtime.levels)} levels, isa {runtime.isa}, threads "
             f"{runtime.threads}, {sensors_text(runtime.sensors)}"

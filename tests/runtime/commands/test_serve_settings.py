@@ -96,11 +96,14 @@ def test_settings_are_told_with_their_origin() -> None:
 
 def test_check_returns_2_if_anything_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     assert check_settings(read("--port", "0")) == 0
+    assert check_settings(read("--port", "0", "--target-ms", "5")) == 0
+    assert check_settings(read("--port", "0", "--target-ms", "-5")) == 2
     assert check_settings(read("--port", "0", "--host", "0.0.0.0")) == 2
     assert check_settings(read("--port", "0", "--limit", "body_bytes=1GiB")) == 2
     assert check_settings(read("--port", "0", "--allowed-host", "a b")) == 2
     said = capsys.readouterr().out
     assert "FAIL  address: 0.0.0.0 is reachable from other machines" in said
+    assert "FAIL  model: target_ms" in said
     assert "FAIL  limits: limit body_bytes is 1073741824, more than buffered_bytes" in said
     assert "FAIL  access: 'a b' is no host name" in said
 
