@@ -15,7 +15,7 @@ _FACTORS = {"": 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}
 # The least and the most of a bound, by the unit in its name; None is a plain count.
 _RANGES: dict[str | None, tuple[float, float]] = {
     "bytes": (1024, 1 << 40),
-    "s": (0.1, 86400),
+    "s": (0.1, 86_400),
     "ms": (0.1, 86_400_000),
     None: (1, 1_000_000),
 }
@@ -56,9 +56,10 @@ def make_limits(args: argparse.Namespace) -> Limits:
 def _value(field: "Field[Any]", text: str) -> float:
     unit = next((unit for unit in ("bytes", "ms", "s") if field.name.endswith(f"_{unit}")), None)
     least, most = _RANGES[unit]
-    least, most = field.metadata.get("least", least), field.metadata.get("most", most)
+    default = getattr(Limits(), field.name)
+    least = min(least, default)  # 0 where it means that something is off
     value = _size(text) if unit == "bytes" else _number(text)
-    whole = isinstance(field.default, int)
+    whole = isinstance(default, int)
     if value is None or (whole and value != int(value)):
         what = "a whole number" if whole else "a number"
         raise argparse.ArgumentTypeError(f"limit {field.name}: expected {what}, found {text!r}")

@@ -16,6 +16,7 @@ from aio.runtime.commands.printing import text_table
 from aio.runtime.commands.serve import access_policy, listen, load, models
 from aio.runtime.commands.settings import DEFAULT
 from aio.runtime.errors import AioError, InputError
+from aio.runtime.inputs import as_duration_ms
 from aio.runtime.serve.announce import sensors_text
 from aio.runtime.serve.hosting.lifecycle import ModelDirectory
 from aio.runtime.serve.security.policy import in_container, root_warning
@@ -94,7 +95,13 @@ def _model(args: argparse.Namespace) -> str:
 
 
 def _loaded(args: argparse.Namespace, path: Path | None) -> str:
-    with load(args, path, calibrate=False) as runtime:
+    targets = {name: getattr(args, name) for name in ("target_ms", "battery_target_ms")}
+    for name, target_ms in targets.items():
+        if target_ms is not None:
+            as_duration_ms(name, target_ms)
+    # A target needs a calibration, which a check does not take the time for.
+    untargeted = argparse.Namespace(**{**vars(args), **dict.fromkeys(targets)})
+    with load(untargeted, path, calibrate=False) as runtime:
         return (
             f"{runtime.name}, {len(runtime.levels)} levels, isa {runtime.isa}, threads "
             f"{runtime.threads}, {sensors_text(runtime.sensors)}"

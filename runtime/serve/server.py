@@ -111,8 +111,9 @@ class Server(uvicorn.Server):
             self._manager.tell("WATCHDOG=1")
         if self._token is not None and counter % (TICKS_A_SECOND * TOKEN_PERIOD_S) == 0:
             self._token.refresh()
-        drained = self._drained_at_s is not None and time.monotonic() >= self._drained_at_s
-        return await super().on_tick(counter) or drained
+        if self._drained_at_s is not None and time.monotonic() >= self._drained_at_s:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

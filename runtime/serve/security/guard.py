@@ -66,7 +66,10 @@ class Guard:
         if scope["type"] != "http":
             return self._app(scope, receive, send)
         sent = Presented.of(scope["headers"])
-        refusal = self.refusal(scope["method"], scope["path"], sent, local=not scope.get("server"))
+        # ASGI has (path, None) for a Unix socket; uvicorn's own connections have None.
+        server = scope.get("server")
+        local = server is None or server[1] is None
+        refusal = self.refusal(scope["method"], scope["path"], sent, local=local)
         origin = sent.origin
         if origin is not None and self._policy.origins.allows(origin):
             send = with_cors(send, origin)

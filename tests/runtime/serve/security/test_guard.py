@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What passes the guard, over a real socket, and what the attacks of browsers get."""
 
+import asyncio
 import base64
 import socket
 from collections.abc import Iterator
 
 import pytest
 from fake_engine import FakeEngine, LiveServer, Reply, serving
+from starlette.types import Message, Receive, Scope, Send
 
 from aio.runtime.serve.security.guard import Guard, Policy, Presented, authorized
 from aio.runtime.serve.security.names import HostNames
@@ -267,6 +269,35 @@ def test_names_do_not_matter_on_a_unix_socket(token: Token) -> None:
     refusal = guard.refusal("POST", "/v2", sent, local=True)
     assert refusal is not None
     assert refusal.status == 403
+
+
+@pytest.mark.parametrize(
+    ("server", "passes"),
+    [(("/run/aio/serve.sock", None), True), (None, True), (("127.0.0.1", 8000), False)],
+)
+def test_a_unix_socket_is_known_by_its_address(
+    server: tuple[str, int | None] | None, passes: bool
+) -> None:
+    called: list[str] = []
+    statuses: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        called.append(scope["path"])
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def ask() -> None:
+        headers = [(b"host", b"a name")]
+        scope = {"type": "http", "method": "GET", "path": "/v2", "headers": headers}
+        await Guard(app, Policy(hosts=HostNames()))({**scope, "server": server}, receive, send)
+
+    asyncio.run(ask())
+    assert (called, statuses) == ((["/v2"], []) if passes else ([], [421]))
 
 
 def test_authorized_reads_bytes(token: Token) -> None:

@@ -136,7 +136,7 @@ def stat_of(uid: int, mode: int) -> os.stat_result:
 def test_root_may_lend_it_to_the_group_of_a_service(
     monkeypatch: pytest.MonkeyPatch, path: Path, uid: int, mode: int, allowed: bool
 ) -> None:
-    monkeypatch.setattr(module.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     if allowed:
         module._check_access(path, stat_of(uid, mode))
         assert uid in {0, 1000}
