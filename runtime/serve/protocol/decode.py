@@ -5,11 +5,10 @@ Nothing in the body is trusted: every member is checked for its type before it i
 every message names the member, the value and what was expected.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from reprlib import repr as short_repr
 from typing import cast
-
-import numpy as np
 
 from aio.runtime.serve.errors import BodyTooLargeError, RequestError
 from aio.runtime.serve.limits import Limits
@@ -87,9 +86,7 @@ def _check_batches(inputs: Mapping[str, Tensor]) -> None:
 def _most_lists(model: ModelSpec, batch: int) -> int:
     """Return how many lists the largest nested inputs have, and some for the rest."""
     nested = sum(
-        int(np.prod(spec.shape[:axes], dtype=np.int64))
-        for spec in model.inputs
-        for axes in range(len(spec.shape))
+        math.prod(spec.shape[:axes]) for spec in model.inputs for axes in range(len(spec.shape))
     )
     return codec_json.MAX_MARKS + batch * nested
 

@@ -17,9 +17,9 @@ from aio.runtime.serve.errors import DisconnectedError, EncodingError, row_of
 from aio.runtime.serve.hosting.host import Host, ServedModel
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.codec_binary import HEADER, json_length
-from aio.runtime.serve.protocol.decode import decode_request
 from aio.runtime.serve.protocol.encode import encode_response
 from aio.runtime.serve.rest.answers import Answer, error_answer
+from aio.runtime.serve.rest.memo import DecodeMemo
 from aio.runtime.serve.telemetry.metrics import Metrics
 from aio.runtime.serve.transport.body import too_large
 from aio.runtime.serve.transport.exchange import CANCEL_WHEN_GONE
@@ -37,6 +37,7 @@ class InferEndpoint:
         self._host = host
         self._metrics = metrics
         self._limits = limits
+        self._memo = DecodeMemo(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the model on the tensors of the body."""
@@ -64,7 +65,7 @@ class InferEndpoint:
     ) -> Answer:
         lengths = _check_headers(scope["headers"])
         body = await _read(receive, self._limits.body_bytes)
-        request = decode_request(body, json_length(lengths, len(body)), model.spec, self._limits)
+        request = self._memo.decode(body, json_length(lengths, len(body)), model.spec)
         cancel_when_gone = scope.get("extensions", {}).get(CANCEL_WHEN_GONE)
         if cancel_when_gone is not None:
             cancel_when_gone()
