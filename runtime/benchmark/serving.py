@@ -83,7 +83,8 @@ def bench_serving(
         request = _request(runtime, x)
         unix = folder / "serve.sock"
         server, port = stack.enter_context(_server(path, threads, unix))
-        answer_bytes = len(_ask(_connect(port), request))
+        with _connect(port) as client:
+            answer_bytes = len(_ask(client, request))
         echo_unix = folder / "echo.sock"
         echo_port = stack.enter_context(_echo(len(request), answer_bytes, echo_unix))
         targets: dict[str, int | Path] = {

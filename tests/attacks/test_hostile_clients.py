@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from serve_process import ServeProcess, environment, serve_process, wait_for
 
 from aio.runtime import Runtime
+from aio.runtime.serve.protocol.schema import Tensor
 
 SEED = int(os.environ.get("AIO_TEST_SEED", "20261124"))
 REQUESTS = 10_000
@@ -36,13 +37,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
 
 
 @pytest.fixture(scope="module")
-def expected(server: ServeProcess) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+def expected(server: ServeProcess) -> Iterator[Tensor]:
     with Runtime.load(calibrate=False) as runtime:
         yield runtime.infer(X, level=0)
 
 
 @pytest.fixture(autouse=True)
-def check_after(server: ServeProcess, expected: np.ndarray) -> Iterator[None]:  # type: ignore[type-arg]
+def check_after(server: ServeProcess, expected: Tensor) -> Iterator[None]:
     """Whatever a test did: a good request is answered right, and memory is where it was."""
     check_good(server, expected)
     before = resident_bytes(server)
@@ -53,7 +54,7 @@ def check_after(server: ServeProcess, expected: np.ndarray) -> Iterator[None]:  
     assert resident_bytes(server) - before < MAX_GROWTH_BYTES, f"seed {SEED}"
 
 
-def check_good(server: ServeProcess, expected: np.ndarray) -> None:  # type: ignore[type-arg]
+def check_good(server: ServeProcess, expected: Tensor) -> None:
     text, raw = good_parts()
     headers = {"Inference-Header-Content-Length": str(len(text))}
     status, body = server.request("POST", PATH.decode(), text + raw, headers)
@@ -129,7 +130,7 @@ class Client:
         return status
 
 
-SIZES = st.one_of(
+SIZES: "st.SearchStrategy[object]" = st.one_of(
     st.integers(-(2**63), 2**70),
     st.sampled_from([0, 1, 255, 256, 257, 2**31, 2**32, 2**63, True, None, 1.5, "256", [], {}]),
 )
@@ -238,7 +239,7 @@ def test_resets_in_the_middle(server: ServeProcess) -> None:
 
 def test_slow_senders_do_not_hold_up_others(
     server: ServeProcess,
-    expected: np.ndarray,  # type: ignore[type-arg]
+    expected: Tensor,
 ) -> None:
     with contextlib.ExitStack() as stack:
         slow = [stack.enter_context(connect(server)) for _ in range(100)]
