@@ -9,6 +9,7 @@ that nothing else uses, so the tensors are views of it.
 import re
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,10 +25,20 @@ from aio.runtime.serve.telemetry.metrics import Metrics
 from aio.runtime.serve.transport.body import too_large
 from aio.runtime.serve.transport.exchange import CANCEL_WHEN_GONE
 
+if TYPE_CHECKING:
+    from aio.runtime.records import InferenceRecord
+
 PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 JSON_LENGTH = HEADER.lower().encode("ascii")
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Success(NamedTuple):
+    """What is counted of a request that was answered."""
+
+    samples: int
+    record: "InferenceRecord"
 
 
 class InferEndpoint:
@@ -51,18 +62,20 @@ class InferEndpoint:
             return
         spec = model.spec
         try:
-            answer = await self._infer(model, scope, receive, arrived_s)
+            answer, success = await self._infer(model, scope, receive, arrived_s)
+            await answer.send(send)
+            # Counted when the client has its answer already: it takes a while.
+            self._metrics.succeeded(spec.name, spec.version, success.samples, success.record)
         except AioError as error:
             self._metrics.failed(spec.name, spec.version, row_of(error).reason)
-            answer = error_answer(error)
+            await error_answer(error).send(send)
         except BaseException as error:  # a defect, or the client has gone
             self._metrics.failed(spec.name, spec.version, row_of(error).reason)
             raise
-        await answer.send(send)
 
     async def _infer(
         self, model: ServedModel, scope: Scope, receive: Receive, arrived_s: float
-    ) -> Answer:
+    ) -> tuple[Answer, Success]:
         lengths = _check_headers(scope["headers"])
         body = await _read(receive, self._limits.body_bytes)
         request = self._memo.decode(body, json_length(lengths, len(body)), model.spec)
@@ -71,10 +84,9 @@ class InferEndpoint:
             cancel_when_gone()
         result = await model.infer(request, arrived_s)
         encoded = encode_response(request, result, model.spec)
-        samples = len(next(iter(request.inputs.values())))
-        self._metrics.succeeded(model.spec.name, model.spec.version, samples, result.record)
         headers = {name.lower(): value for name, value in encoded.headers.items()}
-        return Answer(200, headers, encoded.body)
+        samples = len(next(iter(request.inputs.values())))
+        return Answer(200, headers, encoded.body), Success(samples, result.record)
 
 
 class InferFirst:
