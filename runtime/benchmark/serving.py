@@ -2,9 +2,11 @@
 """What a server adds to an inference: requests to the real process beside `infer` in this one.
 
 The same tensor goes to `Runtime.infer` here and, as a binary V2 request, to `aio-serve` over each
-way there is; and the same bytes go to a process that only receives and answers, which is what
-asyncio and the kernel take. Short runs of each alternate, so what the machine does meanwhile hits
-all alike; every time is of a whole call, from before sending to after the last byte of the answer.
+way there is, always at the densest level; and the same bytes go to a process that only receives
+and answers, which is what asyncio and the kernel take. They alternate call by call, so what the
+machine does meanwhile hits all alike, and none finds caches warmer than another. Every time is of
+a whole call, from before sending to after the last byte of the answer. Inferences in a row, which
+find everything warm, are there for comparison.
 """
 
 import contextlib
@@ -25,8 +27,9 @@ import numpy as np
 from aio.runtime.runtime import Runtime
 
 SEED = 0
-IN_A_ROW = 20  # calls of one way before the next one has its turn
-WARM_UP_ROUNDS = 2
+LEVEL = 0
+IN_A_ROW = 20
+WARM_UP_ROUNDS = 20
 START_LINE = re.compile(r"aio-serve: (?P<model>\S+) on http://127\.0\.0\.1:(?P<port>\d+)")
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 START_S = 60
@@ -77,7 +80,7 @@ def bench_serving(
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aio-")))
-        runtime = stack.enter_context(Runtime.load(path, threads=threads))
+        runtime = stack.enter_context(Runtime.load(path, threads=threads, level=LEVEL))
         shape = (1, *runtime.inputs[0].shape)
         x = np.random.default_rng(SEED).random(shape, dtype=np.float32)
         request = _request(runtime, x)
@@ -97,6 +100,7 @@ def bench_serving(
         for name, target in targets.items():
             calls[name] = _caller(stack.enter_context(_connect(target)), request)
         times = _alternate(calls, seconds, progress)
+        times["infer in a row"] = _in_a_row(calls["infer"], len(times["infer"]))
         base_ms = float(np.median(times["infer"]))
         return ServingResult(
             model=runtime.name,
@@ -123,15 +127,24 @@ def _alternate(
     begin_s, rounds = time.monotonic(), 0
     while (spent_s := time.monotonic() - begin_s) < seconds or rounds <= WARM_UP_ROUNDS:
         for name, call in calls.items():
-            for _ in range(IN_A_ROW):
-                begin_ns = time.perf_counter_ns()
-                call()
-                took_ms = (time.perf_counter_ns() - begin_ns) / 1e6
-                if rounds >= WARM_UP_ROUNDS:
-                    times[name].append(took_ms)
+            took_ms = _took_ms(call)
+            if rounds >= WARM_UP_ROUNDS:
+                times[name].append(took_ms)
         rounds += 1
         progress(min(spent_s / seconds, 1.0))
     return times
+
+
+def _in_a_row(call: Call, count: int) -> list[float]:
+    for _ in range(WARM_UP_ROUNDS):
+        call()
+    return [_took_ms(call) for _ in range(max(count, IN_A_ROW))]
+
+
+def _took_ms(call: Call) -> float:
+    begin_ns = time.perf_counter_ns()
+    call()
+    return (time.perf_counter_ns() - begin_ns) / 1e6
 
 
 def _request(runtime: Runtime, x: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> bytes:
@@ -187,6 +200,7 @@ def _ask(client: socket.socket, request: bytes) -> bytes:
 def _server(path: Path, threads: int, unix: Path) -> "Iterator[tuple[subprocess.Popen[str], int]]":
     command = [sys.executable, "-m", "aio.runtime.benchmark.serving_subject", "serve"]
     command += [str(path), "--port", "0", "--unix-socket", str(unix), "--threads", str(threads)]
+    command += ["--level", str(LEVEL)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -3,7 +3,7 @@
 
 import pytest
 
-from aio.runtime.benchmark.serving import IN_A_ROW, bench_serving
+from aio.runtime.benchmark.serving import bench_serving
 from aio.runtime.shipped import SHIPPED_MODEL
 
 
@@ -19,13 +19,14 @@ def test_every_way_is_measured(
         "HTTP, Unix socket",
         "echo",
         "echo, Unix socket",
+        "infer in a row",
     ]
     infer = result.ways[0]
     assert infer.added_ms == 0
     for way in result.ways:
         assert 0 < way.p50_ms <= way.p95_ms
         assert way.added_ms == way.p50_ms - infer.p50_ms
-    assert result.calls >= IN_A_ROW
+    assert result.calls >= 1
     assert result.request_bytes > 4 * 64
     assert result.rss_bytes > 2**20
     assert done[-1] <= 1

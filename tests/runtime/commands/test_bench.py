@@ -127,7 +127,7 @@ def test_peers_chart_and_output(
 def test_serve(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", path, "--serve", "--seconds", "0.1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[-5:]] == ["infer", "HTTP", "HTTP,", "echo", "echo,"]
+    assert [line.split()[0] for line in lines[-6:-1]] == ["infer", "HTTP", "HTTP,", "echo", "echo,"]
 
 
 def test_memory(path: str, capsys: pytest.CaptureFixture[str]) -> None:
