@@ -5,12 +5,11 @@ Nothing in the body is trusted: every member is checked for its type before it i
 every message names the member, the value and what was expected.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from reprlib import repr as short_repr
 from typing import NamedTuple, cast
-
-import numpy as np
 
 from aio.runtime.serve.errors import BodyTooLargeError, RequestError
 from aio.runtime.serve.limits import Limits
@@ -116,9 +115,7 @@ def _check_batches(inputs: Mapping[str, Tensor]) -> None:
 def _most_lists(model: ModelSpec, batch: int) -> int:
     """Return how many lists the largest nested inputs have, and some for the rest."""
     nested = sum(
-        int(np.prod(spec.shape[:axes], dtype=np.int64))
-        for spec in model.inputs
-        for axes in range(len(spec.shape))
+        math.prod(spec.shape[:axes]) for spec in model.inputs for axes in range(len(spec.shape))
     )
     return codec_json.MAX_MARKS + batch * nested
 
@@ -156,7 +153,7 @@ def _read_data(reader: BinaryReader, given: Described) -> Tensor:
 
 def _check_memory(shape: tuple[int, ...], limits: Limits, where: str) -> None:
     """Refuse what a narrow datatype would let grow beyond any body of FP32."""
-    size = ITEM_BYTES * int(np.prod(shape, dtype=np.int64))
+    size = ITEM_BYTES * math.prod(shape)
     if size > limits.body_bytes:
         raise BodyTooLargeError(
             f"{where}: shape {list(shape)} takes {size} bytes of FP32, the limit is "

@@ -17,9 +17,9 @@ from aio.runtime.serve.errors import row_of
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.codec_binary import HEADER, json_length
-from aio.runtime.serve.protocol.decode import decode_request
 from aio.runtime.serve.protocol.encode import encode_response
 from aio.runtime.serve.rest.answers import Answer, error_answer
+from aio.runtime.serve.rest.memo import DecodeMemo
 from aio.runtime.serve.telemetry.trace import note_request_id
 from aio.runtime.serve.transport.body import check_coding, read_body
 from aio.runtime.serve.transport.exchange import CANCEL_WHEN_GONE
@@ -36,6 +36,7 @@ class InferEndpoint:
     def __init__(self, host: Host, limits: Limits) -> None:
         self._host = host
         self._limits = limits
+        self._memo = DecodeMemo(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the model on the tensors of the body."""
@@ -57,7 +58,7 @@ class InferEndpoint:
             body = await read_body(receive, self._limits.body_bytes)
             model = self._host.find(*name)  # a new version may have taken over meanwhile
             length = json_length(lengths, len(body))
-            request = decode_request(body, length, model.spec, self._limits)
+            request = self._memo.decode(body, length, model.spec)
         except BaseException as error:
             # Whatever comes of a request that got as far as `infer` is counted there.
             in_server_ns = (time.monotonic() - arrived_s) * 1e9

@@ -111,6 +111,7 @@ class _Reader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
+        value = value.strip(b" \t")  # llhttp leaves the end
         self._headers.append((name, value))
         if name in _SINGLE:
             if name in self._single:
