@@ -53,7 +53,7 @@ def _fill(tensor: dict[str, Any]) -> bytes:
     batch = min(tensor["shape"][0], MOST)
     tensor["shape"] = [batch, *SHAPE]
     if "data" not in tensor:
-        raw = HALF * (batch * SIZE)
+        raw: bytes = HALF * (batch * SIZE)
         tensor["parameters"]["binary_data_size"] = len(raw)
         return raw
     data = tensor["data"]
