@@ -18,6 +18,7 @@ from aio.governors import ClockSample, Decision, DeviceSample, Plan, PredictionE
 from aio.runtime.records import InferenceRecord, Journal, LevelInfo, RuntimeStats, TensorInfo
 from aio.runtime.runtime import Inference
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.rpc.reserve import address
 from aio.runtime.serve.server import Server
 from aio.runtime.serve.transport.listen import bind
 
@@ -151,9 +152,13 @@ class Reply:
 class LiveServer:
     """A real server on a real socket, in a thread."""
 
-    def __init__(self, loader: Callable[[], Engine], limits: Limits | None = None) -> None:
+    def __init__(
+        self, loader: Callable[[], Engine], limits: Limits | None = None, *, grpc: bool = False
+    ) -> None:
         self.announced = threading.Event()
-        self.server = Server(loader, lambda _: self.announced.set(), limits or Limits())
+        reserved = bind("127.0.0.1", 0) if grpc else None
+        self.grpc = reserved and address(reserved)
+        self.server = Server(loader, lambda _: self.announced.set(), limits or Limits(), reserved)
         self.listener = bind("127.0.0.1", 0)
         self.port: int = self.listener.getsockname()[1]
         self._thread = threading.Thread(target=self.server.run, args=([self.listener],))
@@ -196,9 +201,11 @@ class LiveServer:
 
 
 @contextmanager
-def serving(loader: Callable[[], Engine], limits: Limits | None = None) -> Iterator[LiveServer]:
+def serving(
+    loader: Callable[[], Engine], limits: Limits | None = None, *, grpc: bool = False
+) -> Iterator[LiveServer]:
     """Run a server; wait for the model with `announced` if it matters."""
-    server = LiveServer(loader, limits)
+    server = LiveServer(loader, limits, grpc=grpc)
     server.start()
     try:
         yield server

@@ -10,7 +10,7 @@ from aio.runtime.serve.errors import UnavailableError, row_of
 from aio.runtime.serve.hosting.host import Host, State
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.schema import DATATYPE, InferRequest, TensorSpec
-from aio.runtime.serve.rest.endpoints import NAME, PLATFORM
+from aio.runtime.serve.rest.endpoints import EXTENSIONS, NAME, PLATFORM
 from aio.runtime.serve.rpc import wire
 from aio.runtime.serve.rpc.decode import Parsed, decode_request, parse
 from aio.runtime.serve.rpc.encode import encode_response
@@ -22,7 +22,6 @@ from aio.runtime.serve.telemetry.metrics import Metrics
 from aio.runtime.serve.transport.body import Buffers
 from aio.runtime.version import package_version
 
-EXTENSIONS = ("classification", "model_configuration", "model_repository", "statistics")
 # Methods that tell nothing but the state of the process.
 OPEN = frozenset({"ServerLive", "ServerReady"})
 
