@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aio.governors import Capability, ClockSample, DeviceSample, FixedPolicy, Plan
+from aio.runtime.calibration import Turn
 from aio.runtime.chooser import Choice
 from aio.runtime.errors import ClosedError, ForkError, InputError
 from aio.runtime.inputs import Inputs, accurate_levels, as_batches, as_duration_ms, as_level
@@ -75,6 +76,7 @@ class Runtime:
         isa: str | None = None,
         calibrate: bool = True,
         cache_dir: str | os.PathLike[str] | None = None,
+        turn: Turn | None = None,
     ) -> "Runtime":
         """Load a model file and calibrate it on this machine.
 
@@ -95,6 +97,8 @@ class Runtime:
             calibrate: measure how long the levels take unless the cache knows. Without a
                 calibration the densest level is used.
             cache_dir: where calibrations are kept; None is AIO_CACHE_DIR or the user's cache.
+            turn: entered while measuring, so that a program with other work for the processor can
+                keep it quiet meanwhile; None where there is no such work.
 
         Raises:
             ModelFileError: the file is not usable; the message says what is wrong with it.
@@ -111,6 +115,7 @@ class Runtime:
             isa=isa,
             calibrate=calibrate,
             cache_dir=None if cache_dir is None else Path(cache_dir),
+            turn=turn,
         )
         return cls(*load_engine(SHIPPED_MODEL if path is None else Path(path), options))
 

@@ -20,6 +20,14 @@ class UnknownModelError(RequestError):
     """No model of that name or version is served."""
 
 
+class ModelLoadError(RequestError):
+    """The newest version of a model can't be loaded; the message says why and what serves."""
+
+
+class ControlError(RequestError):
+    """This server was not started so that clients may load and unload models."""
+
+
 class BodyTimeoutError(RequestError):
     """The body did not arrive in time."""
 
@@ -51,6 +59,7 @@ class Row(NamedTuple):
 # The first row that matches wins, so a derived class stands above its base.
 TABLE = (
     Row(UnknownModelError, 404, OTHER),
+    Row(ControlError, 403, OTHER),
     Row(BodyTimeoutError, 408, CANCELED),
     Row(BodyTooLargeError, 413, OTHER),
     Row(EncodingError, 415, OTHER),

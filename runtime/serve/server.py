@@ -22,7 +22,7 @@ import uvicorn
 
 from aio.runtime.serve.app import make_app
 from aio.runtime.serve.hosting.engine import Engine
-from aio.runtime.serve.hosting.host import Host, ServedModel, State
+from aio.runtime.serve.hosting.host import Host, ServedModel
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 from aio.runtime.serve.telemetry.metrics import Metrics
@@ -79,7 +79,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting and wait, within bounds, for the requests that run."""
-        self.host.state = State.STOPPING
+        self.host.stop()
         rpc = None
         if self._rpc is not None:
             rpc = asyncio.create_task(self._rpc.stop(self._limits.stop_s))

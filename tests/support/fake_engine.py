@@ -157,7 +157,7 @@ class LiveServer:
     ) -> None:
         self.announced = threading.Event()
         reserved = bind("127.0.0.1", 0) if grpc else None
-        self.grpc = reserved and address(reserved)
+        self.grpc = None if reserved is None else address(reserved)
         self.server = Server(loader, lambda _: self.announced.set(), limits or Limits(), reserved)
         self.listener = bind("127.0.0.1", 0)
         self.port: int = self.listener.getsockname()[1]

@@ -75,10 +75,10 @@ class Engine(Protocol):
         """Free threads and sensors."""
 
 
-def describe(engine: Engine, version: str) -> ModelSpec:
-    """Return what clients may know of a loaded model."""
+def describe(engine: Engine, version: str, name: str | None = None) -> ModelSpec:
+    """Return what clients may know of a loaded model; its own name where no other is given."""
     return ModelSpec(
-        name=engine.name,
+        name=name or engine.name,
         version=version,
         inputs=tuple(TensorSpec(item.name, item.shape) for item in engine.inputs),
         outputs=tuple(

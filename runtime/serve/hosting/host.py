@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The models being served, their state, and the way of a request through the executor."""
 
+import asyncio
 import enum
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aio.runtime.serve.errors import UnavailableError, UnknownModelError
+from aio.runtime.serve.errors import ControlError, UnavailableError, UnknownModelError
 from aio.runtime.serve.hosting.engine import Engine, answer_parameters, describe
+from aio.runtime.serve.hosting.lifecycle import Lifecycle, ModelDirectory
+from aio.runtime.serve.hosting.states import LOADING, READY, ModelState
 from aio.runtime.serve.protocol.schema import InferRequest, InferResult
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
     from aio.governors import DeviceSample
 
-VERSION = "1"  # a server with a model directory will have more
+VERSION = "1"  # of a model that is served from a single file
+MOST_LOADS = 8  # requests to load or unload at one time
 
 
 class State(enum.Enum):
@@ -27,20 +31,53 @@ class State(enum.Enum):
 
 
 class ServedModel:
-    """One loaded model behind the executor thread."""
+    """One loaded model behind the executor thread.
 
-    def __init__(self, engine: Engine, dispatcher: Dispatcher) -> None:
+    Args:
+        engine: the model.
+        dispatcher: the way to the executor thread.
+        name: what it is served as; None is the model's own name.
+        version: of the model.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        dispatcher: Dispatcher,
+        name: str | None = None,
+        version: str = VERSION,
+    ) -> None:
         self.engine = engine
-        self.spec = describe(engine, VERSION)
+        self.spec = describe(engine, version, name)
         self._dispatcher = dispatcher
+        self._requests = 0
+        self._draining: asyncio.Event | None = None  # set when the last request is answered
 
     async def infer(self, request: InferRequest, arrived_s: float) -> InferResult:
         """Return the answer; `arrived_s` is on `time.monotonic`'s clock.
 
         Raises:
-            UnavailableError: the queue is full, or the time allowed ran out in it.
+            UnavailableError: the queue is full, or the time allowed ran out in it, or the model
+                makes way for another version.
         """
-        return await self._dispatcher.run(partial(self._infer, request, arrived_s))
+        if self._draining is not None:
+            raise UnavailableError(
+                f"version {self.spec.version} of model {self.spec.name!r} was replaced or unloaded "
+                "while the request was being read; retry now"
+            )
+        self._requests += 1
+        try:
+            return await self._dispatcher.run(partial(self._infer, request, arrived_s))
+        finally:
+            self._requests -= 1
+            if self._draining is not None and not self._requests:
+                self._draining.set()
+
+    async def drain(self) -> None:
+        """Take no further request, and wait until all that were taken are answered."""
+        self._draining = asyncio.Event()
+        if self._requests:
+            await self._draining.wait()
 
     def _infer(self, request: InferRequest, arrived_s: float) -> InferResult:
         deadline_ms = None
@@ -65,15 +102,16 @@ class Host:
         self.dispatcher = dispatcher
         self.state = State.LOADING
         self._models: dict[str, ServedModel] = {}
+        self._lifecycle: Lifecycle | None = None
 
     @property
     def models(self) -> tuple[ServedModel, ...]:
-        """The models that are loaded."""
+        """The models that answer."""
         return tuple(self._models.values())
 
     @property
     def engines(self) -> tuple[Engine, ...]:
-        """The engines of the models that are loaded."""
+        """The engines of the models that answer."""
         return tuple(model.engine for model in self.models)
 
     @property
@@ -82,43 +120,108 @@ class Host:
         return next((engine.device for engine in self.engines), None)
 
     async def load(self, loader: Callable[[], Engine]) -> ServedModel:
-        """Load a model in the executor thread and be ready; what the loader raises passes."""
+        """Load the one model in the executor thread; what the loader raises passes."""
         engine = await self.dispatcher.run(loader)
-        model = ServedModel(engine, self.dispatcher)
+        model = self._serve(engine)
         self._models[model.spec.name] = model
-        if self.state is State.LOADING:
-            self.state = State.READY
+        self._be_ready()
         return model
 
-    def check_ready(self) -> None:
-        """Raise UnavailableError unless requests can be answered."""
-        if self.state is not State.READY:
-            raise UnavailableError(self.state.value)
-
-    def find(self, name: str, version: str | None = None) -> ServedModel:
-        """Return a model that can be asked; no version means the one there is.
+    async def open(self, directory: ModelDirectory) -> tuple[ServedModel, ...]:
+        """Load the models of a directory; ready when each was tried, though some may be broken.
 
         Raises:
-            UnavailableError: no model can be asked now.
-            UnknownModelError: there is no such model or version.
+            AioError: none can be loaded, or one that must can't; the message says which and why.
         """
-        self.check_ready()
+        self._lifecycle = Lifecycle(
+            directory, self.dispatcher, self._serve, self._models, MOST_LOADS
+        )
+        await self._lifecycle.start()
+        self._be_ready()
+        return self.models
+
+    def find(self, name: str, version: str | None = None) -> ServedModel:
+        """Return a model that can be asked; no version means the one that serves.
+
+        Raises:
+            UnavailableError: the model, or the server, is not ready yet or is stopping.
+            UnknownModelError: there is no such model or version, or it is not loaded.
+        """
         model = self._models.get(name)
+        if self.state is State.STOPPING:
+            raise UnavailableError(self.state.value)
+        if model is None and self._awaits(name):
+            raise UnavailableError(State.LOADING.value)
         if model is None:
-            known = ", ".join(self._models)
-            raise UnknownModelError(f"no model is named {name[:80]!r}; there is {known}")
+            raise UnknownModelError(self._absent(name))
         if version not in {None, model.spec.version}:
             raise UnknownModelError(
-                f"model {name!r} has no version {version!r}; there is {model.spec.version}"
+                f"model {name!r} has no version {version[:40]!r}; there is {model.spec.version}"
             )
         return model
 
+    def index(self, ready_only: bool = False) -> list[ModelState]:
+        """Return the state of every model that is known, in the order of their names."""
+        if self._lifecycle is None:
+            states = [ModelState(item.spec.name, item.spec.version, READY) for item in self.models]
+        else:
+            states = self._lifecycle.index()
+        return [state for state in states if state.state == READY or not ready_only]
+
+    async def load_model(self, name: str) -> None:
+        """Serve the newest version of a model of the directory; see `Lifecycle.load`."""
+        await self._controlled().load(name)
+
+    async def unload_model(self, name: str) -> None:
+        """Stop serving a model; see `Lifecycle.unload`."""
+        await self._controlled().unload(name)
+
+    def stop(self) -> None:
+        """Take no further request, and give up loading."""
+        self.state = State.STOPPING
+        if self._lifecycle is not None:
+            self._lifecycle.stop()
+
     def close(self, timeout_s: float) -> bool:
         """Release the models; return False if work still runs after the time, and nothing was."""
-        self.state = State.STOPPING
-        if not self.dispatcher.close(timeout_s):
+        self.stop()
+        end_s = time.monotonic() + timeout_s
+        if self._lifecycle is not None and not self._lifecycle.close(timeout_s):
+            return False
+        if not self.dispatcher.close(max(0.0, end_s - time.monotonic())):
             return False
         for model in self._models.values():
             model.engine.close()
         self._models.clear()
         return True
+
+    def _serve(
+        self, engine: Engine, name: str | None = None, version: str = VERSION
+    ) -> ServedModel:
+        return ServedModel(engine, self.dispatcher, name, version)
+
+    def _be_ready(self) -> None:
+        if self.state is State.LOADING:
+            self.state = State.READY
+
+    def _awaits(self, name: str) -> bool:
+        """Return whether the model may soon be there."""
+        if self._lifecycle is None:
+            return self.state is State.LOADING
+        known = self._lifecycle.why_not(name)
+        return known is not None and known.state == LOADING
+
+    def _absent(self, name: str) -> str:
+        known = None if self._lifecycle is None else self._lifecycle.why_not(name)
+        if known is not None:
+            return f"model {name!r} does not serve: {known.reason}"
+        there = ", ".join(self._models) or "none"
+        return f"no model is named {name[:80]!r}; there is {there}"
+
+    def _controlled(self) -> Lifecycle:
+        if self._lifecycle is None:
+            raise ControlError(
+                "this server serves one file; start it with --model-repository DIR and "
+                "--model-control explicit to load and unload models"
+            )
+        return self._lifecycle

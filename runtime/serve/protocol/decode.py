@@ -8,16 +8,17 @@ every message names the member, the value and what was expected.
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from reprlib import repr as short_repr
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from aio.runtime.serve.errors import BodyTooLargeError, RequestError
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.protocol import codec_json
+from aio.runtime.serve.protocol import codec_json, datatypes
 from aio.runtime.serve.protocol.codec_binary import HEADER, BinaryReader
+from aio.runtime.serve.protocol.datatypes import Datatype
 from aio.runtime.serve.protocol.schema import (
-    DATATYPE,
+    ITEM_BYTES,
     InferRequest,
     ModelSpec,
     OutputRequest,
@@ -26,13 +27,23 @@ from aio.runtime.serve.protocol.schema import (
 )
 
 Members = Mapping[str, object]
-# Returns the tensor of an input, given its members, its parameters, its shape, and its name for
-# messages.
-Reader = Callable[[Members, Members, tuple[int, ...], str], Tensor]
 MAX_ID = 256
 MAX_TIMEOUT_US = 2**63 - 1
+MAX_PRIORITY = 2**64 - 1
 UNSUPPORTED = ("shared_memory_region", "sequence_id")
 OWN_PARAMETERS = ("aio_level",)
+
+
+class Declared(NamedTuple):
+    """What a request says an input is; `where` names the input in messages."""
+
+    shape: tuple[int, ...]
+    datatype: Datatype
+    where: str
+
+
+# Returns the tensor of an input, given its members, its parameters and what it is.
+Reader = Callable[[Members, Members, Declared], Tensor]
 
 
 def decode_request(
@@ -83,6 +94,7 @@ def decode_members(root: Members, model: ModelSpec, limits: Limits, read: Reader
         outputs=_decode_outputs(root.get("outputs"), parameters, model),
         level=_level(parameters, model.levels),
         timeout_ms=_timeout_ms(parameters.get("timeout", 0)),
+        priority=_priority(parameters.get("priority", 0)),
     )
 
 
@@ -120,23 +132,33 @@ def _decode_raw(view: memoryview, model: ModelSpec) -> InferRequest:
 
 def _decode_input(item: Members, spec: TensorSpec, read: Reader, limits: Limits) -> Tensor:
     where = f"input {spec.name!r}"
-    datatype = item.get("datatype")
-    if datatype != DATATYPE:
-        raise RequestError(f"{where}: datatype must be {DATATYPE}, got {short_repr(datatype)}")
+    datatype = datatypes.find(item.get("datatype"), where)
     shape = _shape(item.get("shape"), spec, limits.batch)
-    return read(item, _parameters(item, where), shape, where)
+    _check_memory(shape, limits, where)
+    return read(item, _parameters(item, where), Declared(shape, datatype, where))
 
 
 def _read_data(
-    reader: BinaryReader, item: Members, parameters: Members, shape: tuple[int, ...], where: str
+    reader: BinaryReader, item: Members, parameters: Members, declared: Declared
 ) -> Tensor:
     """Return a tensor from the JSON, or from what follows it."""
+    shape, datatype, where = declared
     size = parameters.get("binary_data_size")
     if size is None:
-        return codec_json.decode_tensor(item.get("data"), shape, where)
+        return codec_json.decode_tensor(item.get("data"), shape, where, datatype)
     if "data" in item:
         raise RequestError(f"{where}: give either data or binary_data_size, not both")
-    return reader.take(size, shape, where)
+    return reader.take(size, shape, where, datatype)
+
+
+def _check_memory(shape: tuple[int, ...], limits: Limits, where: str) -> None:
+    """Refuse what a narrow datatype would let grow beyond any body of FP32."""
+    size = ITEM_BYTES * int(np.prod(shape, dtype=np.int64))
+    if size > limits.body_bytes:
+        raise BodyTooLargeError(
+            f"{where}: shape {list(shape)} takes {size} bytes of FP32, the limit is "
+            f"{limits.body_bytes}; send a smaller batch"
+        )
 
 
 def _shape(value: object, spec: TensorSpec, max_batch: int) -> tuple[int, ...]:
@@ -248,3 +270,12 @@ def _timeout_ms(value: object) -> float | None:
             f"timeout must be whole microseconds, 0 for none, got {short_repr(value)}"
         )
     return value / 1000 if value else None
+
+
+def _priority(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_PRIORITY:
+        raise RequestError(
+            "priority must be a whole number, 1 the most urgent and 0 the default, "
+            f"got {short_repr(value)}"
+        )
+    return value

@@ -57,13 +57,17 @@ class OutputRequest:
 
 @dataclass(frozen=True)
 class InferRequest:
-    """A request, checked and decoded; `timeout_ms` counts from its arrival."""
+    """A request, checked and decoded.
+
+    `timeout_ms` counts from its arrival. `priority` is 1 for the most urgent, 0 for the default.
+    """
 
     request_id: str | None
     inputs: Mapping[str, Tensor]
     outputs: tuple[OutputRequest, ...]
     level: int | None = None
     timeout_ms: float | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,26 @@ import numpy as np
 
 from aio.runtime.serve.errors import BodyTooLargeError, RequestError
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.protocol.codec_binary import decode_tensor
-from aio.runtime.serve.protocol.decode import Members, decode_members
-from aio.runtime.serve.protocol.schema import ITEM_BYTES, InferRequest, ModelSpec, Tensor
+from aio.runtime.serve.protocol.datatypes import REALS, from_binary, from_json
+from aio.runtime.serve.protocol.decode import Declared, Members, decode_members
+from aio.runtime.serve.protocol.schema import InferRequest, ModelSpec, Tensor
 from aio.runtime.serve.rpc import wire
 from aio.runtime.serve.rpc.messages import message, parse_message
 
-CONTENTS = "fp32_contents"
+# Where each datatype goes in InferTensorContents.
+CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+}
 
 _Request = message("inference.ModelInferRequest")
 
@@ -90,35 +103,44 @@ def _parameters(values: Any) -> dict[str, object]:
     return found
 
 
-def _read(item: Members, _: Members, shape: tuple[int, ...], where: str) -> Tensor:
+def _read(item: Members, _: Members, declared: Declared) -> Tensor:
     raw, contents = item.get("raw"), item.get("contents")
+    where = declared.where
     if isinstance(raw, memoryview):
         if contents is not None:
             raise RequestError(f"{where}: give either raw_input_contents or contents, not both")
-        return _from_raw(raw, shape, where)
+        return _from_raw(raw, declared)
     if contents is None:
         raise RequestError(f"{where}: there is no data; give raw_input_contents or contents")
-    return _from_contents(contents, shape, where)
+    return _from_contents(contents, declared)
 
 
-def _from_raw(raw: memoryview, shape: tuple[int, ...], where: str) -> Tensor:
-    expected = ITEM_BYTES * int(np.prod(shape, dtype=np.int64))
+def _from_raw(raw: memoryview, declared: Declared) -> Tensor:
+    shape, datatype, where = declared
+    expected = datatype.item_bytes * int(np.prod(shape, dtype=np.int64))
     if len(raw) != expected:
         raise RequestError(
-            f"{where}: shape {list(shape)} takes {expected} bytes of FP32, "
+            f"{where}: shape {list(shape)} takes {expected} bytes of {datatype.name}, "
             f"its raw_input_contents has {len(raw)}"
         )
-    return decode_tensor(raw, shape)
+    return from_binary(raw, shape, datatype, where)
 
 
-def _from_contents(contents: Any, shape: tuple[int, ...], where: str) -> Tensor:
-    others = [field.name for field, _ in contents.ListFields() if field.name != CONTENTS]
+def _from_contents(contents: Any, declared: Declared) -> Tensor:
+    shape, datatype, where = declared
+    name = CONTENTS.get(datatype.name)
+    if name is None:
+        raise RequestError(f"{where}: contents has no {datatype.name}; give raw_input_contents")
+    others = [field.name for field, _ in contents.ListFields() if field.name != name]
     if others:
-        raise RequestError(f"{where}: FP32 goes into {CONTENTS}, found {others[0]}")
-    values = contents.fp32_contents
+        raise RequestError(f"{where}: {datatype.name} goes into {name}, found {others[0]}")
+    values = getattr(contents, name)
     expected = int(np.prod(shape, dtype=np.int64))
     if len(values) != expected:
         raise RequestError(
-            f"{where}: shape {list(shape)} takes {expected} elements, {CONTENTS} has {len(values)}"
+            f"{where}: shape {list(shape)} takes {expected} elements, {name} has {len(values)}"
         )
-    return np.fromiter(values, np.float32, expected).reshape(shape)
+    if datatype.accepts is REALS:
+        return from_binary(np.fromiter(values, datatype.raw).data, shape, datatype, where)
+    # A field is for several datatypes, so what it holds may be beyond the one that is meant.
+    return from_json(list(values), datatype, where).reshape(shape)

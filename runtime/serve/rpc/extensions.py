@@ -6,22 +6,19 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict
 
+from aio.runtime.serve.hosting.host import Host
+from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.schema import DATATYPE, TensorSpec
 from aio.runtime.serve.rest.endpoints import PLATFORM
 from aio.runtime.serve.rpc.messages import message
 
-MAX_BATCH = 1024
-
 
 class Extensions:
-    """The methods beyond the base protocol.
+    """The methods beyond the base protocol."""
 
-    Args:
-        host: the models; a `Host`.
-    """
-
-    def __init__(self, host: Any) -> None:
+    def __init__(self, host: Host, limits: Limits) -> None:
         self._host = host
+        self._max_batch = limits.batch
 
     def answers(self) -> Mapping[str, Callable[[Any], Coroutine[Any, Any, Any]]]:
         """Return the function for each of the methods."""
@@ -38,7 +35,7 @@ class Extensions:
         config = {
             "name": spec.name,
             "platform": PLATFORM,
-            "max_batch_size": MAX_BATCH,
+            "max_batch_size": self._max_batch,
             "input": [_tensor(item) for item in spec.inputs],
             "output": [_tensor(item) for item in spec.outputs],
             "model_transaction_policy": {"decoupled": False},
@@ -46,6 +43,7 @@ class Extensions:
         return ParseDict({"config": config}, message("inference.ModelConfigResponse")())
 
     async def _statistics(self, request: Any) -> Any:
+        models: list[Any]
         if request.name:
             models = [self._host.find(request.name, request.version or None)]
         else:

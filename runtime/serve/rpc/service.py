@@ -45,7 +45,7 @@ class Service:
             "ServerMetadata": self._server,
             "ModelReady": self._model_ready,
             "ModelMetadata": self._model,
-            **Extensions(self._host).answers(),
+            **Extensions(self._host, self._limits).answers(),
         }
         return {
             "ModelInfer": self.infer,

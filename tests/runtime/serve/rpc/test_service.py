@@ -206,6 +206,71 @@ def test_requests_are_counted(client: Client, live: LiveServer) -> None:
     assert counted() != before
 
 
+# Values of each datatype, and the field of typed contents that they go in; FP16 and BF16 have none.
+DATATYPES = [
+    ("BOOL", "?", [0, 1], "bool_contents"),
+    ("INT8", "<i1", [-128, 127], "int_contents"),
+    ("INT16", "<i2", [-(2**15), 2**15 - 1], "int_contents"),
+    ("INT32", "<i4", [-(2**24), 2**24], "int_contents"),
+    ("INT64", "<i8", [-(2**40), 2**40], "int64_contents"),
+    ("UINT8", "<u1", [0, 255], "uint_contents"),
+    ("UINT16", "<u2", [0, 2**16 - 1], "uint_contents"),
+    ("UINT32", "<u4", [0, 2**31], "uint_contents"),
+    ("UINT64", "<u8", [0, 2**63], "uint64_contents"),
+    ("FP32", "<f4", [-1.5, 3e38], "fp32_contents"),
+    ("FP64", "<f8", [-1.5, 1e38], "fp64_contents"),
+    ("FP16", "<f2", [-1.5, 65504.0], None),
+]
+
+
+def of_datatype(name: str, contents: str | None, values: list[Any], raw: bytes | None) -> bytes:
+    request = Request(model_name="fake")
+    tensor = request.inputs.add(name="image", datatype=name, shape=[1, *SHAPE])
+    if raw is not None:
+        request.raw_input_contents.append(raw)
+    elif contents is not None:
+        getattr(tensor.contents, contents).extend(values)
+    return bytes(request.SerializeToString())
+
+
+@pytest.mark.parametrize(("name", "raw", "values", "contents"), DATATYPES)
+def test_datatypes(
+    client: Client, name: str, raw: str, values: list[Any], contents: str | None
+) -> None:
+    x = np.array(values * 3, raw)
+    y = expected(x.astype(np.float32).reshape(1, *SHAPE))
+    answer = client.infer(of_datatype(name, None, [], x.tobytes()))
+    np.testing.assert_array_equal(floats(answer), y)
+    assert "its raw_input_contents has" in refused(
+        client, of_datatype(name, None, [], x.tobytes()[1:])
+    )
+    if contents is not None:
+        answer = client.infer(of_datatype(name, contents, x.tolist(), None))
+        np.testing.assert_array_equal(floats(answer), y)
+
+
+def test_typed_contents_beyond_the_datatype(client: Client) -> None:
+    wrong = of_datatype("INT8", "int_contents", [128] * 6, None)
+    assert "beyond the range of INT8, 128" in refused(client, wrong)
+    wrong = of_datatype("FP64", "fp64_contents", [1e300] * 6, None)
+    assert "beyond the range of FP32" in refused(client, wrong)
+    wrong = of_datatype("FP16", "fp32_contents", [1.0] * 6, None)
+    assert "contents has no FP16; give raw_input_contents" in refused(client, wrong)
+    wrong = of_datatype("INT8", "int64_contents", [1] * 6, None)
+    assert "INT8 goes into int_contents, found int64_contents" in refused(client, wrong)
+
+
+def test_the_index_of_one_file(client: Client) -> None:
+    models = client.call("RepositoryIndex").models
+    assert [(model.name, model.version, model.state) for model in models] == [
+        ("fake", "1", "READY")
+    ]
+    for name in ("RepositoryModelLoad", "RepositoryModelUnload"):
+        with pytest.raises(grpc.RpcError) as caught:
+            client.call(name, model_name="fake")
+        assert caught.value.code() is Code.PERMISSION_DENIED
+
+
 TENSORS = st.fixed_dictionaries(
     {
         "name": st.sampled_from(["image", "", "other"]),
