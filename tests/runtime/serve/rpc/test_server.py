@@ -4,6 +4,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
@@ -231,6 +232,23 @@ def test_an_end_does_not_wait_for_ever() -> None:
         assert live.server.cut_off == 1
         assert running.code() in {Code.CANCELLED, Code.UNAVAILABLE, Code.UNKNOWN}
         engine.passing.set()
+
+
+def test_an_end_does_not_wait_for_streams_that_are_idle() -> None:
+    never = threading.Event()
+
+    def requests() -> Iterator[bytes]:
+        yield infer_request(X)
+        never.wait(PATIENCE_S)
+
+    with grpc_server(Limits(stop_s=PATIENCE_S)) as (live, client, _):
+        stream = client.channel.stream_stream(f"/{INFERENCE}/ModelStreamInfer")(requests())
+        assert next(stream)
+        start_s = time.monotonic()
+        live.end()
+        assert time.monotonic() - start_s < PATIENCE_S / 2
+        assert live.server.cut_off == 0
+        never.set()
 
 
 def test_health_with_the_official_client() -> None:
