@@ -90,7 +90,7 @@ class Server(uvicorn.Server):
         if self._reserved is not None:
             from aio.runtime.serve.rpc.server import RpcServer  # noqa: PLC0415 -- costs memory
 
-            self._rpc = RpcServer(self.host, self._limits, self._reserved)
+            self._rpc = RpcServer(self.host, self._limits, self._reserved, self._token)
             await self._rpc.start()
         self._loading = asyncio.create_task(self._load())
         self._loading.add_done_callback(self._loaded)

@@ -27,6 +27,7 @@ from aio.runtime.inputs import accurate_levels, as_duration_ms
 from aio.runtime.records import InferenceRecord, Journal, LevelInfo, RuntimeStats, TensorInfo
 from aio.runtime.runtime import Inference
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.rpc.reserve import address
 from aio.runtime.serve.security.guard import Policy
 from aio.runtime.serve.server import Server
 from aio.runtime.serve.transport.listen import bind
@@ -206,10 +207,18 @@ class LiveServer:
         loader: Callable[[], Engine],
         limits: Limits | None = None,
         policy: Policy | None = None,
+        *,
+        grpc: bool = False,
     ) -> None:
         self.announced = threading.Event()
+        reserved = bind("127.0.0.1", 0) if grpc else None
+        self.grpc = None if reserved is None else address(reserved)
         self.server = Server(
-            loader, lambda _: self.announced.set(), limits or Limits(), policy or Policy()
+            loader,
+            lambda _: self.announced.set(),
+            limits or Limits(),
+            policy or Policy(),
+            reserved=reserved,
         )
         self.listener = bind("127.0.0.1", 0)
         self.port: int = self.listener.getsockname()[1]
@@ -254,10 +263,14 @@ class LiveServer:
 
 @contextmanager
 def serving(
-    loader: Callable[[], Engine], limits: Limits | None = None, policy: Policy | None = None
+    loader: Callable[[], Engine],
+    limits: Limits | None = None,
+    policy: Policy | None = None,
+    *,
+    grpc: bool = False,
 ) -> Iterator[LiveServer]:
     """Run a server; wait for the model with `announced` if it matters."""
-    server = LiveServer(loader, limits, policy)
+    server = LiveServer(loader, limits, policy, grpc=grpc)
     server.start()
     try:
         yield server

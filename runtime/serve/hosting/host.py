@@ -96,7 +96,7 @@ class ServedModel:
             await self._draining.wait()
 
     async def _infer(self, request: InferRequest, arrived_s: float) -> InferResult:
-        note(model=self.spec.name, request_id=request.request_id)
+        note(model=self.spec.name)
         try:
             answer = await self._inferences.run(request, arrived_s)
         except (Exception, asyncio.CancelledError) as error:

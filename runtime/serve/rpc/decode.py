@@ -11,7 +11,7 @@ import numpy as np
 
 from aio.runtime.serve.errors import BodyTooLargeError, RequestError
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.protocol.datatypes import FP32, from_binary, from_json
+from aio.runtime.serve.protocol.datatypes import REALS, from_binary, from_json
 from aio.runtime.serve.protocol.decode import Described, decode_members
 from aio.runtime.serve.protocol.schema import InferRequest, ModelSpec, Tensor
 from aio.runtime.serve.rpc import wire
@@ -125,20 +125,19 @@ def _from_raw(raw: memoryview, given: Described) -> Tensor:
 
 def _from_contents(contents: Any, given: Described) -> Tensor:
     _, _, shape, datatype, where = given
-    wanted = CONTENTS.get(datatype.name)
-    if wanted is None:
-        raise RequestError(
-            f"{where}: contents have no {datatype.name}; send the tensor as raw_input_contents"
-        )
-    others = [field.name for field, _ in contents.ListFields() if field.name != wanted]
+    name = CONTENTS.get(datatype.name)
+    if name is None:
+        raise RequestError(f"{where}: contents has no {datatype.name}; give raw_input_contents")
+    others = [field.name for field, _ in contents.ListFields() if field.name != name]
     if others:
-        raise RequestError(f"{where}: {datatype.name} goes into {wanted}, found {others[0]}")
-    values = getattr(contents, wanted)
+        raise RequestError(f"{where}: {datatype.name} goes into {name}, found {others[0]}")
+    values = getattr(contents, name)
     expected = int(np.prod(shape, dtype=np.int64))
     if len(values) != expected:
         raise RequestError(
-            f"{where}: shape {list(shape)} takes {expected} elements, {wanted} has {len(values)}"
+            f"{where}: shape {list(shape)} takes {expected} elements, {name} has {len(values)}"
         )
-    if datatype is FP32:
-        return np.fromiter(values, np.float32, expected).reshape(shape)
+    if datatype.accepts is REALS:
+        return from_binary(np.fromiter(values, datatype.raw).data, shape, datatype, where)
+    # A field is for several datatypes, so what it holds may be beyond the one that is meant.
     return from_json(list(values), datatype, where).reshape(shape)

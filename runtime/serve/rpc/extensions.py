@@ -6,22 +6,18 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict
 
-from aio.runtime.serve.protocol.schema import DATATYPE, TensorSpec
-from aio.runtime.serve.rest.endpoints import PLATFORM
+from aio.runtime.serve.hosting.host import Host
+from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.protocol.metadata import model_config
 from aio.runtime.serve.rpc.messages import message
-
-MAX_BATCH = 1024
 
 
 class Extensions:
-    """The methods beyond the base protocol.
+    """The methods beyond the base protocol."""
 
-    Args:
-        host: the models; a `Host`.
-    """
-
-    def __init__(self, host: Any) -> None:
+    def __init__(self, host: Host, limits: Limits) -> None:
         self._host = host
+        self._max_batch = limits.batch
 
     def answers(self) -> Mapping[str, Callable[[Any], Coroutine[Any, Any, Any]]]:
         """Return the function for each of the methods."""
@@ -35,17 +31,12 @@ class Extensions:
 
     async def _config(self, request: Any) -> Any:
         spec = self._host.find(request.name, request.version or None).spec
-        config = {
-            "name": spec.name,
-            "platform": PLATFORM,
-            "max_batch_size": MAX_BATCH,
-            "input": [_tensor(item) for item in spec.inputs],
-            "output": [_tensor(item) for item in spec.outputs],
-            "model_transaction_policy": {"decoupled": False},
-        }
-        return ParseDict({"config": config}, message("inference.ModelConfigResponse")())
+        config = model_config(spec, self._max_batch)
+        response = message("inference.ModelConfigResponse")()
+        return ParseDict({"config": config}, response, ignore_unknown_fields=True)
 
     async def _statistics(self, request: Any) -> Any:
+        models: list[Any]
         if request.name:
             models = [self._host.find(request.name, request.version or None)]
         else:
@@ -80,7 +71,3 @@ class Extensions:
     async def _unload(self, request: Any) -> Any:
         await self._host.unload_model(request.model_name)
         return message("inference.RepositoryModelUnloadResponse")()
-
-
-def _tensor(spec: TensorSpec) -> dict[str, object]:
-    return {"name": spec.name, "data_type": f"TYPE_{DATATYPE}", "dims": list(spec.shape)}

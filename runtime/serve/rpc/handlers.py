@@ -7,7 +7,8 @@ which is the same on the wire, and the one request is read here.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import grpc
@@ -40,6 +41,9 @@ class Gate:
         limits: the time for a message.
         token: what callers must present; None lets everybody in.
         is_open: names of methods that need no token.
+
+    Attributes:
+        active: Requests that came and are not answered yet.
     """
 
     def __init__(
@@ -65,38 +69,47 @@ class Gate:
 
     def _unary(self, answer: Unary, checked: bool) -> Any:
         async def call(_: object, context: Any) -> bytes:
-            self.active += 1
             try:
                 if checked:
                     self._check(context)
                 data = await self._one(context)
-                return await answer(data, context)
+                with self._answering():
+                    return await answer(data, context)
             except Exception as error:  # noqa: BLE001 -- the edge of the server; status_of logs it
                 await _abort(context, error)
-            finally:
-                self.active -= 1
             raise AssertionError("a call that was aborted went on")
 
         return call
 
     def _stream(self, answer: Stream, checked: bool) -> Any:
         async def call(_: object, context: Any) -> None:
-            async def read() -> bytes | None:
-                data = await context.read()
-                return None if data is grpc.aio.EOF else data
+            with ExitStack() as answering:
 
-            self.active += 1
-            try:
-                if checked:
-                    self._check(context)
-                async for data in answer(read, context):
-                    await context.write(data)
-            except Exception as error:  # noqa: BLE001 -- as above
-                await _abort(context, error)
-            finally:
-                self.active -= 1
+                async def read() -> bytes | None:
+                    answering.close()  # a stream that waits for its client is not unanswered
+                    data = await context.read()
+                    if data is grpc.aio.EOF:
+                        return None
+                    answering.enter_context(self._answering())
+                    return bytes(data)
+
+                try:
+                    if checked:
+                        self._check(context)
+                    async for data in answer(read, context):
+                        await context.write(data)
+                except Exception as error:  # noqa: BLE001 -- as above
+                    await _abort(context, error)
 
         return call
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        self.active += 1
+        try:
+            yield
+        finally:
+            self.active -= 1
 
     def _check(self, context: Any) -> None:
         """Raise _UnauthenticatedError unless exactly one right token came with the call."""

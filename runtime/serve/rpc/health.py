@@ -45,11 +45,11 @@ class Health:
             await asyncio.sleep(LOOK_S)
 
     def _status(self, service: str) -> Any:
-        if self._host.state is not State.READY:
-            return _Response.NOT_SERVING
+        if not service:
+            ready = self._host.state is State.READY
+            return _Response.SERVING if ready else _Response.NOT_SERVING
         try:
-            if service:
-                self._host.find(service)
+            self._host.find(service)
         except UnavailableError:
             return _Response.NOT_SERVING
         return _Response.SERVING

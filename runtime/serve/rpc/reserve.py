@@ -22,7 +22,7 @@ def reserve(
     if port is None:
         return nullcontext()
     for module in NEEDED:
-        if importlib.util.find_spec(module) is None:
+        if not _is_installed(module):
             raise InputError(
                 f"--grpc-port needs the module {module}, which is not installed; "
                 "`pip install 'aio-runtime[grpc]'` brings it"
@@ -37,3 +37,10 @@ def address(reserved: socket.socket) -> str:
     """Return the address of a socket as gRPC clients want it."""
     host, port = reserved.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # it is in sys.modules, as something that can't be imported
+        return False

@@ -23,7 +23,8 @@ WINDOW_BYTES = 1024 * KIB
 FRAME_BYTES = 1024 * KIB
 # What goes around the largest body: names, shapes, parameters.
 ENVELOPE_BYTES = 64 * KIB
-CUT_S = 0.2  # before the end of the grace the calls are counted that will not make it
+LAST_S = 0.2  # for answers on their way, when nothing else is to be waited for
+LOOK_S = 0.02
 PING_INTERVAL_S = 10
 PING_STRIKES = 3
 
@@ -57,11 +58,6 @@ class RpcServer:
             )
         )
 
-    @property
-    def active(self) -> int:
-        """Calls that are not answered yet."""
-        return self._gate.active
-
     async def start(self) -> None:
         """Listen and answer.
 
@@ -78,10 +74,14 @@ class RpcServer:
         self._reserved.close()
 
     async def stop(self, grace_s: float) -> int:
-        """Take no new calls and wait for those that run; return how many were cut off."""
-        stopping = asyncio.ensure_future(self._server.stop(None if grace_s <= 0 else grace_s))
-        done, _ = await asyncio.wait({stopping}, timeout=max(0.0, grace_s - CUT_S))
-        cut_off = 0 if done else self.active
+        """Take no new calls and wait for those that run; return how many stay without an answer."""
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.ensure_future(self._server.stop(grace_s))
+        end_s = loop.time() + grace_s - LAST_S
+        while self._gate.active and loop.time() < end_s:
+            await asyncio.sleep(LOOK_S)
+        cut_off = self._gate.active
+        await self._server.stop(LAST_S)  # ends streams that wait for their clients
         await stopping
         return cut_off
 

@@ -9,8 +9,8 @@ from typing import Any
 from aio.runtime.serve.errors import UnavailableError, row_of
 from aio.runtime.serve.hosting.host import Host, State
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.protocol.schema import DATATYPE, InferRequest, TensorSpec
-from aio.runtime.serve.rest.endpoints import NAME, PLATFORM
+from aio.runtime.serve.protocol.metadata import EXTENSIONS, SERVER, model_metadata
+from aio.runtime.serve.protocol.schema import InferRequest
 from aio.runtime.serve.rpc import wire
 from aio.runtime.serve.rpc.decode import Parsed, decode_request, parse
 from aio.runtime.serve.rpc.encode import encode_response
@@ -21,7 +21,6 @@ from aio.runtime.serve.rpc.status import status_of
 from aio.runtime.serve.transport.body import Buffers
 from aio.runtime.version import package_version
 
-EXTENSIONS = ("classification", "model_configuration", "model_repository", "statistics")
 # Methods that tell nothing but the state of the process.
 OPEN = frozenset({"ServerLive", "ServerReady"})
 
@@ -44,7 +43,7 @@ class Service:
             "ServerMetadata": self._server,
             "ModelReady": self._model_ready,
             "ModelMetadata": self._model,
-            **Extensions(self._host).answers(),
+            **Extensions(self._host, self._limits).answers(),
         }
         return {
             "ModelInfer": self.infer,
@@ -102,7 +101,7 @@ class Service:
 
     async def _server(self, _: Any) -> Any:
         return message("inference.ServerMetadataResponse")(
-            name=NAME, version=package_version(), extensions=EXTENSIONS
+            name=SERVER, version=package_version(), extensions=EXTENSIONS
         )
 
     async def _model_ready(self, request: Any) -> Any:
@@ -115,17 +114,7 @@ class Service:
 
     async def _model(self, request: Any) -> Any:
         spec = self._host.find(request.name, request.version or None).spec
-        return message("inference.ModelMetadataResponse")(
-            name=spec.name,
-            versions=[spec.version],
-            platform=PLATFORM,
-            inputs=[_tensor(item) for item in spec.inputs],
-            outputs=[_tensor(item) for item in spec.outputs],
-        )
-
-
-def _tensor(spec: TensorSpec) -> dict[str, object]:
-    return {"name": spec.name, "datatype": DATATYPE, "shape": [-1, *spec.shape]}
+        return message("inference.ModelMetadataResponse")(**model_metadata(spec))
 
 
 def _with_deadline(request: InferRequest, context: Any) -> InferRequest:

@@ -10,6 +10,8 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from aio.runtime.serve.telemetry.trace import current_request_id, current_trace_id
+
 MAX_TEXT = 200  # characters of what a client chose
 
 logger = logging.getLogger(__name__)
@@ -65,6 +67,8 @@ class RequestLog:
 
 def _log(scope: Scope, status: int | None, duration_ms: float, noted: dict[str, object]) -> None:
     client = scope.get("client")
+    named = {"request_id": current_request_id(), "trace_id": current_trace_id()}
+    noted.update({name: _short(value) for name, value in named.items() if value is not None})
     fields = {
         "method": scope["method"][:20],
         "path": scope["path"][:MAX_TEXT],

@@ -26,7 +26,6 @@ STOPPED = b'{"error":"the server is stopping"}'
 JSON = (b"content-type", b"application/json")
 
 logger = logging.getLogger("uvicorn.error")
-access_logger = logging.getLogger("uvicorn.access")
 
 
 class Carrier(Protocol):
@@ -168,8 +167,6 @@ class Exchange:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
         self._start = b"".join(lines)
-        if access_logger.isEnabledFor(logging.INFO):
-            self._log(status)
 
     async def _continue(self, body: bytes, more: bool) -> None:
         if self.head.method == "HEAD":
@@ -204,15 +201,3 @@ class Exchange:
         length = (b"content-length", b"%d" % len(body))
         self._begin(status, (JSON, length, (b"connection", b"close")))
         await self._continue(body, more=False)
-
-    def _log(self, status: int) -> None:
-        client = self._scope["client"]
-        query = self._scope["query_string"].decode("ascii")
-        access_logger.info(
-            '%s - "%s %s HTTP/%s" %d',
-            ":".join(map(str, client or ())),
-            self.head.method,
-            self._scope["raw_path"].decode("ascii") + (f"?{query}" if query else ""),
-            self.head.version,
-            status,
-        )
