@@ -5,8 +5,6 @@ A few comparisons of headers, no parsing of bodies, no waiting: a refused reques
 nothing, an accepted one some microseconds.
 """
 
-import base64
-import binascii
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,16 +14,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aio.runtime.serve.protocol import codec_json
 from aio.runtime.serve.security.names import HostNames
 from aio.runtime.serve.security.origins import PREFLIGHT, Header, Origins, with_cors
-from aio.runtime.serve.security.token import MAX_CHARACTERS, Token
+from aio.runtime.serve.security.token import Token
 
 # They say no more than that the process runs; whoever starts or balances servers needs them.
 PROBES = frozenset({"/v2/health/live", "/v2/health/ready"})
 METRICS = "/metrics"
+# The page itself holds nothing secret, and asks for the token that its requests then present.
+PAGE, PAGE_FILES = "/", "/page/"
 BEARER = b'Bearer realm="aio-serve"'
-BASIC = b'Basic realm="aio-serve", charset="UTF-8"'
 _READING = frozenset({"GET", "HEAD"})
-# A name of some length, a colon, and a token, four characters for three bytes.
-_MAX_BASIC = (MAX_CHARACTERS + 256) * 4 // 3
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class Guard:
     def __init__(self, app: ASGIApp, policy: Policy) -> None:
         self._app = app
         self._policy = policy
-        self._public = PROBES | {METRICS} if policy.public_metrics else PROBES
+        self._public = {PAGE, METRICS} if policy.public_metrics else {PAGE}
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer, or let the application do it; a plain function, as it is on every path."""
@@ -112,7 +109,8 @@ class Guard:
 
     def _check_token(self, method: str, path: str, sent: "Presented") -> Refusal | None:
         token = self._policy.token
-        if token is None or (path in self._public and method in _READING):
+        public = path in self._public or path.startswith(PAGE_FILES)
+        if token is None or (public and method in _READING):
             return None
         if sent.authorization and authorized(token, sent.authorization):
             return None
@@ -122,10 +120,10 @@ class Guard:
 class Presented:
     """What the headers of a request say about who asks; empty bytes where one is missing."""
 
-    __slots__ = ("accept", "authorization", "fetch_site", "host", "origin", "repeated")
+    __slots__ = ("authorization", "fetch_site", "host", "origin", "repeated")
 
     def __init__(self) -> None:
-        self.host = self.authorization = self.fetch_site = self.accept = b""
+        self.host = self.authorization = self.fetch_site = b""
         self.origin: bytes | None = None
         self.repeated: str | None = None
 
@@ -148,28 +146,13 @@ class Presented:
                 found.origin = value
             elif name == b"sec-fetch-site":
                 found.fetch_site = value
-            elif name == b"accept":
-                found.accept = value
         return found
 
 
 def authorized(token: Token, value: bytes) -> bool:
-    """Return whether the value of an Authorization header presents the token.
-
-    `Bearer TOKEN`, or `Basic` with the token as password: what a browser sends once its user was
-    asked, also for pictures and event streams.
-    """
-    scheme, _, rest = value.partition(b" ")
-    kind, presented = scheme.lower(), rest.strip(b" ")
-    if kind == b"bearer":
-        return token.matches(presented)
-    if kind != b"basic" or len(presented) > _MAX_BASIC:
-        return False
-    try:
-        _, colon, password = base64.b64decode(presented, validate=True).partition(b":")
-    except binascii.Error:
-        return False
-    return bool(colon) and token.matches(password)
+    """Return whether the value of an Authorization header presents the token."""
+    scheme, _, presented = value.partition(b" ")
+    return scheme.lower() == b"bearer" and token.matches(presented.strip(b" "))
 
 
 def _misdirected(host: bytes) -> Refusal:
@@ -190,14 +173,12 @@ def _foreign(origin: bytes | None) -> Refusal:
 
 
 def _unauthorized(sent: Presented) -> Refusal:
-    challenges = [(b"www-authenticate", BEARER)]
-    if sent.authorization:
-        challenges = [(b"www-authenticate", BEARER + b', error="invalid_token"')]
-    if b"text/html" in sent.accept:  # a person at a browser: have it ask for a password
-        challenges.append((b"www-authenticate", BASIC))
+    error = b', error="invalid_token"' if sent.authorization else b""
     what = "is not one of this server's" if sent.authorization else "is missing"
     return Refusal(
-        401, f"the token {what}; send it as 'Authorization: Bearer TOKEN'", tuple(challenges)
+        401,
+        f"the token {what}; send it as 'Authorization: Bearer TOKEN'",
+        ((b"www-authenticate", BEARER + error),),
     )
 
 

@@ -46,11 +46,6 @@ def open_server() -> Iterator[LiveServer]:
         yield server
 
 
-def basic(password: str, user: str = "me") -> dict[str, str]:
-    text = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return {"Authorization": f"Basic {text}"}
-
-
 @pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready"])
 @pytest.mark.parametrize("headers", [{}, {"Host": "evil.org"}, {"Origin": "null"}])
 def test_probes_need_nothing(locked: LiveServer, path: str, headers: dict[str, str]) -> None:
@@ -60,7 +55,7 @@ def test_probes_need_nothing(locked: LiveServer, path: str, headers: dict[str, s
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
+        "/state",
         "/v2",
         "/metrics",
         INFER,
@@ -97,8 +92,6 @@ def test_the_token_opens(locked: LiveServer) -> None:
         f"bearer {SECRET}",
         f"BEARER {SECRET}",
         f"Bearer  {SECRET}",
-        basic(SECRET)["Authorization"],
-        basic(SECRET, "")["Authorization"].replace("Basic", "basic"),
     ],
 )
 def test_ways_to_present_it(locked: LiveServer, value: str) -> None:
@@ -123,10 +116,7 @@ def test_ways_to_present_it(locked: LiveServer, value: str) -> None:
         "Bearer " + "x" * 5000,
         "Bearer \xff\xfe",
         f"Basic {SECRET}",
-        "Basic !!!!",
-        "Basic " + base64.b64encode(SECRET.encode()).decode(),
-        "Basic " + base64.b64encode(f"{SECRET}:".encode()).decode(),
-        "Basic " + "QUJD" * 2000,
+        "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode(),
         "Negotiate abc",
     ],
 )
@@ -138,10 +128,11 @@ def test_what_does_not_open(locked: LiveServer, value: str) -> None:
         assert 'error="invalid_token"' in reply.headers["www-authenticate"]
 
 
-def test_a_browser_is_told_to_ask_for_a_password(locked: LiveServer) -> None:
-    reply = locked.request("GET", "/", headers={"Accept": "text/html,*/*"})
-    assert reply.status == 401
-    assert 'Basic realm="aio-serve"' in reply.headers["www-authenticate"]
+@pytest.mark.parametrize("path", ["/", "/page/main.js"])
+def test_the_page_comes_without_it_and_its_data_does_not(locked: LiveServer, path: str) -> None:
+    assert locked.request("GET", path).status == 200
+    for data in ("/state", "/events", "/page"):
+        assert locked.request("GET", data).status == 401
 
 
 def raw_request(port: int, head: str) -> bytes:
@@ -209,8 +200,8 @@ def test_cross_site_posts(
     assert "access-control-allow-origin" not in reply.headers
 
 
-def test_credentials_of_a_browser_do_not_help_another_site(locked: LiveServer) -> None:
-    headers = {**basic(SECRET), "Origin": "http://evil.org"}
+def test_the_token_does_not_help_another_site(locked: LiveServer) -> None:
+    headers = {**BEARER, "Origin": "http://evil.org"}
     assert locked.request("POST", INFER, BODY, headers).status == 403
 
 
@@ -220,7 +211,7 @@ def test_the_own_page(open_server: LiveServer, locked: LiveServer) -> None:
     reply = open_server.request("POST", INFER, BODY, headers)
     assert reply.status == 400
     assert "access-control-allow-origin" not in reply.headers
-    own = {**basic(SECRET), "Origin": f"http://127.0.0.1:{locked.port}"}
+    own = {**BEARER, "Origin": f"http://127.0.0.1:{locked.port}"}
     assert locked.request("POST", INFER, BODY, own).status == 400
 
 
