@@ -64,7 +64,7 @@ def start_entry(
 ) -> str:
     """Return the same as an object of the JSON log; what is not known is null."""
     clock = engine.clock
-    entry = {
+    entry: dict[str, object] = {
         "time": rfc3339(time.time()),
         "level": "info",
         "logger": PROGRAM,

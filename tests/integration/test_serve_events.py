@@ -53,7 +53,7 @@ def test_many_listeners_one_slow_and_the_end(server: ServeProcess) -> None:
             stack.enter_context(EventStream(server.port)) for _ in range(Limits().listeners - 1)
         ]
         slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
-        slow.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        slow.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         for stream in streams:
             hello = stream.next()
             assert hello is not None

@@ -20,7 +20,7 @@ async def read_object(request: Request) -> dict[str, object]:
         RequestError: it is large, slow, compressed, cut short or something else.
     """
     check_coding(request.headers.get("content-encoding", "identity"))
-    text = await read_body(request.receive, MAX_BYTES)
+    text = bytes(await read_body(request.receive, MAX_BYTES))
     if not text:
         return {}
     value = codec_json.loads(text)

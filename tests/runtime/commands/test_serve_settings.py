@@ -16,6 +16,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from aio.runtime.commands import serve
+from aio.runtime.commands.limit_option import QUEUE_LIMITS
 from aio.runtime.commands.serve_check import check_settings, settings_text
 from aio.runtime.commands.settings import Settings
 from aio.runtime.errors import InputError
@@ -52,7 +53,7 @@ def test_the_example_has_every_option_and_all_are_taken(tmp_path: Path) -> None:
     path.write_text(enabled(EXAMPLE.read_text()))
     args = read("--config", str(path))
     assert {name for name, origin in args.origins.items() if origin != str(path)} == set()
-    assert set(args.limit) == {field.name for field in fields(Limits)}
+    assert set(args.limit) == {field.name for field in fields(Limits)} - QUEUE_LIMITS
 
 
 def test_defaults_in_the_example_are_the_defaults(tmp_path: Path) -> None:
@@ -72,11 +73,11 @@ def test_every_option_has_its_variable() -> None:
         AIO_SERVE_TARGET_MS="20",
         AIO_SERVE_NO_REPLAN="true",
         AIO_SERVE_ALLOWED_HOST="a,b",
-        AIO_SERVE_LIMIT="queue=3,body_bytes=1MiB",
+        AIO_SERVE_LIMIT="connections=3,body_bytes=1MiB",
     )
     assert (args.model, args.target_ms, args.no_replan) == (Path("m.aio"), 20.0, True)
     assert args.allowed_host == ["a", "b"]
-    assert args.limit == {"queue": 3, "body_bytes": 1 << 20}
+    assert args.limit == {"connections": 3, "body_bytes": 1 << 20}
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "3601", "inf"])
@@ -86,9 +87,9 @@ def test_drain_delays_that_are_refused(value: str) -> None:
 
 
 def test_settings_are_told_with_their_origin() -> None:
-    text = settings_text(read("--limit", "queue=3", "--insecure", AIO_SERVE_PORT="0"))
+    text = settings_text(read("--limit", "connections=3", "--insecure", AIO_SERVE_PORT="0"))
     rows = [line.split(maxsplit=2) for line in text.splitlines()]
-    assert ["limit.queue", "3", "command line"] in rows
+    assert ["limit.connections", "3", "command line"] in rows
     assert ["insecure", "true", "command line"] in rows
     assert ["port", "0", "AIO_SERVE_PORT"] in rows
     assert ["model", "-", "default"] in rows
