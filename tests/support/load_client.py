@@ -136,6 +136,8 @@ class Connection:
         return Outcome(kind, status, latency_ms, level)
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()  # it was idle for too long
         if self._streams is None:
             target = self._target
             self._streams = await asyncio.open_connection(target.host, target.port)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Why a plan was the one it was; few words, because they are labels of metrics.
 PINNED, DEADLINE, LOAD, GOVERNOR = "pinned", "deadline", "load", "governor"
+BRIEF_MS = 2.0  # what the event loop may spend on one request
 LEAST_MS = 1e-3  # a budget that is used up: the sparsest level, which is what a tiny one gets
 
 
@@ -82,6 +83,7 @@ class Inferences:
                     self._dispatcher.backlog_ms / 1e3,
                 )
         samples = request.samples
+        most_ms = self._most_ms(request)
         work = Work(
             self._run,
             request,
@@ -94,9 +96,15 @@ class Inferences:
             owner=self,
             group=(self, request.level) if self._dispatcher.batching.max_batch > 1 else None,
             samples=samples,
+            brief=most_ms is not None and most_ms <= BRIEF_MS,
         )
         answer: Answer = await self._dispatcher.submit(work)
         return answer
+
+    def _most_ms(self, request: InferRequest) -> float | None:
+        """Return how long the request takes at the densest level it may get."""
+        level = self._engine.allowed_levels[0] if request.level is None else request.level
+        return self._engine.predict_ms(request.samples, level)
 
     def _run(self, works: Sequence[Work], turn: Turn) -> list[Answer]:
         began_s = time.monotonic()

@@ -54,10 +54,12 @@ class Work:
         owner: whose work it is, such as a model; only compared.
         group: work of equal groups may run together; None never does.
         samples: its part of the size of what runs together.
+        brief: whether it is so short that the event loop may run it itself.
     """
 
     __slots__ = (
         "aim_s",
+        "brief",
         "cost_ms",
         "deadline_s",
         "future",
@@ -88,6 +90,7 @@ class Work:
         owner: object = None,
         group: object = None,
         samples: int = 1,
+        brief: bool = False,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
@@ -103,6 +106,7 @@ class Work:
         self.owner = owner
         self.group = group
         self.samples = samples
+        self.brief = brief
         # Earliest limit first within a priority, and first come first served among equals.
         self.order = (self.priority, min(self.limit_s, queued_s + PATIENCE_S), next(_sequence))
 

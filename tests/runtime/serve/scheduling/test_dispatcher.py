@@ -4,8 +4,9 @@
 import asyncio
 import gc
 import threading
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -18,6 +19,7 @@ from aio.runtime.serve.errors import UnavailableError
 from aio.runtime.serve.scheduling.admission import DeadlineError
 from aio.runtime.serve.scheduling.batching import Batching
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+from aio.runtime.serve.scheduling.work import Turn, Work
 
 LIMIT = 4
 # Of each request: priority, whether it has a deadline it can keep, whether its client goes, and
@@ -338,3 +340,57 @@ def test_work_that_may_not_be_merged_does_not_wait_behind_a_batch_that_grows() -
 
         asyncio.run(run())
     assert executor.ran == [["other"], ["grows"]]
+
+
+def brief(threads: list[int], timeout_s: float = 60.0) -> Work:
+    def run(works: Sequence[Work], _: Turn) -> list[str]:
+        threads.append(threading.get_ident())
+        return ["done" for _ in works]
+
+    now_s = time.monotonic()
+    return Work(run, None, queued_s=now_s, cost_ms=0.1, deadline_s=now_s + timeout_s, brief=True)
+
+
+def test_brief_work_that_is_alone_runs_in_the_event_loop() -> None:
+    here: list[int] = []
+
+    async def scenario(dispatcher: Dispatcher) -> None:
+        assert await dispatcher.submit(brief(here)) == "done"
+        assert here == [threading.get_ident()]
+        with pytest.raises(DeadlineError, match="fastest level allowed"):
+            await dispatcher.submit(brief(here, timeout_s=0.0))
+        assert dispatcher.pending == 0
+
+    with dispatching() as (dispatcher, _):
+        asyncio.run(scenario(dispatcher))
+    assert len(here) == 1
+
+
+def test_brief_work_in_company_waits_where_it_is_seen() -> None:
+    threads: list[int] = []
+
+    async def scenario(dispatcher: Dispatcher, executor: Executor) -> None:
+        running = await busy(dispatcher, executor)
+        late = [asyncio.ensure_future(dispatcher.submit(brief(threads))) for _ in range(3)]
+        await until(lambda: dispatcher.pending == 4)
+        executor.passing.set()
+        assert await asyncio.gather(running, *late)
+        together = await asyncio.gather(*(dispatcher.submit(brief(threads)) for _ in range(3)))
+        assert together == ["done"] * 3
+        # The last one to look may find all others done.
+        assert threads[:5].count(threading.get_ident()) == 0
+
+    with dispatching() as (dispatcher, executor):
+        asyncio.run(scenario(dispatcher, executor))
+    assert len(threads) == 6
+
+
+def test_brief_work_runs_in_the_thread_where_it_could_be_merged() -> None:
+    threads: list[int] = []
+
+    async def scenario(dispatcher: Dispatcher) -> object:
+        return await dispatcher.submit(brief(threads))
+
+    with dispatching(batching=Batching(4, 0.0)) as (dispatcher, _):
+        assert asyncio.run(scenario(dispatcher)) == "done"
+    assert threads != [threading.get_ident()]
