@@ -7,6 +7,7 @@ per level, batch normalisation gets parameters per level. A *level* is an index 
 """
 
 import copy
+import fnmatch
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,25 +20,25 @@ from aio.models.errors import ModelError
 from aio.models.masked import MaskedConv2d, MaskedLayer, MaskedLinear
 from aio.models.ratios import check_ratios
 from aio.models.selection import Layer, find_layers
+from aio.models.settings import BLOCK_HEIGHTS
+from aio.models.supernet import Supernet
 from aio.models.switchable import SwitchableBatchNorm
 from aio.models.trace import trace
 
-_BLOCK_HEIGHTS = (16, 8)  # that the executor has kernels for
 
-
-class AllInOne(nn.Module):
+class AllInOne(Supernet):
     """A network that runs at every one of its pruning ratios.
 
     Args:
         net: the network to wrap; it is copied and stays as it is.
         ratios: pruning ratios, increasing, in [0, 1).
-        block_height: output channels of a block.
+        block_height: output channels of a block; or by pattern of layer names (as in file names),
+            of which the first that fits counts, 16 for layers that fit none.
         allocation: how many blocks each layer keeps at each ratio.
 
     Attributes:
         net: the wrapped copy.
         ratios: the pruning ratio of each level.
-        block_height: output channels of a block.
 
     Raises:
         ModelError: the ratios are not usable, or the network can't be wrapped.
@@ -48,17 +49,16 @@ class AllInOne(nn.Module):
         net: nn.Module,
         ratios: Sequence[float] = (0.0, 0.5, 0.7, 0.8, 0.9),
         *,
-        block_height: int = 16,
+        block_height: int | Mapping[str, int] = 16,
         allocation: Allocation = uniform,
     ) -> None:
         super().__init__()
         self.ratios = check_ratios(ratios)
-        if block_height not in _BLOCK_HEIGHTS:
-            raise ModelError(f"block_height {block_height} is not one of {_BLOCK_HEIGHTS}")
-        self.block_height = block_height
+        self._block_heights = check_block_heights(block_height)
         self.net = copy.deepcopy(net)
         self._allocation = allocation
-        self._layers = {layer.name: layer for layer in find_layers(trace(self.net), block_height)}
+        layers = find_layers(trace(self.net), self._block_height)
+        self._layers = {layer.name: layer for layer in layers}
         self._replace_modules()
         self._levels: dict[str, int] = {}
         self.update_thresholds()
@@ -117,12 +117,16 @@ class AllInOne(nn.Module):
         found = {name: self.net.get_submodule(name) for name in self._layers}
         return {name: layer for name, layer in found.items() if isinstance(layer, MaskedLayer)}
 
-    def update_thresholds(self) -> None:
-        """Make every layer keep its number of blocks again, after scores have changed."""
+    def update_thresholds(self, ratios: Sequence[float] | None = None) -> None:
+        """Make every layer keep its number of blocks again, after scores have changed.
+
+        Args:
+            ratios: of each level for now, not decreasing; those of the model if None.
+        """
         layers = self.masked_layers()
         for layer in layers.values():
             layer.separate_ties()
-        for name, kept in self._allocation(layers, self.ratios).items():
+        for name, kept in self._allocation(layers, ratios or self.ratios).items():
             layers[name].set_kept_blocks(kept)
 
     def kept_weights(self) -> list[int]:
@@ -154,6 +158,12 @@ class AllInOne(nn.Module):
 
         export_model(self, path, example_input, metrics=metrics, **options)
 
+    def _block_height(self, layer: str) -> int:
+        for pattern, height in self._block_heights.items():
+            if fnmatch.fnmatchcase(layer, pattern):
+                return height
+        return BLOCK_HEIGHTS[0]
+
     def _check_level(self, level: int) -> None:
         if not 0 <= level < len(self.ratios):
             raise ModelError(
@@ -166,7 +176,7 @@ class AllInOne(nn.Module):
         for layer in self._layers.values():
             module = self.net.get_submodule(layer.name)
             if prune and layer.dense_reason is None:
-                self._replace(module, _masked(module, levels, self.block_height))
+                self._replace(module, _masked(module, levels, self._block_height(layer.name)))
             for name in layer.batch_norms:
                 bn = self.net.get_submodule(name)
                 assert isinstance(bn, _BatchNorm)
@@ -199,6 +209,19 @@ class AllInOne(nn.Module):
     def _switches_of(self, layer: Layer) -> list[MaskedLayer | SwitchableBatchNorm]:
         modules = [self.net.get_submodule(name) for name in {layer.name, *layer.batch_norms}]
         return [m for m in modules if isinstance(m, MaskedLayer | SwitchableBatchNorm)]
+
+
+def check_block_heights(block_height: int | Mapping[str, int]) -> dict[str, int]:
+    """Return block heights by pattern.
+
+    Raises:
+        ModelError: the executor has no kernel for one.
+    """
+    by_pattern = {"*": block_height} if isinstance(block_height, int) else dict(block_height)
+    for height in by_pattern.values():
+        if height not in BLOCK_HEIGHTS:
+            raise ModelError(f"block_height {height} is not one of {BLOCK_HEIGHTS}")
+    return by_pattern
 
 
 def _masked(module: nn.Module, levels: int, block_height: int) -> MaskedLayer:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of training and export. All are ValueErrors: the input, not the program, is wrong."""
+"""Errors of training and export. Most are ValueErrors: the input, not the program, is wrong."""
 
 
 class ModelError(ValueError):
@@ -12,3 +12,7 @@ class ExportError(ModelError):
 
 class CheckpointError(ModelError):
     """A checkpoint is damaged, or belongs to a run with other settings."""
+
+
+class WorkerError(ConnectionError):
+    """A process of a run with several has ended; nothing is wrong with the input."""

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from aio.models.allinone import AllInOne
+from aio.models.supernet import Supernet
 from aio.models.switchable import SwitchableBatchNorm
 from aio.models.trace import evaluating
 
 
-def recalibrate(model: AllInOne, batches: Callable[[], Iterable[Tensor]]) -> None:
+def recalibrate(model: Supernet, batches: Callable[[], Iterable[Tensor]]) -> None:
     """Replace the batch-norm statistics of every level by exact averages over some images.
 
     In training a level's running statistics lag behind the weights, the more so the more
@@ -25,11 +25,13 @@ def recalibrate(model: AllInOne, batches: Callable[[], Iterable[Tensor]]) -> Non
     for level in range(len(model.ratios)):
         model.set_level(level)
         norms = [m.at(level) for m in model.modules() if isinstance(m, SwitchableBatchNorm)]
+        if not norms:
+            break  # nothing to measure
         _recalibrate_level(model, norms, batches())
     model.set_level(0)
 
 
-def _recalibrate_level(model: AllInOne, norms: list[_BatchNorm], batches: Iterable[Tensor]) -> None:
+def _recalibrate_level(model: Supernet, norms: list[_BatchNorm], batches: Iterable[Tensor]) -> None:
     momenta = [norm.momentum for norm in norms]
     with evaluating(model), torch.no_grad():
         for norm in norms:
@@ -43,7 +45,7 @@ def _recalibrate_level(model: AllInOne, norms: list[_BatchNorm], batches: Iterab
 
 
 def accuracy_per_level(
-    model: AllInOne, batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]
+    model: Supernet, batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]
 ) -> list[float]:
     """Return the fraction of images each level classifies correctly; the level is 0 afterwards."""
     result = []

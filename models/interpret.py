@@ -31,16 +31,22 @@ def interpret_all(
     values = {spec["name"]: x for spec, x in zip(manifest["inputs"], inputs, strict=True)}
     for node in manifest["nodes"]:
         sources = [values[name] for name in node["inputs"]]
-        name, op, attrs = node["name"], node["op"], node["attrs"]
-        if op in {"conv2d", "linear"}:
-            values[name] = _layer(name, attrs, tensors, sources[0], level)
-        elif op == "affine":
-            values[name] = _scaled(name, tensors, sources[0], level)
-        elif op == "layer_norm":
-            values[name] = _layer_norm(name, attrs, tensors, sources[0])
-        else:
-            values[name] = _OPS[op](attrs, *sources)
+        values[node["name"]] = interpret_node(node, tensors, sources, level)
     return {output["name"]: values[output["node"]] for output in manifest["outputs"]}
+
+
+def interpret_node(
+    node: Mapping[str, Any], tensors: Mapping[str, Tensor], sources: Sequence[Tensor], level: int
+) -> Tensor:
+    """Return the value of one node of the graph for batches of what it reads."""
+    name, op, attrs = node["name"], node["op"], node["attrs"]
+    if op in {"conv2d", "linear"}:
+        return _layer(name, attrs, tensors, sources[0], level)
+    if op == "affine":
+        return _scaled(name, tensors, sources[0], level)
+    if op == "layer_norm":
+        return _layer_norm(name, attrs, tensors, sources[0])
+    return _OPS[op](attrs, *sources)
 
 
 def _layer(

@@ -92,6 +92,15 @@ class MaskedLayer(nn.Module):
         wanted = (1.0 - ratio) * self.weight.numel()
         return int((kept - wanted).abs().argmin()) + 1
 
+    def block_sizes(self) -> Tensor:
+        """Return how many weights each block really has, shaped like the scores."""
+        return self._weights_per_block
+
+    def reset_scores(self) -> None:
+        """Let every block's score be the magnitude of its weights of now."""
+        with torch.no_grad():
+            self.score.copy_(magnitude(self.weight.detach().float(), self.block_height))
+
     def set_kept_blocks(self, kept: Sequence[int]) -> None:
         """Set the thresholds so that exactly `kept[level]` blocks stay at each level."""
         with torch.no_grad():

@@ -3,7 +3,9 @@
 
 The sandwich rule (US-Nets, arXiv 1903.05134): the densest and the sparsest level in each step
 bound all others, and a few random ones are drawn between them. Some of the random ones use two
-levels, the second from a random layer on, because the runtime mixes levels across layers.
+levels, the second from a random layer on, because the runtime does so too: it mixes a level with
+the next sparser one to hit a target, and it leaves a level for any other in the middle of an
+inference when the clock changes.
 """
 
 import torch
@@ -14,7 +16,13 @@ Plan = int | list[int]
 
 
 def sandwich(
-    levels: int, layers: int, random_levels: int, mixed_fraction: float, generator: Generator
+    levels: int,
+    layers: int,
+    random_levels: int,
+    mixed_fraction: float,
+    generator: Generator,
+    *,
+    adjacent_fraction: float = 0.0,
 ) -> list[Plan]:
     """Return the subnets of one step, the densest first.
 
@@ -24,12 +32,19 @@ def sandwich(
         random_levels: subnets drawn beside the two ends.
         mixed_fraction: chance that one of these mixes two levels.
         generator: source of all draws.
+        adjacent_fraction: chance that a mixed one goes from a level to the next sparser one; the
+            others go from any level to any other.
     """
     plans: list[Plan] = [0]
     inner = torch.randperm(max(0, levels - 2), generator=generator)[:random_levels]
     for level in (inner + 1).tolist():
         mixed = torch.rand((), generator=generator).item() < mixed_fraction
-        plans.append(_cut(level, levels, layers, generator) if mixed else level)
+        if not mixed:
+            plans.append(level)
+        elif adjacent_fraction and torch.rand((), generator=generator) < adjacent_fraction:
+            plans.append(adjacent_cut(levels, layers, generator))
+        else:
+            plans.append(_cut(level, levels, layers, generator))
     if levels > 1:
         plans.append(levels - 1)
     return plans
@@ -40,3 +55,10 @@ def _cut(level: int, levels: int, layers: int, generator: Generator) -> list[int
     other = int(torch.randint(levels, (), generator=generator))
     cut = int(torch.randint(layers + 1, (), generator=generator))
     return [level] * cut + [other] * (layers - cut)
+
+
+def adjacent_cut(levels: int, layers: int, generator: Generator) -> list[int]:
+    """Return a plan of a random level that the next sparser one replaces at a random layer."""
+    level = int(torch.randint(max(1, levels - 1), (), generator=generator))
+    cut = int(torch.randint(layers + 1, (), generator=generator))
+    return [level] * cut + [min(level + 1, levels - 1)] * (layers - cut)

@@ -13,6 +13,7 @@ Pruned is every Conv2d with zero padding and every Linear, except
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import fx, nn
@@ -45,8 +46,12 @@ class Layer:
     dense_reason: str | None = None
 
 
-def find_layers(traced: fx.GraphModule, block_height: int) -> list[Layer]:
+def find_layers(traced: fx.GraphModule, block_height: Callable[[str], int]) -> list[Layer]:
     """Return the layers of a network in execution order.
+
+    Args:
+        traced: the network.
+        block_height: gives output channels of a block by the layer's name.
 
     Raises:
         ModelError: a layer is called twice, is lazy, or carries hooks.
@@ -71,7 +76,7 @@ def find_layers(traced: fx.GraphModule, block_height: int) -> list[Layer]:
     _check_called_once(traced)
     ends = _dense_ends([module for _, module in weighted])
     for index, (layer, module) in enumerate(weighted):
-        layer.dense_reason = ends.get(index) or _why_dense(module, block_height)
+        layer.dense_reason = ends.get(index) or _why_dense(module, block_height(layer.name))
     return list({id(layer): layer for layer in by_node.values()}.values())
 
 

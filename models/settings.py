@@ -10,7 +10,24 @@ from aio.models.errors import ModelError
 from aio.models.ratios import check_ratios
 
 DEFAULT_RATIOS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+BLOCK_HEIGHTS = (16, 8)
+"""Output channels of a block that the executor has kernels for."""
+ALLOCATIONS = ("uniform", "global", "erk", "cost")
+PRECISIONS = ("float32", "bfloat16")
+OPTIONS = {"block_heights": "block_height"}
+"""Settings whose option on the command line has another name."""
 _SEED_LIMIT = 2**63
+_PAIRS = ("block_heights", "costs")
+_FRACTIONS = (
+    "warmup",
+    "label_smoothing",
+    "distillation",
+    "mixed_fraction",
+    "adjacent_fraction",
+    "growth",
+    "score_end",
+    "average",
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,22 @@ class TrainSettings:
         random_levels: levels drawn in a step, beside the densest and the sparsest.
         mixed_fraction: share of these that use two levels, changing at a random layer.
         threads: torch threads; sums, and so results, depend on their number.
+        network: name of a network of the zoo; empty for the data set's own.
+        data: folder of the data set; empty for one that comes with a package.
+        side: pixels per side that images of a folder are scaled to; 0 for 224.
+        block_heights: output channels of a block, by pattern of layer names; the first that fits.
+        allocation: how a ratio is shared among layers, one of `allocation.ALLOCATIONS`.
+        costs: measured time of each layer at full density, for the cost-aware allocation.
+        adjacent_fraction: share of the mixed subnets that go from a level to the next sparser one.
+        growth: fraction of the steps in which the ratios grow from zero.
+        score_end: fraction of the steps after which scores, and so masks, stay as they are.
+        dense_epochs: epochs at the beginning that train the densest level only.
+        permute: group output channels of similar importance after the dense epochs.
+        parts: equal parts a batch is cut into, each with batch statistics of its own; gradients are
+            added up. Processes share the parts of a batch.
+        precision: of the arithmetic in forward and backward passes, "float32" or "bfloat16".
+        average: decay of the moving average of weights that is judged and exported; 0 for none.
+        device: torch device.
     """
 
     dataset: str = "digits"
@@ -50,21 +83,64 @@ class TrainSettings:
     random_levels: int = 2
     mixed_fraction: float = 0.25
     threads: int = 2
+    network: str = ""
+    data: str = ""
+    side: int = 0
+    block_heights: tuple[tuple[str, int], ...] = (("*", 16),)
+    allocation: str = "uniform"
+    costs: tuple[tuple[str, float], ...] = ()
+    adjacent_fraction: float = 0.0
+    growth: float = 0.0
+    score_end: float = 1.0
+    dense_epochs: int = 0
+    permute: bool = False
+    parts: int = 1
+    precision: str = "float32"
+    average: float = 0.0
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         check_ratios(self.ratios)
+        self._check_numbers()
+        for name, known in (("allocation", ALLOCATIONS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise ModelError(f"{name} {getattr(self, name)!r} is not one of {known}")
+        if self.batch_size % self.parts or self.batch_size // self.parts < 2:
+            raise ModelError(
+                f"batch_size {self.batch_size} can't be cut into {self.parts} equal parts of 2 or "
+                "more images"
+            )
+        if self.average == 1.0:
+            raise ModelError("average 1.0 would never leave the initial weights; 0.999 is usual")
+        if self.permute and not self.dense_epochs:
+            raise ModelError("permute needs dense_epochs: random weights have no importance")
+        if self.dense_epochs >= self.epochs:
+            raise ModelError(
+                f"dense_epochs {self.dense_epochs} leaves none of the {self.epochs} epochs to "
+                "sparse levels"
+            )
+        if self.allocation == "cost" and not self.costs:
+            raise ModelError(
+                "allocation 'cost' needs measured costs: write them by "
+                "`aio bench MODEL --layers --json > costs.json` and pass --costs costs.json"
+            )
+
+    def _check_numbers(self) -> None:
         for name, lowest in (
             ("epochs", 1),
             ("batch_size", 2),
             ("threads", 1),
             ("random_levels", 0),
+            ("dense_epochs", 0),
+            ("side", 0),
+            ("parts", 1),
         ):
             value = getattr(self, name)
             if value < lowest:
                 raise ModelError(f"{name} {value} is too small, the least is {lowest}")
         if not 0 <= self.seed < _SEED_LIMIT:
             raise ModelError(f"seed {self.seed} is not in 0 to 2**63 - 1")
-        for name in ("warmup", "label_smoothing", "distillation", "mixed_fraction"):
+        for name in _FRACTIONS:
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise ModelError(f"{name} {value} is not in 0 to 1")
@@ -74,15 +150,17 @@ class TrainSettings:
                 raise ModelError(f"{name} {value} is not a number of 0 or more")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain numbers, strings and lists."""
+        """Return the settings as plain numbers, strings, lists and dictionaries."""
         plain = dataclasses.asdict(self)
         plain["ratios"] = list(self.ratios)
-        return plain
+        return plain | {name: dict(getattr(self, name)) for name in _PAIRS}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "TrainSettings":
-        """Return the settings that `to_dict` gave."""
-        return cls(**{**plain, "ratios": tuple(plain["ratios"])})
+        """Return the settings that `to_dict` gave; those it lacks have their defaults."""
+        tuples = {"ratios": tuple(plain["ratios"])}
+        tuples |= {name: tuple(plain[name].items()) for name in _PAIRS if name in plain}
+        return cls(**{**plain, **tuples})
 
     def differences(self, other: "TrainSettings") -> list[str]:
         """Describe every setting in which another run differs from this one."""
@@ -94,16 +172,23 @@ class TrainSettings:
         ]
 
     def command(self) -> str:
-        """Return the command line that trains with these settings, as far as it has options."""
+        """Return the command line that trains with these settings."""
         default = TrainSettings()
-        changed = [
-            f"--{name} {getattr(self, name)}"
-            for name in ("epochs", "seed", "threads")
-            if getattr(self, name) != getattr(default, name)
-        ]
-        words = ["aio train --dataset", self.dataset, *changed]
-        if self.ratios != default.ratios:
-            words.append("--ratios " + ",".join(f"{ratio:g}" for ratio in self.ratios))
-        if self.validation:
-            words.append("--validation")
+        words = ["aio train --dataset", self.dataset]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in {"dataset", "data", "costs"} or value == getattr(default, field.name):
+                continue
+            option = OPTIONS.get(field.name, field.name).replace("_", "-")
+            words.append(f"--{option}" if value is True else f"--{option} {_word(value)}")
+        if self.data:
+            words.append("--data DIR")
+        if self.costs:
+            words.append("--costs FILE")
         return " ".join(words)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(_word(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -12,13 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from aio.models.allinone import AllInOne
+from aio.models.allocation import allocation
 from aio.models.checkpoint import load_checkpoint, save_checkpoint
-from aio.models.errors import CheckpointError
+from aio.models.data.source import Source
+from aio.models.distributed import Group
+from aio.models.errors import CheckpointError, ModelError
 from aio.models.evaluate import accuracy_per_level, recalibrate
-from aio.models.recipes import Recipe, recipe
+from aio.models.export import export_model
+from aio.models.recipes import make_net, make_source, recipe
 from aio.models.settings import TrainSettings
+from aio.models.supernet import Supernet
 from aio.models.trainer import EpochResult, Trainer
 
 
@@ -33,10 +39,28 @@ class Outcome:
         held_out: number of these images.
     """
 
-    model: AllInOne
+    model: Supernet
     settings: TrainSettings
     accuracy: list[float]
     held_out: int
+
+
+MakeModel = Callable[[TrainSettings, Source], Supernet]
+
+
+def all_in_one(settings: TrainSettings, source: Source) -> AllInOne:
+    """Return the network of a run with random weights."""
+    return wrapped(make_net(settings, source), settings)
+
+
+def wrapped(net: nn.Module, settings: TrainSettings) -> AllInOne:
+    """Return a network at the levels that settings ask for."""
+    return AllInOne(
+        net,
+        settings.ratios,
+        block_height=dict(settings.block_heights),
+        allocation=allocation(settings.allocation, dict(settings.costs)),
+    )
 
 
 def train(
@@ -45,6 +69,8 @@ def train(
     *,
     resume: bool = False,
     on_epoch: Callable[[EpochResult], None] = lambda _: None,
+    make_model: MakeModel = all_in_one,
+    group: Group | None = None,
 ) -> Outcome:
     """Train a network and judge every level.
 
@@ -53,38 +79,69 @@ def train(
         checkpoint: file that holds the run's state after every epoch; None for no checkpoints.
         resume: continue from this file, whose settings must be the same.
         on_epoch: called after each epoch, when its checkpoint is on disk.
+        make_model: returns the network, with random weights or others.
+        group: processes that train together; the first one writes the checkpoints.
 
     Raises:
         CheckpointError: the file to resume from is missing, damaged, or of another run.
+        ModelError: the data or the network can't be used, or settings do not fit each other.
+        WorkerError: a process of the group has ended.
     """
-    chosen = recipe(settings.dataset)
+    group = group or Group()
+    if settings.parts % group.size:
+        raise ModelError(
+            f"parts {settings.parts} can't be shared by {group.size} processes; "
+            f"use --parts {group.size}"
+        )
     with _reproducible(settings):
-        source = chosen.make_source(settings.validation)
-        trainer = Trainer(AllInOne(chosen.make_net(), settings.ratios), source, settings)
+        source = make_source(settings)
+        trainer = Trainer(make_model(settings, source), source, settings, group)
         if resume:
             _restore(trainer, settings, checkpoint)
         while True:
-            if checkpoint is not None:
+            if checkpoint is not None and group.rank == 0:
                 save_checkpoint(checkpoint, settings, trainer.state_dict())
             if trainer.last_result is not None:
                 on_epoch(trainer.last_result)
             if trainer.epoch >= settings.epochs:
                 break
             trainer.run_epoch()
-        model = trainer.model.eval()
+        trainer.finish()
+        model = trainer.model
         recalibrate(model, source.calibration_batches)
         accuracy = accuracy_per_level(model, source.held_out_batches)
         held_out = sum(len(labels) for _, labels in source.held_out_batches())
     return Outcome(model, settings, accuracy, held_out)
 
 
+def export_outcome(outcome: Outcome, output: Path) -> int:
+    """Write the model file of a run and return its size in bytes."""
+    settings = outcome.settings
+    chosen = recipe(settings.dataset)
+    source = make_source(settings)
+    images, _ = next(iter(source.held_out_batches()))
+    assert isinstance(outcome.model, AllInOne)
+    return export_model(
+        outcome.model,
+        output,
+        images[:1],
+        name=settings.dataset,
+        metrics={"accuracy": outcome.accuracy},
+        input_names=(chosen.input_name,),
+        output_names=(chosen.output_name,),
+        labels=source.labels,
+        provenance=provenance(settings),
+    )
+
+
 def provenance(settings: TrainSettings) -> dict[str, Any]:
     """Return what a model file says about its origin; no dates and paths, so bytes repeat."""
-    chosen: Recipe = recipe(settings.dataset)
+    plain = settings.to_dict()
+    del plain["data"]  # a path of this machine
     return {
         "command": settings.command(),
-        "settings": settings.to_dict(),
-        **chosen.describe(settings.validation),
+        "settings": plain,
+        **recipe(settings.dataset).describe(settings),
     }
 
 

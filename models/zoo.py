@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks by name. State-dict names are torchvision's where torchvision has the network."""
 
+from collections.abc import Callable
+
+from torch import nn
+
 from aio.models.densenet import DenseNet
 from aio.models.digits_resnet import DigitsResNet
 from aio.models.efficientnet import EfficientNet
@@ -8,6 +12,7 @@ from aio.models.errors import ModelError
 from aio.models.mobilenet import MobileNetV2, check_width
 from aio.models.mobilenet_v3 import MobileNetV3Large
 from aio.models.resnet import ResNet
+from aio.models.resnet_small import SmallResNet
 from aio.models.vgg import VGG
 
 __all__ = [
@@ -16,7 +21,9 @@ __all__ = [
     "efficientnet_b0",
     "mobilenet_v2",
     "mobilenet_v3_large",
+    "network",
     "resnet18",
+    "resnet20",
     "resnet34",
     "resnet50",
     "vgg16_bn",
@@ -26,6 +33,11 @@ __all__ = [
 def resnet18(num_classes: int = 1000) -> ResNet:
     """Return a ResNet-18 with random weights."""
     return ResNet((2, 2, 2, 2), _check_classes(num_classes))
+
+
+def resnet20(num_classes: int = 10, channels_in: int = 3) -> SmallResNet:
+    """Return the ResNet-20 for images of 32x32 pixels with random weights."""
+    return SmallResNet(3, _check_classes(num_classes), channels_in)
 
 
 def resnet34(num_classes: int = 1000) -> ResNet:
@@ -67,6 +79,33 @@ def vgg16_bn(num_classes: int = 1000) -> VGG:
 def digits_resnet(num_classes: int = 10) -> DigitsResNet:
     """Return the network of the shipped digits model with random weights."""
     return DigitsResNet(_check_classes(num_classes))
+
+
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {
+    "densenet121": densenet121,
+    "digits_resnet": digits_resnet,
+    "efficientnet_b0": efficientnet_b0,
+    "mobilenet_v2": mobilenet_v2,
+    "mobilenet_v3_large": mobilenet_v3_large,
+    "resnet18": resnet18,
+    "resnet20": resnet20,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "vgg16_bn": vgg16_bn,
+}
+
+
+def network(name: str, num_classes: int, channels_in: int = 3) -> nn.Module:
+    """Return a network by name with random weights.
+
+    Raises:
+        ModelError: there is none of this name.
+    """
+    if name not in NETWORKS:
+        raise ModelError(f"no network {name!r}, there are: {', '.join(NETWORKS)}")
+    if name == "resnet20":
+        return resnet20(num_classes, channels_in)
+    return NETWORKS[name](num_classes)
 
 
 def _check_classes(num_classes: int) -> int:

@@ -3,19 +3,22 @@
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aio.models.commands.progress import epoch_progress
+from aio.models.commands.setting_options import add_setting_options, given_settings
 from aio.models.errors import CheckpointError, ModelError
 from aio.models.files import check_writable
-from aio.models.recipes import RECIPES, recipe
-from aio.models.settings import DEFAULT_RATIOS, TrainSettings
+from aio.models.recipes import RECIPES
+from aio.models.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from aio.models.distributed import Group
     from aio.models.trainer import EpochResult
     from aio.models.training import Outcome
 
@@ -26,32 +29,28 @@ examples:
   aio train --dataset digits --ratios 0,0.5,0.9       with levels of your own
   aio train --resume digits.aio.checkpoint            continue after Ctrl-C
   aio train --dataset digits --validation --seed 1    judge settings without the held-out set
+  aio train --dataset cifar10 --data ~/cifar-10-batches-py --average 0.999
+  aio train --dataset folder --data photos --network mobilenet_v2 --side 128
+  torchrun --nproc-per-node 2 -m aio.runtime.cli train --dataset clutter --parts 2 --auto-resume
 """
 
 _CHECKPOINT = "checkpoint.pt"
-_SETTINGS = ("dataset", "epochs", "seed", "ratios", "validation", "threads")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    default = TrainSettings()
-    ratios = ",".join(f"{ratio:g}" for ratio in DEFAULT_RATIOS)
-    # Options that are settings have no default here, so that --resume can tell what was given.
+    add_setting_options(parser)
     add = parser.add_argument
-    add("--dataset", choices=sorted(RECIPES), help="what to train on")
     add("--output", type=Path, metavar="FILE", help="model file to write (DATASET.aio)")
-    add("--epochs", type=int, help=f"passes over the training images ({default.epochs})")
-    add("--seed", type=int, help=f"of all randomness ({default.seed})")
-    add("--ratios", type=_ratios, metavar="R,R,...", help=f"pruning ratio per level ({ratios})")
-    add("--threads", type=int, help=f"torch threads; they change the last bits ({default.threads})")
-    add(
-        "--validation",
-        action="store_true",
-        default=None,
-        help="hold out a part of the training images and leave the held-out set alone",
-    )
     add("--checkpoint-dir", type=Path, metavar="DIR", help="for checkpoints (FILE.checkpoint)")
     add("--resume", type=Path, metavar="DIR", help="continue the run whose checkpoints are here")
+    add(
+        "--auto-resume",
+        action="store_true",
+        help="continue the run whose checkpoints are in --checkpoint-dir, or start it",
+    )
+    add("--log", type=Path, metavar="FILE.csv", help="write the losses of each epoch")
+    add("--tensorboard", type=Path, metavar="DIR", help="the same for TensorBoard")
     add(
         "--example-request",
         type=Path,
@@ -63,6 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, print a table of accuracies, write the model file."""
+    from aio.models.distributed import process_group  # noqa: PLC0415
+
+    with process_group() as group:
+        return _run(args, group)
+
+
+def _run(args: argparse.Namespace, group: "Group") -> int:
+    if args.auto_resume:
+        _continue_if_begun(args)
     settings = _settings(args)
     output = args.output or Path(f"{settings.dataset}.aio")
     check_writable(output)
@@ -70,7 +78,9 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.example_request)
     checkpoint = _checkpoint_file(args, output)
     started = time.monotonic()
-    outcome = _train(settings, checkpoint, output, resume=args.resume is not None)
+    outcome = _train(settings, checkpoint, output, args, group)
+    if group.rank != 0:
+        return 0
     size_bytes = _export(outcome, output)
     if args.example_request is not None:
         from aio.models.example_request import write_example_request  # noqa: PLC0415
@@ -81,13 +91,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _ratios(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a list of numbers like 0,0.5,0.9"
-        ) from None
+def _continue_if_begun(args: argparse.Namespace) -> None:
+    """Let --auto-resume be --resume where there is a checkpoint."""
+    if args.resume is not None:
+        raise ModelError("--resume and --auto-resume say the same: name one")
+    output = args.output or Path(f"{args.dataset}.aio")
+    directory = args.checkpoint_dir or output.with_name(f"{output.name}.checkpoint")
+    if (directory / _CHECKPOINT).exists():
+        args.resume = args.checkpoint_dir = directory
 
 
 def _settings(args: argparse.Namespace) -> TrainSettings:
@@ -96,7 +107,7 @@ def _settings(args: argparse.Namespace) -> TrainSettings:
     Raises:
         ModelError: a value is out of range, or differs from that of the run to resume.
     """
-    given = {name: getattr(args, name) for name in _SETTINGS if getattr(args, name) is not None}
+    given = given_settings(args)
     if args.resume is None:
         if "dataset" not in given:
             raise ModelError(f"--dataset is missing, choose from: {', '.join(sorted(RECIPES))}")
@@ -106,7 +117,7 @@ def _settings(args: argparse.Namespace) -> TrainSettings:
     if args.checkpoint_dir not in (None, args.resume):
         raise ModelError("--resume goes on in its own directory; leave --checkpoint-dir out")
     saved, _ = load_checkpoint(args.resume / _CHECKPOINT)
-    wanted = TrainSettings(**{**saved.to_dict(), "ratios": saved.ratios, **given})
+    wanted = dataclasses.replace(saved, **given)
     differences = wanted.differences(saved)
     if differences:
         raise CheckpointError(
@@ -128,7 +139,7 @@ def _checkpoint_file(args: argparse.Namespace, output: Path) -> Path:
             "choose another with --checkpoint-dir"
         ) from error
     file = Path(directory) / _CHECKPOINT
-    if file.exists():
+    if file.exists() and not args.auto_resume:
         raise FileExistsError(
             f"{directory} holds an unfinished run: continue it with --resume {directory}, "
             "or delete it to start anew"
@@ -137,12 +148,29 @@ def _checkpoint_file(args: argparse.Namespace, output: Path) -> Path:
     return file
 
 
-def _train(settings: TrainSettings, checkpoint: Path, output: Path, *, resume: bool) -> "Outcome":
+def _train(
+    settings: TrainSettings,
+    checkpoint: Path,
+    output: Path,
+    args: argparse.Namespace,
+    group: "Group",
+) -> "Outcome":
     from aio.models.training import train  # noqa: PLC0415
 
+    resume = args.resume is not None
+    if group.rank != 0:
+        return train(settings, checkpoint, resume=resume, group=group)
+    from aio.models.run_log import RunLog  # noqa: PLC0415
+
+    log = RunLog(args.log, args.tensorboard)
     try:
-        with _progress(settings) as on_epoch:
-            return train(settings, checkpoint, resume=resume, on_epoch=on_epoch)
+        with epoch_progress(settings.epochs) as show:
+
+            def on_epoch(result: "EpochResult") -> None:
+                log.add(result)
+                show(result)
+
+            return train(settings, checkpoint, resume=resume, on_epoch=on_epoch, group=group)
     except KeyboardInterrupt:
         if checkpoint.exists():
             print(
@@ -153,54 +181,10 @@ def _train(settings: TrainSettings, checkpoint: Path, output: Path, *, resume: b
         raise
 
 
-@contextlib.contextmanager
-def _progress(settings: TrainSettings) -> Iterator[Callable[["EpochResult"], None]]:
-    """Show progress on stderr: a bar on a terminal, ten lines elsewhere."""
-    from rich import progress  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    columns = (
-        progress.TextColumn("epoch {task.completed}/{task.total}"),
-        progress.BarColumn(),
-        progress.TextColumn("loss {task.fields[loss]}"),
-        progress.TimeRemainingColumn(),
-    )
-    every = max(1, settings.epochs // 10)
-    with progress.Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("training", total=settings.epochs, loss="-")
-
-        def on_epoch(result: "EpochResult") -> None:
-            loss = f"{result.dense_loss:.3f} dense, {result.sparse_loss:.3f} sparsest"
-            bar.update(task, completed=result.epoch, loss=loss)
-            if not console.is_terminal and result.epoch % every == 0:
-                line = f"epoch {result.epoch}/{settings.epochs}, loss {loss}"
-                print(line, file=sys.stderr, flush=True)
-
-        yield on_epoch
-
-
 def _export(outcome: "Outcome", output: Path) -> int:
-    import torch  # noqa: PLC0415
+    from aio.models.training import export_outcome  # noqa: PLC0415
 
-    from aio.models.export import export_model  # noqa: PLC0415
-    from aio.models.training import provenance  # noqa: PLC0415
-
-    settings = outcome.settings
-    chosen = recipe(settings.dataset)
-    source = chosen.make_source(settings.validation)
-    images, _ = next(iter(source.held_out_batches()))
-    return export_model(
-        outcome.model,
-        output,
-        torch.as_tensor(images[:1]),
-        name=settings.dataset,
-        metrics={"accuracy": outcome.accuracy},
-        input_names=(chosen.input_name,),
-        output_names=(chosen.output_name,),
-        labels=source.labels,
-        provenance=provenance(settings),
-    )
+    return export_outcome(outcome, output)
 
 
 def _remove(checkpoint: Path) -> None:
@@ -213,6 +197,9 @@ def _remove(checkpoint: Path) -> None:
 def _report(
     outcome: "Outcome", output: Path, size_bytes: int, seconds: float, *, as_json: bool
 ) -> None:
+    from aio.models.allinone import AllInOne  # noqa: PLC0415
+
+    assert isinstance(outcome.model, AllInOne)
     kept = outcome.model.kept_weights()
     rows = list(zip(outcome.model.ratios, outcome.accuracy, kept, strict=True))
     if as_json:

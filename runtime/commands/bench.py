@@ -31,6 +31,7 @@ examples:
   aio bench --kernels --block-height 8  the same in blocks of 8 output channels
   aio bench resnet50.aio --memory       resident memory beside ONNX Runtime's
   aio bench --serve                     what the HTTP server adds to an inference
+  aio bench net.aio --accuracy test.npz --mixed 50    accuracy of levels and of mixed plans
   aio bench --stability                 latency under changing clocks, policy by policy
   aio bench --stability resnet18.aio mobilenet_v2.aio --peers --output stability.json
 """
@@ -71,6 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--isa", help="instruction set (the best one here)")
     add("--memory", action="store_true", help="measure resident memory, beside ONNX Runtime's")
     add("--serve", action="store_true", help="measure what the server adds to an inference")
+    add(
+        "--accuracy",
+        type=Path,
+        metavar="FILE.npz",
+        help="measure accuracy on its arrays 'images' and 'labels'",
+    )
+    add("--mixed", type=int, default=0, metavar="N", help="of --accuracy: plans of two levels (0)")
     add("--stability", action="store_true", help="measure how flat latency is as clocks change")
     add("--quick", action="store_true", help="a rough answer about stability, in a minute")
     add(
@@ -162,6 +170,7 @@ def _measurement(
         "--kernels": (args.kernels is not None, _bench_kernels),
         "--memory": (args.memory, _bench_memory),
         "--serve": (args.serve, _bench_serving),
+        "--accuracy": (args.accuracy is not None, _bench_accuracy),
         "--stability": (args.stability, _bench_stability),
     }
     wanted = [name for name, (asked, _) in kinds.items() if asked]
@@ -279,6 +288,38 @@ def _bench_serving(args: argparse.Namespace) -> tuple[dict[str, object], str]:
     table = markdown_table if args.markdown else text_table
     text = "\n\n\n".join([cpu_model(), *[serving_text(result, table) for result in results]])
     return {"cpu": cpu_model(), "models": [asdict(result) for result in results]}, text
+
+
+def _bench_accuracy(args: argparse.Namespace) -> tuple[dict[str, object], str]:
+    from aio.runtime.benchmark.accuracy import measure_accuracy, read_labelled  # noqa: PLC0415
+    from aio.runtime.model_file import read_model_file  # noqa: PLC0415
+    from aio.runtime.shipped import SHIPPED_MODEL  # noqa: PLC0415
+
+    images, labels = read_labelled(args.accuracy)
+    result = measure_accuracy(
+        read_model_file(args.model[0] if args.model else SHIPPED_MODEL),
+        images,
+        labels,
+        mixed=args.mixed,
+        seed=args.seed,
+        threads=(args.threads or (1,))[0],
+    )
+    rows = [
+        [f"{level}", f"{ratio:.2f}", f"{found:.2%}", "-" if said is None else f"{said:.2%}"]
+        for level, (ratio, found, said) in enumerate(
+            zip(result.ratios, result.accuracy, result.recorded, strict=True)
+        )
+    ]
+    table = markdown_table if args.markdown else text_table
+    text = f"{result.model}: {result.images} images, {result.isa}\n\n"
+    text += table(["level", "ratio", "accuracy", "in the file"], rows)
+    if result.mixed:
+        found = [plan.accuracy for plan in result.mixed]
+        text += (
+            f"\n\n{len(found)} plans of two adjacent levels: "
+            f"{min(found):.2%} to {max(found):.2%}, mean {sum(found) / len(found):.2%}"
+        )
+    return asdict(result), text
 
 
 def _bench_kernels(args: argparse.Namespace) -> tuple[dict[str, object], str]:

@@ -10,6 +10,11 @@ from aio.models.switchable import SwitchableBatchNorm
 from aio.models.trace import trace
 
 
+def sixteen(layer: str) -> int:
+    del layer
+    return 16
+
+
 class Ends(nn.Module):
     """A dense first and last layer around the ones under test."""
 
@@ -25,11 +30,11 @@ class Ends(nn.Module):
 
 
 def reasons(net: nn.Module) -> dict[str, str | None]:
-    return {layer.name: layer.dense_reason for layer in find_layers(trace(net), 16)}
+    return {layer.name: layer.dense_reason for layer in find_layers(trace(net), sixteen)}
 
 
 def test_layers_come_in_execution_order_with_their_batch_norms() -> None:
-    layers = find_layers(trace(zoo.digits_resnet()), 16)
+    layers = find_layers(trace(zoo.digits_resnet()), sixteen)
     assert [layer.name for layer in layers][:3] == ["conv1", "layer1.0.conv1", "layer1.0.conv2"]
     assert {layer.name: layer.batch_norms for layer in layers}["layer2.0.downsample.0"] == [
         "layer2.0.downsample.1"
@@ -71,7 +76,7 @@ def test_subclasses_and_parametrised_layers_are_left_alone() -> None:
 
 def test_batch_norm_behind_a_no_op_belongs_to_its_convolution() -> None:
     net = Ends(nn.Conv2d(32, 32, 3), nn.Dropout(), nn.Identity(), nn.BatchNorm2d(32))
-    layers = {layer.name: layer for layer in find_layers(trace(net), 16)}
+    layers = {layer.name: layer for layer in find_layers(trace(net), sixteen)}
     assert layers["middle.0"].batch_norms == ["middle.3"]
 
 
@@ -111,7 +116,7 @@ def test_gates_are_pruned_by_the_rules_of_size() -> None:
 
 
 def test_densenets_norms_change_level_on_their_own_where_they_follow_no_layer() -> None:
-    layers = {layer.name: layer for layer in find_layers(trace(zoo.densenet121()), 16)}
+    layers = {layer.name: layer for layer in find_layers(trace(zoo.densenet121()), sixteen)}
     block = "features.denseblock1.denselayer1"
     assert layers[f"{block}.norm1"].dense_reason == "no weights"
     assert layers[f"{block}.conv1"].batch_norms == [f"{block}.norm2"]
@@ -135,19 +140,19 @@ def test_layer_called_twice_is_refused() -> None:
             return out
 
     with pytest.raises(ModelError, match=r"middle\.0 is called twice"):
-        find_layers(trace(Twice(nn.Conv2d(32, 32, 3))), 16)
+        find_layers(trace(Twice(nn.Conv2d(32, 32, 3))), sixteen)
 
 
 def test_hooks_are_refused() -> None:
     layer = nn.Conv2d(32, 32, 3)
     layer.register_forward_pre_hook(lambda module, inputs: None)
     with pytest.raises(ModelError, match=r"middle\.0 has forward hooks"):
-        find_layers(trace(Ends(layer)), 16)
+        find_layers(trace(Ends(layer)), sixteen)
 
 
 def test_lazy_layer_is_refused() -> None:
     net = Ends(nn.LazyConv2d(32, 3))
     with pytest.raises(ModelError, match=r"middle\.0 is lazy"):
-        find_layers(trace(net), 16)
+        find_layers(trace(net), sixteen)
     net(torch.zeros(1, 1, 8, 8))
     assert reasons(net)["middle.0"] is None

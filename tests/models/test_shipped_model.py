@@ -28,7 +28,8 @@ def test_it_is_small_and_made_by_the_documented_command(shipped: Contents) -> No
     manifest, _ = shipped
     assert (ASSETS / "digits.aio").stat().st_size < 1_000_000
     assert manifest["provenance"]["command"] == "aio train --dataset digits"
-    assert manifest["provenance"]["settings"] == json.loads(json.dumps(TrainSettings().to_dict()))
+    # Settings that came later have defaults that change nothing.
+    assert TrainSettings.from_dict(manifest["provenance"]["settings"]) == TrainSettings()
     ratios = [level["ratio"] for level in manifest["levels"]]
     assert len(ratios) >= 8
     assert ratios[0] == 0.0

@@ -8,15 +8,16 @@ from torch import nn
 
 from aio.models import AllInOne, ModelError
 from aio.models.data.augment import Distortion
-from aio.models.data.source import ArraySource
+from aio.models.data.source import Source, array_source
 from aio.models.evaluate import accuracy_per_level, recalibrate
+from aio.models.schedules import rate_factor
 from aio.models.settings import TrainSettings
-from aio.models.trainer import Trainer, rate_factor
+from aio.models.trainer import Trainer
 
 RATIOS = (0.0, 0.5, 0.9)
 
 
-def stripes() -> ArraySource:
+def stripes() -> Source:
     """Horizontal against vertical stripes: learned in seconds, and not by chance."""
     generator = np.random.default_rng(0)
     images = generator.normal(0, 0.3, (96, 1, 8, 8)).astype(np.float32)
@@ -24,7 +25,7 @@ def stripes() -> ArraySource:
     images[labels == 0, :, ::2] += 2.0
     images[labels == 1, :, :, ::2] += 2.0
     still = Distortion(0.0, 0.0, 0.0, 0.0, 0.0)
-    return ArraySource((images[:64], labels[:64]), (images[64:], labels[64:]), ("-", "|"), still)
+    return array_source((images[:64], labels[:64]), (images[64:], labels[64:]), ("-", "|"), still)
 
 
 def tiny_net() -> nn.Module:
@@ -111,3 +112,82 @@ def test_scores_have_their_own_rate_and_no_decay() -> None:
 def test_settings_out_of_range_are_named(name: str, value: float) -> None:
     with pytest.raises(ModelError, match=f"{name} "):
         TrainSettings(**{name: value})  # type: ignore[arg-type]
+
+
+def trained(**changes: object) -> AllInOne:
+    settings = TrainSettings(
+        **{"epochs": 3, "ratios": RATIOS, "batch_size": 16, **changes}  # type: ignore[arg-type]
+    )
+    torch.manual_seed(0)
+    model = AllInOne(tiny_net(), RATIOS)
+    run = Trainer(model, stripes(), settings)
+    for _ in range(settings.epochs):
+        run.run_epoch()
+    run.finish()
+    return model
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"growth": 0.5},
+        {"score_end": 0.5},
+        {"dense_epochs": 1, "permute": True},
+        {"parts": 2},
+        {"precision": "bfloat16"},
+        {"average": 0.9},
+        {"mixed_fraction": 1.0, "adjacent_fraction": 1.0},
+    ],
+)
+def test_every_option_trains_to_the_ratios(changes: dict[str, object]) -> None:
+    model, plain = trained(**changes), trained()
+    assert model.kept_weights() == plain.kept_weights()
+    assert not torch.equal(model.net.get_parameter("3.weight"), plain.net.get_parameter("3.weight"))
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_masks_stay_after_the_scores_end() -> None:
+    settings = TrainSettings(epochs=2, ratios=RATIOS, batch_size=16, score_end=0.5)
+    model = AllInOne(tiny_net(), RATIOS)
+    run = Trainer(model, stripes(), settings)
+    run.run_epoch()
+    scores = [layer.score.detach().clone() for layer in model.masked_layers().values()]
+    run.run_epoch()
+    after = [layer.score for layer in model.masked_layers().values()]
+    assert all(torch.equal(a, b) for a, b in zip(scores, after, strict=True))
+
+
+def test_an_average_is_resumed_with_the_rest() -> None:
+    def run(average: float = 0.9) -> Trainer:
+        torch.manual_seed(0)
+        settings = TrainSettings(epochs=4, ratios=RATIOS, batch_size=16, average=average)
+        return Trainer(AllInOne(tiny_net(), RATIOS), stripes(), settings)
+
+    straight = run()
+    straight.run_epoch()
+    state = copy.deepcopy(straight.state_dict())
+    straight.run_epoch()
+    straight.finish()
+    resumed = run()
+    resumed.load_state_dict(state)
+    resumed.run_epoch()
+    resumed.finish()
+    expected, found = straight.model.state_dict(), resumed.model.state_dict()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parts": 3}, "batch_size 64 can't be cut into 3 equal parts"),
+        ({"permute": True}, "permute needs dense_epochs"),
+        ({"dense_epochs": 60}, "dense_epochs 60 leaves none of the 60 epochs"),
+        ({"allocation": "cost"}, "needs measured costs"),
+        ({"allocation": "magic"}, "allocation 'magic' is not one of"),
+        ({"precision": "float16"}, "precision 'float16' is not one of"),
+        ({"average": 1.0}, "average 1.0"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        TrainSettings(**changes)  # type: ignore[arg-type]

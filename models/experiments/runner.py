@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of a comparison: train as its method says, export, judge through the executor.
+
+Accuracy and latency are those that `aio bench` measures on the exported file, in a process of its
+own: training knows nothing of the runtime but its command line.
+"""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aio.models.allinone import AllInOne
+from aio.models.bench_process import accuracy, bench
+from aio.models.data.source import Source
+from aio.models.errors import ModelError
+from aio.models.evaluate import accuracy_per_level, recalibrate
+from aio.models.experiments.plan import Plan, Run
+from aio.models.experiments.slimmable import Slimmable, count_macs, widths_for
+from aio.models.files import replacing
+from aio.models.recipes import make_net, make_source
+from aio.models.settings import TrainSettings
+from aio.models.supernet import Supernet
+from aio.models.trainer import EpochResult
+from aio.models.training import MakeModel, Outcome, all_in_one, export_outcome, train, wrapped
+
+MIXED_PLANS = 50
+LATENCY_SECONDS = 1.0
+
+
+def perform(
+    plan: Plan, run: Run, folder: Path, on_epoch: Callable[[EpochResult], None] = lambda _: None
+) -> dict[str, Any]:
+    """Do a run, or what is left of it, and write its result as JSON.
+
+    Raises:
+        ModelError: weights that it needs are not there.
+        OSError: a file can't be written.
+    """
+    started = time.monotonic()
+    settings = settings_of(plan, run)
+    checkpoint = folder / f"{run.name}.checkpoint"
+    outcome = _outcome(run, settings, checkpoint, on_epoch)
+    if run.method == "dense":
+        _save_dense(outcome.model, folder / f"{run.name}.pt")
+    levels, mixed = _judge(outcome, folder / run.name)
+    result = {
+        "run": dataclasses.asdict(run),
+        "settings": settings.to_dict(),
+        "held_out_images": outcome.held_out,
+        "levels": levels,
+        "mixed": mixed,
+        "bytes": sum(path.stat().st_size for path in _model_files(folder / run.name, levels)),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    with replacing(folder / f"{run.name}.json") as file:
+        file.write(json.dumps(result, indent=1).encode() + b"\n")
+    checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def settings_of(plan: Plan, run: Run) -> TrainSettings:
+    """Return the settings of a run: those of the plan, but for what its method says."""
+    settings = dataclasses.replace(plan.settings, seed=run.seed)
+    if run.method == "joint":
+        return settings
+    # What comes before sparse levels, and mixed plans, are parts of the joint method.
+    settings = dataclasses.replace(settings, dense_epochs=0, permute=False, mixed_fraction=0.0)
+    if run.method == "dense":
+        return dataclasses.replace(settings, ratios=(0.0,))
+    if run.ratio is not None:
+        settings = dataclasses.replace(settings, ratios=(run.ratio,))
+    if run.method == "scratch_b":
+        return dataclasses.replace(settings, epochs=plan.passes(run))
+    return settings
+
+
+def _outcome(
+    run: Run,
+    settings: TrainSettings,
+    checkpoint: Path,
+    on_epoch: Callable[[EpochResult], None],
+) -> Outcome:
+    dense = None if run.needs is None else _load_dense(checkpoint.with_name(f"{run.needs}.pt"))
+    if run.method == "magnitude":
+        assert dense is not None
+        return _magnitude(settings, dense)
+    makers: dict[str, MakeModel] = {"slimmable": _slimmable}
+    if dense is not None:
+        makers[run.method] = lambda s, source: wrapped(_with_weights(s, source, dense), s)
+    return train(
+        settings,
+        checkpoint,
+        resume=checkpoint.exists(),
+        on_epoch=on_epoch,
+        make_model=makers.get(run.method, all_in_one),
+    )
+
+
+def _magnitude(settings: TrainSettings, dense: dict[str, Tensor]) -> Outcome:
+    """Prune a dense network by magnitude and measure its statistics again; nothing is trained."""
+    source = make_source(settings)
+    model = wrapped(_with_weights(settings, source, dense), settings).eval()
+    recalibrate(model, source.calibration_batches)
+    found = accuracy_per_level(model, source.held_out_batches)
+    held_out = sum(len(labels) for _, labels in source.held_out_batches())
+    return Outcome(model, settings, found, held_out)
+
+
+def _with_weights(settings: TrainSettings, source: Source, weights: dict[str, Tensor]) -> nn.Module:
+    net = make_net(settings, source)
+    net.load_state_dict(weights)
+    return net
+
+
+def _slimmable(settings: TrainSettings, source: Source) -> Supernet:
+    net = make_net(settings, source)
+    reference = wrapped(net, settings)
+    macs = []
+    for level in range(len(settings.ratios)):
+        reference.set_level(level)
+        macs.append(count_macs(reference, source.shape))
+    return Slimmable(net, settings.ratios, widths_for(net, source.shape, macs))
+
+
+def _save_dense(model: Supernet, path: Path) -> None:
+    """Write the weights of a dense network under the names that it has without levels."""
+    names = {
+        name.removeprefix("net.").replace(".by_level.0.", "."): value
+        for name, value in model.state_dict().items()
+    }
+    with replacing(path) as file:
+        torch.save(names, file)
+
+
+def _load_dense(path: Path) -> dict[str, Tensor]:
+    if not path.exists():
+        raise ModelError(f"{path} is missing: the run {path.stem} has to be done first")
+    weights: dict[str, Tensor] = torch.load(path, weights_only=True)
+    return weights
+
+
+def _judge(outcome: Outcome, stem: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Export and return what the executor says of every level, and of mixed plans."""
+    batches = list(make_source(outcome.settings).held_out_batches())
+    images = torch.cat([part for part, _ in batches])
+    labels = torch.cat([part for _, part in batches])
+    scratch = stem.with_name(f"{stem.name}.npz")
+    levels, mixed = [], []
+    for part, path in _exported(outcome, stem):
+        found = accuracy(path, images, labels, scratch, MIXED_PLANS)
+        speed = bench(path, "--threads", "1", "--seconds", str(LATENCY_SECONDS))
+        mixed += found["mixed"]
+        for index, level in enumerate(part):
+            timed = speed["results"][0]["levels"][index]
+            levels.append(
+                {
+                    "ratio": outcome.model.ratios[level],
+                    "accuracy": found["accuracy"][index],
+                    "accuracy_torch": outcome.accuracy[level],
+                    "macs": timed["macs"],
+                    "latency_ms": timed["latency_ms"]["median"],
+                }
+            )
+    return levels, mixed
+
+
+def _exported(outcome: Outcome, stem: Path) -> list[tuple[list[int], Path]]:
+    """Write model files and return which levels each holds: one of all, or one for each width."""
+    model = outcome.model
+    if not isinstance(model, Slimmable):
+        path = stem.with_name(f"{stem.name}.aio")
+        export_outcome(outcome, path)
+        return [(list(range(len(model.ratios))), path)]
+    files = []
+    for level in range(len(model.ratios)):
+        path = stem.with_name(f"{stem.name}-level{level}.aio")
+        settings = dataclasses.replace(outcome.settings, ratios=(0.0,))
+        narrow = AllInOne(model.at(level), (0.0,)).eval()
+        export_outcome(Outcome(narrow, settings, [outcome.accuracy[level]], 0), path)
+        files.append(([level], path))
+    return files
+
+
+def _model_files(stem: Path, levels: list[dict[str, Any]]) -> list[Path]:
+    candidates = [f"{stem.name}.aio", *(f"{stem.name}-level{i}.aio" for i in range(len(levels)))]
+    return [path for name in candidates if (path := stem.with_name(name)).exists()]

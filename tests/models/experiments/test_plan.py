@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import pytest
+
+from aio.models import ModelError
+from aio.models.experiments.plan import METHODS, Plan, Run, load_plan
+from aio.models.experiments.runner import settings_of
+from aio.models.settings import TrainSettings
+
+SETTINGS = TrainSettings(epochs=4, ratios=(0.0, 0.5, 0.9))
+
+
+def test_every_method_runs_for_every_seed_after_what_it_needs() -> None:
+    plan = Plan(SETTINGS, (0, 7))
+    runs = plan.runs()
+    assert len(runs) == 2 * (4 + 3 * 2)  # four methods of all ratios, three of two ratios each
+    assert {run.method for run in runs} == set(METHODS)
+    names = [run.name for run in runs]
+    assert len(set(names)) == len(names)
+    for run in runs:
+        assert run.needs is None or names.index(run.needs) < names.index(run.name)
+    assert Run("finetune", 7, 0.5).needs == "dense-seed7"
+
+
+def test_what_is_needed_is_added() -> None:
+    plan = Plan(SETTINGS, (0,), ("magnitude",))
+    assert [run.name for run in plan.runs()] == ["dense-seed0", "magnitude-seed0"]
+
+
+def test_settings_differ_in_what_the_method_says() -> None:
+    plan = Plan(SETTINGS, (3,))
+    assert settings_of(plan, Run("joint", 3)).ratios == (0.0, 0.5, 0.9)
+    assert settings_of(plan, Run("dense", 3)).ratios == (0.0,)
+    assert settings_of(plan, Run("scratch_e", 3, 0.9)).ratios == (0.9,)
+    assert settings_of(plan, Run("scratch_e", 3, 0.9)).epochs == 4
+    assert settings_of(plan, Run("scratch_b", 3, 0.9)).epochs == 12  # three passes per step
+    assert all(settings_of(plan, run).seed == 3 for run in plan.runs())
+
+
+def test_a_plan_is_read_back(tmp_path: Path) -> None:
+    plan = Plan(SETTINGS, (1, 2), ("joint", "dense"))
+    plan.save(tmp_path)
+    assert load_plan(tmp_path) == plan
+
+
+def test_bad_plans_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no method 'magic', there are: joint, dense"):
+        Plan(SETTINGS, (0,), ("magic",))
+    with pytest.raises(ModelError, match=r"seeds \[0, 0\]"):
+        Plan(SETTINGS, (0, 0))
+    with pytest.raises(ModelError, match="needs ratio 0"):
+        Plan(TrainSettings(ratios=(0.5,)))
+    with pytest.raises(ModelError, match="holds no comparison; name a --dataset"):
+        load_plan(tmp_path)
+    (tmp_path / "plan.json").write_text("[1]")
+    with pytest.raises(ModelError, match=r"plan.json is damaged"):
+        load_plan(tmp_path)
