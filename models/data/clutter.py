@@ -115,7 +115,8 @@ def _window(count: int, side: int, generator: Generator) -> Tensor:
     top, left = torch.randint(SIDE - side + 1, (2, count, 1), generator=generator)
     inside_y = (rows >= top) & (rows < top + side)
     inside_x = (rows >= left) & (rows < left + side)
-    return (inside_y[:, :, None] & inside_x[:, None, :])[:, None].float()
+    inside: Tensor = inside_y[:, :, None] & inside_x[:, None, :]
+    return inside[:, None].float()
 
 
 def _background(count: int, generator: Generator) -> Tensor:

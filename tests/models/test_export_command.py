@@ -100,7 +100,7 @@ def test_a_network_without_normalisation_is_said_to_be_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def plain(num_classes: int) -> nn.Module:
-        kept = [m for m in small_net(num_classes) if not isinstance(m, nn.BatchNorm2d)]
+        kept = [m for m in small_net(num_classes).children() if not isinstance(m, nn.BatchNorm2d)]
         return nn.Sequential(*kept)
 
     monkeypatch.setitem(zoo.NETWORKS, "plain", plain)

@@ -52,10 +52,12 @@ def trainer(epochs: int = 6) -> Trainer:
 
 def test_every_level_learns_and_keeps_its_number_of_blocks() -> None:
     run = trainer()
-    kept = run.model.kept_weights()
+    model = run.model
+    assert isinstance(model, AllInOne)
+    kept = model.kept_weights()
     results = [run.run_epoch() for _ in range(6)]
     assert results[-1].dense_loss < results[0].dense_loss / 2
-    assert run.model.kept_weights() == kept
+    assert model.kept_weights() == kept
     source = stripes()
     recalibrate(run.model, source.calibration_batches)
     assert accuracy_per_level(run.model, source.held_out_batches) == [1.0, 1.0, 1.0]
