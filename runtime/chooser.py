@@ -145,6 +145,7 @@ class PlanChooser:
         self._costs_ns: NDArray[np.float64] | None = None
         self._inferences = 0
         self._ended_ns: int | None = None
+        self._busy = False  # between a choice and what was learned from it
         self._asked: object = None
         self._decision: Decision | None = None
         self._changes = 0
@@ -186,6 +187,23 @@ class PlanChooser:
             return None
         clock_ms = self._model.predict(self.sample.clock.cpu_khz)
         return tuple(self.residual * takes_ms for takes_ms in clock_ms)
+
+    def predict_call(self, level: int, batch: int, now_ns: int) -> float | None:
+        """Return how long a call that begins now would take; None without a calibration.
+
+        While another one runs it is about one that begins right after it.
+        """
+        model = self._model
+        if model is None:
+            return None
+        khz = self.sample.clock.cpu_khz
+        executor_ms = self._executor_ms
+        if khz != self._khz:  # no inference has seen this clock yet
+            executor_ms = self._residual.refine(model.predict(khz), khz)
+        ended_ns = self._ended_ns
+        gap_s = math.inf if ended_ns is None else max(0, now_ns - ended_ns) / 1e9
+        slowdown = self._residual.slowdown(0.0 if self._busy else gap_s)
+        return batch * slowdown * executor_ms[level] + self._planned_overhead_ms
 
     @property
     def changes(self) -> int:
@@ -235,14 +253,23 @@ class PlanChooser:
             gap_s=gap_s,
         )
 
-    def for_budget(self, budget_ms: float, now_ns: int) -> Choice:
-        """Return the densest plan that keeps one sample within a call's own budget."""
+    def for_budget(self, budget_ms: float, now_ns: int, aim_ms: float = math.inf) -> Choice:
+        """Return the densest plan that keeps one sample within a call's own budget.
+
+        Args:
+            budget_ms: what must not be exceeded; planned for with a margin.
+            now_ns: time of the monotonic clock.
+            aim_ms: what is to be met like a target, if it is tighter.
+        """
         sample, gap_s = self._sense(now_ns)
         target_ms = self._target(sample, gap_s)
         if self._model is None:
             return self._uncalibrated(sample, target_ms, gap_s)
         margin = min(max(DEADLINE_MARGIN, self._residual.usual_error), MAX_DEADLINE_MARGIN)
-        goal_ms = budget_ms * (1.0 - margin)
+        promised_ms = budget_ms * (1.0 - margin)
+        goal_ms = min(promised_ms, aim_ms)
+        given = "aim" if aim_ms < promised_ms else "budget"
+        given_ms = aim_ms if aim_ms < promised_ms else budget_ms
         slowdown = self._residual.slowdown(gap_s)
         expected_ms = self._expected(slowdown)
         plan, met = self._shares.plan_within(expected_ms, goal_ms, self.allowed)
@@ -256,7 +283,7 @@ class PlanChooser:
             slowdown=slowdown,
             replan=self._replan,
             costs_ns=self._costs_ns,
-            reason=f"budget {budget_ms:.2f} ms: {plan} {verdict} {predicted_ms:.2f} ms",
+            reason=f"{given} {given_ms:.2f} ms: {plan} {verdict} {predicted_ms:.2f} ms",
             sample=sample,
             gap_s=gap_s,
         )
@@ -299,6 +326,7 @@ class PlanChooser:
             now_ns: when it ended.
         """
         self._ended_ns = now_ns
+        self._busy = False
         self._inferences += 1
         overhead_ms = min(overhead_ns, max(elapsed_ns, STALL_MS * 1e6)) / 1e6
         self._overhead_ms += OVERHEAD_RATE * (overhead_ms - self._overhead_ms)
@@ -351,6 +379,7 @@ class PlanChooser:
             self._refresh(sample.clock.cpu_khz)
             self._residual.clock_moved(self._executor_ms[0] / before_ms, now_ns)
         self._gap_s = math.inf if self._ended_ns is None else (now_ns - self._ended_ns) / 1e9
+        self._busy = True
         return sample, self._gap_s
 
     def _refresh(self, khz: int | None) -> None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `aio` command: finds sub-commands by entry point and turns errors into messages.
 
-A sub-command is a module with `HELP`, `EXAMPLES`, `add_arguments(parser)` and `run(args) -> int`.
+A sub-command is a module with `HELP`, `EXAMPLES`, `add_arguments(parser)` and `run(args) -> int`;
+with `read_arguments(parser, arguments)` too if its options have more sources than the command line.
 Only the one that is called gets loaded, so `aio train` may need torch while `aio serve` must not.
 
 Exit codes: 0 done, 1 failure, 2 wrong usage or input, 130 interrupted, 141 reader went away.
@@ -120,7 +121,8 @@ def _call(point: EntryPoint, program: str, arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
-    code = command.run(parser.parse_args(arguments))
+    read = getattr(command, "read_arguments", argparse.ArgumentParser.parse_args)
+    code = command.run(read(parser, arguments))
     sys.stdout.flush()  # here, where a broken pipe is still ours to handle
     return code
 

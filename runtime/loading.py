@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import SupportsFloat, SupportsIndex
@@ -63,6 +63,7 @@ class Options:
     isa: str | None = None
     calibrate: bool = True
     cache_dir: Path | None = None
+    turn: calibration.Turn | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Engine:
     outputs: tuple[TensorInfo, ...]
     levels: tuple[LevelInfo, ...]
     chooser: PlanChooser
+    min_accuracy: float | None
     source: SensorSource
     isa: str
     threads: int
@@ -127,6 +129,7 @@ def load_engine(path: Path, options: Options) -> tuple[Engine, _native.Executor]
         ),
         levels=_level_infos(model),
         chooser=chooser,
+        min_accuracy=None if options.min_accuracy is None else float(options.min_accuracy),
         source=source,
         isa=executor.isa,
         threads=executor.threads,
@@ -205,18 +208,28 @@ def _latency_model(
     if not options.calibrate:
         return None
     begin_s = time.monotonic()
-    measured = _measure(model, executor, source)
+    measured = _measure(model, executor, source, options.turn)
     _logger.info("calibration of %s: %.2f s", model.path, time.monotonic() - begin_s)
     if folder is not None:
         calibration_cache.store(folder, key, measured)
     return measured
 
 
-def _measure(model: ModelFile, executor: _native.Executor, source: SensorSource) -> LatencyModel:
+def _measure(
+    model: ModelFile,
+    executor: _native.Executor,
+    source: SensorSource,
+    turn: calibration.Turn | None,
+) -> LatencyModel:
     run_level, layer_times = timed_calls(model, executor)
-    measured = calibration.calibrate(
-        run_level, layer_times, executor.levels, lambda: source.read().clock
-    )
+    with turn or nullcontext():
+        measured = calibration.calibrate(
+            run_level,
+            layer_times,
+            executor.levels,
+            lambda: source.read().clock,
+            offer=calibration.no_offer if turn is None else turn.offer,
+        )
     executor.set_level(0)
     return measured
 

@@ -8,6 +8,8 @@ One inference runs at a time, on all threads of the runtime; calls from several 
 for each other. The GIL is released while the network runs.
 """
 
+import math
+import operator
 import os
 import threading
 import time
@@ -21,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aio.governors import Capability, ClockSample, DeviceSample, FixedPolicy, Plan
+from aio.runtime.calibration import Turn
 from aio.runtime.chooser import Choice
 from aio.runtime.errors import ClosedError, ForkError, InputError
 from aio.runtime.inputs import Inputs, accurate_levels, as_batches, as_duration_ms, as_level
@@ -55,7 +58,8 @@ class Runtime:
         self._plan: Plan | None = None
         self._paced_by: tuple[NDArray[np.float64] | None, tuple[int, ...]] = (None, ())
         self._lock = threading.Lock()
-        self._settings = threading.Lock()  # of targets, which are two values
+        self._settings = threading.Lock()  # of settings that are two values
+        self._min_accuracy = engine.min_accuracy
         self._journal = Journal(len(engine.levels))
         self._pid = os.getpid()
         self._release = weakref.finalize(self, engine.release)
@@ -75,6 +79,7 @@ class Runtime:
         isa: str | None = None,
         calibrate: bool = True,
         cache_dir: str | os.PathLike[str] | None = None,
+        turn: Turn | None = None,
     ) -> "Runtime":
         """Load a model file and calibrate it on this machine.
 
@@ -95,6 +100,8 @@ class Runtime:
             calibrate: measure how long the levels take unless the cache knows. Without a
                 calibration the densest level is used.
             cache_dir: where calibrations are kept; None is AIO_CACHE_DIR or the user's cache.
+            turn: entered while measuring, so that a program with other work for the processor can
+                keep it quiet meanwhile; None where there is no such work.
 
         Raises:
             ModelFileError: the file is not usable; the message says what is wrong with it.
@@ -111,6 +118,7 @@ class Runtime:
             isa=isa,
             calibrate=calibrate,
             cache_dir=None if cache_dir is None else Path(cache_dir),
+            turn=turn,
         )
         return cls(*load_engine(SHIPPED_MODEL if path is None else Path(path), options))
 
@@ -146,18 +154,51 @@ class Runtime:
         *,
         deadline_ms: SupportsFloat | None = None,
         level: SupportsIndex | None = None,
+        budget_ms: SupportsFloat | None = None,
     ) -> Inference:
-        """Return every output and the record of exactly this call; otherwise like `infer`."""
-        outputs, record = self._infer(x, deadline_ms, level)
+        """Return every output and the record of exactly this call; otherwise like `infer`.
+
+        Args:
+            x: as for `infer`.
+            deadline_ms: as for `infer`.
+            level: as for `infer`.
+            budget_ms: what this call as a whole is to take instead of the target, in the runtime
+                alone. An aim and no promise: unlike a deadline it is planned for without a
+                margin, and missing it counts as nothing. The tighter of the two decides.
+        """
+        outputs, record = self._infer(x, deadline_ms, level, budget_ms)
         names = (output.name for output in self._engine.outputs)
         return Inference(dict(zip(names, outputs, strict=True)), record)
 
+    def predict_ms(
+        self, batch: SupportsIndex = 1, level: SupportsIndex | None = None
+    ) -> float | None:
+        """Return how long a call would take now, None without a calibration.
+
+        Never waits for a call that runs; asked meanwhile, it is about a call right after it.
+
+        Args:
+            batch: the samples of the call.
+            level: at which level; None is the sparsest one that the governor may choose.
+
+        Raises:
+            InputError: there is no such level.
+        """
+        at = self._chooser.allowed[-1] if level is None else as_level(level, len(self._ratios))
+        return self._chooser.predict_call(at, operator.index(batch), time.monotonic_ns())
+
     def _infer(
-        self, x: Inputs, deadline_ms: SupportsFloat | None, level: SupportsIndex | None
+        self,
+        x: Inputs,
+        deadline_ms: SupportsFloat | None,
+        level: SupportsIndex | None,
+        budget_ms: SupportsFloat | None = None,
     ) -> tuple[list[NDArray[np.float32]], InferenceRecord]:
         begin_ns = time.monotonic_ns()
         if deadline_ms is not None:
             deadline_ms = as_duration_ms("deadline_ms", deadline_ms)
+        if budget_ms is not None:
+            budget_ms = as_duration_ms("budget_ms", budget_ms)
         if level is not None:
             level = as_level(level, len(self._ratios))
         batches, single = as_batches(x, self._engine.inputs)
@@ -169,8 +210,8 @@ class Runtime:
             if executor is None:
                 raise ClosedError("the runtime was closed")
             wait_ms = (locked_ns - begin_ns) / 1e6
-            budget_ms = None if deadline_ms is None else deadline_ms - wait_ms
-            choice = self._choose(samples, budget_ms, level, locked_ns)
+            left_ms = None if deadline_ms is None else deadline_ms - wait_ms
+            choice = self._choose(samples, left_ms, budget_ms, level, locked_ns)
             outputs, levels, replans = self._execute(executor, batches, choice, locked_ns)
         predicted_ms = choice.predicted_ms
         record = InferenceRecord(
@@ -273,13 +314,23 @@ class Runtime:
             self._paced_by = costs_ns, allowed
 
     def _choose(
-        self, batch: int, budget_ms: float | None, level: int | None, now_ns: int
+        self,
+        batch: int,
+        left_ms: float | None,
+        aim_ms: float | None,
+        level: int | None,
+        now_ns: int,
     ) -> Choice:
         if level is not None:
             return self._chooser.pinned(level, now_ns)
-        if budget_ms is not None:
-            return self._chooser.for_budget(budget_ms / max(batch, 1), now_ns)
-        return self._chooser.for_target(now_ns)
+        if left_ms is None and aim_ms is None:
+            return self._chooser.for_target(now_ns)
+        samples = max(batch, 1)
+        return self._chooser.for_budget(
+            math.inf if left_ms is None else left_ms / samples,
+            now_ns,
+            aim_ms=math.inf if aim_ms is None else aim_ms / samples,
+        )
 
     def _empty(self) -> list[NDArray[np.float32]]:
         return [np.empty((0, *output.shape), np.float32) for output in self._engine.outputs]
@@ -352,6 +403,11 @@ class Runtime:
             self._chooser.targets = self._chooser.targets._replace(ac_ms=wanted_ms)
 
     @property
+    def given_target_ms(self) -> float | None:
+        """Return the target that was asked for on mains, None if the default one is held."""
+        return self._chooser.targets.ac_ms
+
+    @property
     def battery_target_ms(self) -> float | None:
         """Return the target while the device runs on battery, None if it is the same one."""
         return self._chooser.targets.battery_ms
@@ -374,24 +430,33 @@ class Runtime:
         """Return the levels the governor may choose, densest first."""
         return self._chooser.allowed
 
-    def set_min_accuracy(self, min_accuracy: SupportsFloat) -> None:
-        """Let the governor choose only levels of at least this recorded accuracy.
+    @property
+    def min_accuracy(self) -> float | None:
+        """Return the accuracy below which no level is chosen, None without such a floor."""
+        return self._min_accuracy
+
+    def set_min_accuracy(self, min_accuracy: SupportsFloat | None) -> None:
+        """Let the governor choose only levels of at least this recorded accuracy; None: any.
 
         Raises:
             InputError: no level is accurate enough, the one that the runtime was loaded with is
                 not, or the model records no accuracy.
         """
         accuracies = [level.accuracy for level in self._engine.levels]
-        levels = accurate_levels(accuracies, min_accuracy)
+        levels = tuple(range(len(accuracies)))
+        if min_accuracy is not None:
+            levels = accurate_levels(accuracies, min_accuracy)
         if isinstance(self._chooser.policy, FixedPolicy):
-            (fixed,) = self._chooser.allowed
+            (fixed,) = levels_in_force = self._chooser.allowed
             if fixed not in levels:
                 raise InputError(
                     f"min_accuracy={min_accuracy}: the runtime was loaded with level={fixed}, "
                     f"whose accuracy is {accuracies[fixed]}"
                 )
-            return
-        self._chooser.allowed = levels
+            levels = levels_in_force
+        with self._settings:
+            self._chooser.allowed = levels
+            self._min_accuracy = None if min_accuracy is None else float(min_accuracy)
 
     @property
     def layers(self) -> "tuple[_native.LayerInfo, ...]":

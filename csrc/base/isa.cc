@@ -15,14 +15,15 @@ namespace {
 struct NamedIsa {
   Isa isa;
   const char* name;
+  int vector_floats;
 };
 
 // Best first: selection and every listing follow this order.
 constexpr NamedIsa kIsas[] = {
-    {Isa::kAvx512, "avx512"},
-    {Isa::kAvx2Fma3, "avx2_fma3"},
-    {Isa::kNeon, "neon"},
-    {Isa::kScalar, "scalar"},
+    {Isa::kAvx512, "avx512", 16},
+    {Isa::kAvx2Fma3, "avx2_fma3", 8},
+    {Isa::kNeon, "neon", 4},
+    {Isa::kScalar, "scalar", 1},
 };
 
 Status refuse(const std::string& source, const std::string& name, IsaMask available) {
@@ -46,6 +47,13 @@ const char* isa_name(Isa isa) {
     if (entry.isa == isa) return entry.name;
   }
   return "?";
+}
+
+int vector_floats(Isa isa) {
+  for (const NamedIsa& entry : kIsas) {
+    if (entry.isa == isa) return entry.vector_floats;
+  }
+  return 1;
 }
 
 IsaMask detect_isa() {

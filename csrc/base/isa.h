@@ -27,6 +27,9 @@ constexpr bool contains(IsaMask mask, Isa isa) { return (mask & static_cast<IsaM
 
 const char* isa_name(Isa isa);
 
+// Floats of one of its registers; 1 without vectors.
+int vector_floats(Isa isa);
+
 // What this machine and its operating system can run; always contains kScalar.
 IsaMask detect_isa();
 

@@ -49,6 +49,13 @@ void test_detection_ends_with_scalar() {
   AIO_CHECK(!isas.empty() && isas.back() == Isa::kScalar);
 }
 
+void test_vectors_hold_some_floats() {
+  AIO_CHECK(aio::vector_floats(Isa::kAvx512) == 16);
+  AIO_CHECK(aio::vector_floats(Isa::kAvx2Fma3) == 8);
+  AIO_CHECK(aio::vector_floats(Isa::kNeon) == 4);
+  AIO_CHECK(aio::vector_floats(Isa::kScalar) == 1);
+}
+
 }  // namespace
 
 int main() {
@@ -56,5 +63,6 @@ int main() {
   test_bad_names_list_the_valid_ones();
   test_environment_forces();
   test_detection_ends_with_scalar();
+  test_vectors_hold_some_floats();
   return aio::finish_checks();
 }

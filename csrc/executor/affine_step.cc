@@ -2,14 +2,12 @@
 #include <algorithm>
 
 #include "csrc/base/aligned.h"
+#include "csrc/executor/rows.h"
 #include "csrc/executor/step.h"
 #include "csrc/kernels/elementwise/elementwise.h"
 
 namespace aio {
 namespace {
-
-// Below this many values a layer is faster on one thread than the hand-over takes.
-constexpr int64_t kMinParallelValues = 64 * 1024;
 
 // A scale and a bias for each level and channel: a batch normalisation that no layer could take up.
 class AffineStep final : public Step {
@@ -29,14 +27,8 @@ class AffineStep final : public Step {
 
   void run(const RunContext& context, int level) const override {
     zero_halo(out_, context.arena);
-    const Job job{this, context.arena, level};
-    context.pool->parallel_for(
-        out_.height, node_.shape.size() < kMinParallelValues ? out_.height : 1,
-        [](const void* data, int64_t begin, int64_t end) {
-          const Job* work = static_cast<const Job*>(data);
-          for (int64_t y = begin; y < end; ++y) work->step->run_row(*work, y);
-        },
-        &job);
+    run_rows(context, node_.shape, out_.height,
+             [&](int64_t y) { run_row(context.arena, level, y); });
   }
 
   LayerInfo info() const override { return describe_node(node_, kernel_->name, levels_); }
@@ -44,12 +36,6 @@ class AffineStep final : public Step {
   size_t weight_bytes() const override { return scale_.bytes() + bias_.bytes(); }
 
  private:
-  struct Job {
-    const AffineStep* step;
-    float* arena;
-    int level;
-  };
-
   // levels x channels, each level padded to whole blocks.
   AlignedBuffer<float> pack(const Floats& values, float absent) const {
     const int channels = node_.shape.channels;
@@ -65,13 +51,13 @@ class AffineStep final : public Step {
     return packed;
   }
 
-  void run_row(const Job& job, int64_t y) const {
+  void run_row(float* arena, int level, int64_t y) const {
     Elementwise work{};
     work.op = ElementwiseOp::kAffine;
-    work.a = job.arena + in_.origin() + y * in_.row();
-    work.b = scale_.data() + int64_t{job.level} * channels_;
-    work.c = bias_.data() + int64_t{job.level} * channels_;
-    work.out = job.arena + out_.origin() + y * out_.row();
+    work.a = arena + in_.origin() + y * in_.row();
+    work.b = scale_.data() + int64_t{level} * channels_;
+    work.c = bias_.data() + int64_t{level} * channels_;
+    work.out = arena + out_.origin() + y * out_.row();
     work.pixels = out_.width;
     work.channels = channels_;
     work.a_col = in_.col();

@@ -2,13 +2,11 @@
 #include <algorithm>
 #include <vector>
 
+#include "csrc/executor/rows.h"
 #include "csrc/executor/step.h"
 
 namespace aio {
 namespace {
-
-// Below this many values a layer is faster on one thread than the hand-over takes.
-constexpr int64_t kMinParallelValues = 64 * 1024;
 
 // Copies the values that were not made in place.
 class ConcatStep final : public Step {
@@ -30,16 +28,9 @@ class ConcatStep final : public Step {
 
   void run(const RunContext& context, int /*level*/) const override {
     zero_halo(out_, context.arena);
-    const Job job{this, context.arena};
-    context.pool->parallel_for(
-        out_.height, node_.shape.size() < kMinParallelValues ? out_.height : 1,
-        [](const void* data, int64_t begin, int64_t end) {
-          const Job* work = static_cast<const Job*>(data);
-          for (const Part& part : work->step->parts_) {
-            for (int64_t y = begin; y < end; ++y) work->step->copy_row(*work, part, y);
-          }
-        },
-        &job);
+    run_rows(context, node_.shape, out_.height, [&](int64_t y) {
+      for (const Part& part : parts_) copy_row(context.arena, part, y);
+    });
   }
 
   LayerInfo info() const override { return describe_node(node_, "copy", levels_); }
@@ -50,14 +41,9 @@ class ConcatStep final : public Step {
     int channels;
     int begin;  // its first channel or feature in the output
   };
-  struct Job {
-    const ConcatStep* step;
-    float* arena;
-  };
-
-  void copy_row(const Job& job, const Part& part, int64_t y) const {
-    const float* in = job.arena + part.in.origin();
-    float* out = job.arena + out_.origin() + y * out_.row() + part.begin;
+  void copy_row(float* arena, const Part& part, int64_t y) const {
+    const float* in = arena + part.in.origin();
+    float* out = arena + out_.origin() + y * out_.row() + part.begin;
     if (part.in.height != out_.height || part.in.width != out_.width) {
       copy_features(part, in, out);
       return;

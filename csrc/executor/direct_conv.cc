@@ -26,27 +26,13 @@ constexpr int64_t kCacheBytes = 256 * 1024;
 constexpr int64_t kPartPixels = 192;
 constexpr ptrdiff_t kLineFloats = 16;  // of a cache line
 
-int lanes(Isa isa) {
-  switch (isa) {
-    case Isa::kAvx512:
-      return 16;
-    case Isa::kAvx2Fma3:
-      return 8;
-    case Isa::kNeon:
-      return 4;
-    case Isa::kScalar:
-      break;
-  }
-  return 1;
-}
-
 // Cycles a tile takes per kept element: two multiply-adds each, but with fewer than eight
 // accumulators each waits for the one before it (4 cycles); two loads each, of the weights, a
 // prefetch and every pixel's input; and what a tile costs besides, about 50 cycles for its some 150
 // elements. Of equal tiles the squarer one reads fewer inputs.
 double tile_cycles(const SparseConvKernel& kernel) {
   const int pixels = kernel.rows * kernel.cols;
-  const int vectors = std::max(1, kernel.layout.height / lanes(kernel.isa));
+  const int vectors = std::max(1, kernel.layout.height / vector_floats(kernel.isa));
   const double accumulators = 1.0 * pixels * vectors;
   const double loads = pixels + vectors + 1;
   return std::max({accumulators, 8.0, loads}) / 2 + 0.35 + 0.01 * (kernel.rows + kernel.cols);

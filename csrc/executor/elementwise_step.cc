@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <utility>
 
+#include "csrc/executor/rows.h"
 #include "csrc/executor/step.h"
 #include "csrc/kernels/elementwise/elementwise.h"
 
 namespace aio {
 namespace {
-
-// Below this many values a layer is faster on one thread than the hand-over takes.
-constexpr int64_t kMinParallelValues = 64 * 1024;
 
 ElementwiseOp elementwise_op(Op op) {
   if (op == Op::kAdd) return ElementwiseOp::kAdd;
@@ -34,24 +32,12 @@ class ElementwiseStep final : public Step {
 
   void run(const RunContext& context, int /*level*/) const override {
     zero_halo(out_, context.arena);
-    const Job job{this, context.arena};
-    context.pool->parallel_for(
-        out_.height, node_.shape.size() < kMinParallelValues ? out_.height : 1,
-        [](const void* data, int64_t begin, int64_t end) {
-          const Job* work = static_cast<const Job*>(data);
-          for (int64_t y = begin; y < end; ++y) work->step->run_row(work->arena, y);
-        },
-        &job);
+    run_rows(context, node_.shape, out_.height, [&](int64_t y) { run_row(context.arena, y); });
   }
 
   LayerInfo info() const override { return describe_node(node_, kernel_->name, levels_); }
 
  private:
-  struct Job {
-    const ElementwiseStep* step;
-    float* arena;
-  };
-
   static bool same_pixels(const BufferLayout& x, const BufferLayout& y) {
     return x.height == y.height && x.width == y.width;
   }

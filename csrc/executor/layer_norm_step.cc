@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "csrc/base/aligned.h"
+#include "csrc/executor/rows.h"
 #include "csrc/executor/step.h"
 #include "csrc/kernels/layer_norm/layer_norm.h"
 
 namespace aio {
 namespace {
 
-// Below this many values a layer is faster on one thread than the hand-over takes.
-constexpr int64_t kMinParallelValues = 32 * 1024;
+// A normalisation takes longer per value than a copy, so threads pay off earlier.
+constexpr int64_t kMinParallelNorm = 32 * 1024;
 
 class LayerNormStep final : public Step {
  public:
@@ -30,18 +31,12 @@ class LayerNormStep final : public Step {
       run_group(context.arena, 0, 0);
       return;
     }
-    const Job job{this, context.arena};
-    context.pool->parallel_for(
-        out_.height, node_.shape.size() < kMinParallelValues ? out_.height : 1,
-        [](const void* data, int64_t begin, int64_t end) {
-          const Job* work = static_cast<const Job*>(data);
-          for (int64_t y = begin; y < end; ++y) {
-            for (int x = 0; x < work->step->out_.width; ++x) {
-              work->step->run_group(work->arena, y, x);
-            }
-          }
+    run_rows(
+        context, node_.shape, out_.height,
+        [&](int64_t y) {
+          for (int x = 0; x < out_.width; ++x) run_group(context.arena, y, x);
         },
-        &job);
+        kMinParallelNorm);
   }
 
   LayerInfo info() const override { return describe_node(node_, kernel_->name, levels_); }
@@ -49,11 +44,6 @@ class LayerNormStep final : public Step {
   size_t weight_bytes() const override { return weight_.bytes() + bias_.bytes(); }
 
  private:
-  struct Job {
-    const LayerNormStep* step;
-    float* arena;
-  };
-
   // From channel by channel to pixel by pixel, each padded to whole blocks.
   AlignedBuffer<float> pack(const Floats& values, float absent) const {
     const int pixels = whole_sample_ ? in_.height * in_.width : 1;

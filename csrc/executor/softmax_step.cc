@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "csrc/executor/rows.h"
 #include "csrc/executor/step.h"
 #include "csrc/kernels/softmax/softmax.h"
 
 namespace aio {
 namespace {
 
-// Below this many values a layer is faster on one thread than the hand-over takes.
-constexpr int64_t kMinParallelValues = 16 * 1024;
+// A softmax takes longer per value than a copy, so threads pay off earlier.
+constexpr int64_t kMinParallelSoftmax = 16 * 1024;
 
 class SoftmaxStep final : public Step {
  public:
@@ -19,24 +20,14 @@ class SoftmaxStep final : public Step {
 
   void run(const RunContext& context, int /*level*/) const override {
     zero_halo(out_, context.arena);
-    const Job job{this, context.arena};
-    context.pool->parallel_for(
-        out_.height, node_.shape.size() < kMinParallelValues ? out_.height : 1,
-        [](const void* data, int64_t begin, int64_t end) {
-          const Job* work = static_cast<const Job*>(data);
-          for (int64_t y = begin; y < end; ++y) work->step->run_row(work->arena, y);
-        },
-        &job);
+    run_rows(
+        context, node_.shape, out_.height, [&](int64_t y) { run_row(context.arena, y); },
+        kMinParallelSoftmax);
   }
 
   LayerInfo info() const override { return describe_node(node_, kernel_->name, levels_); }
 
  private:
-  struct Job {
-    const SoftmaxStep* step;
-    float* arena;
-  };
-
   void run_row(float* arena, int64_t y) const {
     SoftmaxRow row{};
     row.pixels = out_.width;

@@ -2,14 +2,12 @@
 #include <algorithm>
 #include <vector>
 
+#include "csrc/executor/rows.h"
 #include "csrc/executor/step.h"
 #include "csrc/kernels/upsample/upsample.h"
 
 namespace aio {
 namespace {
-
-// Below this many values a layer is faster on one thread than the hand-over takes.
-constexpr int64_t kMinParallelValues = 64 * 1024;
 
 // In fp32 as torch has it, so that the same pixel is the nearest one.
 std::vector<UpsampleTap> nearest_taps(int in, int out) {
@@ -45,40 +43,26 @@ class UpsampleStep final : public Step {
         node_(graph.nodes()[static_cast<size_t>(planned.node)]),
         in_(plan.buffer(planned.inputs[0])),
         out_(plan.buffer(planned.output)),
+        nearest_(node_.upsample_mode == UpsampleMode::kNearest),
         kernel_(select_upsample(isa)) {
-    const bool nearest = node_.upsample_mode == UpsampleMode::kNearest;
-    rows_ = nearest ? nearest_taps(in_.height, out_.height)
-                    : bilinear_taps(in_.height, out_.height, node_.align_corners);
-    cols_ = nearest ? nearest_taps(in_.width, out_.width)
-                    : bilinear_taps(in_.width, out_.width, node_.align_corners);
+    rows_ = nearest_ ? nearest_taps(in_.height, out_.height)
+                     : bilinear_taps(in_.height, out_.height, node_.align_corners);
+    cols_ = nearest_ ? nearest_taps(in_.width, out_.width)
+                     : bilinear_taps(in_.width, out_.width, node_.align_corners);
   }
 
   void run(const RunContext& context, int /*level*/) const override {
     zero_halo(out_, context.arena);
-    const Job job{this, context.arena};
-    context.pool->parallel_for(
-        out_.height, node_.shape.size() < kMinParallelValues ? out_.height : 1,
-        [](const void* data, int64_t begin, int64_t end) {
-          const Job* work = static_cast<const Job*>(data);
-          const bool nearest = work->step->node_.upsample_mode == UpsampleMode::kNearest;
-          for (int64_t y = begin; y < end; ++y) {
-            nearest ? work->step->copy_row(work->arena, y) : work->step->blend_row(work->arena, y);
-          }
-        },
-        &job);
+    run_rows(context, node_.shape, out_.height, [&](int64_t y) {
+      nearest_ ? copy_row(context.arena, y) : blend_row(context.arena, y);
+    });
   }
 
   LayerInfo info() const override {
-    const bool nearest = node_.upsample_mode == UpsampleMode::kNearest;
-    return describe_node(node_, nearest ? "copy" : kernel_->name, levels_);
+    return describe_node(node_, nearest_ ? "copy" : kernel_->name, levels_);
   }
 
  private:
-  struct Job {
-    const UpsampleStep* step;
-    float* arena;
-  };
-
   void copy_row(float* arena, int64_t y) const {
     const float* in = arena + in_.origin() + rows_[static_cast<size_t>(y)].first * in_.row();
     float* out = arena + out_.origin() + y * out_.row();
@@ -107,6 +91,7 @@ class UpsampleStep final : public Step {
   Node node_;
   BufferLayout in_;
   BufferLayout out_;
+  bool nearest_;
   const UpsampleKernel* kernel_;
   std::vector<UpsampleTap> rows_;
   std::vector<UpsampleTap> cols_;

@@ -33,7 +33,14 @@ def runtime_dir() -> Path:
         return Path(session) / "aio"
     if os.geteuid() == 0:
         return SYSTEM_FOLDER
-    return Path(tempfile.gettempdir()) / f"aio-{os.geteuid()}"
+    return _temporary_folder() / f"aio-{os.geteuid()}"
+
+
+def _temporary_folder() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:  # none can be written to, as in a container with a read-only root
+        return Path("/tmp")
 
 
 def client_dirs() -> tuple[Path, ...]:

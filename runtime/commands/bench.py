@@ -30,6 +30,7 @@ examples:
   aio bench --kernels 3x3               convolutions against the measured FMA peak
   aio bench --kernels --block-height 8  the same in blocks of 8 output channels
   aio bench resnet50.aio --memory       resident memory beside ONNX Runtime's
+  aio bench --serve                     what the HTTP server adds to an inference
   aio bench net.aio --accuracy test.npz --mixed 50    accuracy of levels and of mixed plans
   aio bench --stability                 latency under changing clocks, policy by policy
   aio bench --stability resnet18.aio mobilenet_v2.aio --peers --output stability.json
@@ -42,7 +43,12 @@ Value = TypeVar("Value", int, float)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add = parser.add_argument
-    add("model", nargs="*", type=Path, help="model file (the shipped one); several for --stability")
+    add(
+        "model",
+        nargs="*",
+        type=Path,
+        help="model file (the shipped one); several for --serve, --stability",
+    )
     add("--levels", type=numbers(int), metavar="LIST", help="levels to measure, as 0,2,4 (all)")
     add("--ratios", type=numbers(float), metavar="LIST", help="the same by ratio, as 0,.5,.9")
     add("--threads", type=numbers(int), metavar="LIST", help="as 1,2 (as many as make sense)")
@@ -65,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rounds", type=int, default=15, help="rounds over the convolutions (15)")
     add("--isa", help="instruction set (the best one here)")
     add("--memory", action="store_true", help="measure resident memory, beside ONNX Runtime's")
+    add("--serve", action="store_true", help="measure what the server adds to an inference")
     add(
         "--accuracy",
         type=Path,
@@ -162,14 +169,15 @@ def _measurement(
     kinds = {
         "--kernels": (args.kernels is not None, _bench_kernels),
         "--memory": (args.memory, _bench_memory),
+        "--serve": (args.serve, _bench_serving),
         "--accuracy": (args.accuracy is not None, _bench_accuracy),
         "--stability": (args.stability, _bench_stability),
     }
     wanted = [name for name, (asked, _) in kinds.items() if asked]
     if len(wanted) > 1:
         raise ValueError(f"{' and '.join(wanted)} are {len(wanted)} measurements: name one")
-    if wanted != ["--stability"] and len(args.model) > 1:
-        raise ValueError(f"{len(args.model)} models: only --stability takes several")
+    if wanted not in (["--serve"], ["--stability"]) and len(args.model) > 1:
+        raise ValueError(f"{len(args.model)} models: only --serve and --stability take several")
     if wanted != ["--kernels"] and args.block_height != DEFAULT_BLOCK_HEIGHT:
         raise ValueError("--block-height is of --kernels; a model has its own")
     if wanted and args.chart is not None:
@@ -260,6 +268,26 @@ def _bench_memory(args: argparse.Namespace) -> tuple[dict[str, object], str]:
     with progress_bar(f"measuring {model.manifest.name}") as progress:
         result = bench_memory(model, threads=threads[0], progress=progress)
     return asdict(result), memory_text(result, markdown_table if args.markdown else text_table)
+
+
+def _bench_serving(args: argparse.Namespace) -> tuple[dict[str, object], str]:
+    from aio.runtime.benchmark.serving import bench_serving  # noqa: PLC0415
+    from aio.runtime.commands.serving_text import serving_text  # noqa: PLC0415
+    from aio.runtime.device import cpu_model  # noqa: PLC0415
+    from aio.runtime.shipped import SHIPPED_MODEL  # noqa: PLC0415
+
+    threads = args.threads or (1,)
+    if len(threads) > 1:
+        raise ValueError(f"--threads has {len(threads)} numbers, --serve takes one")
+    results = []
+    for path in args.model or [SHIPPED_MODEL]:
+        with progress_bar(path.stem) as progress:
+            results.append(
+                bench_serving(path, threads=threads[0], seconds=args.seconds, progress=progress)
+            )
+    table = markdown_table if args.markdown else text_table
+    text = "\n\n\n".join([cpu_model(), *[serving_text(result, table) for result in results]])
+    return {"cpu": cpu_model(), "models": [asdict(result) for result in results]}, text
 
 
 def _bench_accuracy(args: argparse.Namespace) -> tuple[dict[str, object], str]:

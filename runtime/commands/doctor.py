@@ -5,7 +5,7 @@ import argparse
 import os
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ def examine() -> dict[str, Any]:
 
     native, measure, native_check = _native()
     machine, machine_check = _machine(measure)
-    checks = [native_check, machine_check, _check_cache(), _check_model()]
+    checks = [native_check, machine_check, check_cache(), _check_model()]
     return {
         "version": package_version(),
         "python": platform.python_version(),
@@ -86,7 +86,8 @@ def _machine(measure: Callable[[], float] | None) -> tuple[dict[str, Any] | None
     return report, Check("sensors", ok=True, detail=f"CPU clock from {driver}")
 
 
-def _check_cache() -> Check:
+def check_cache() -> Check:
+    """Say where calibrations are kept, if they can be."""
     from aio.runtime.calibration_cache import default_cache_dir  # noqa: PLC0415
 
     # Not being able to cache only costs the calibration at every load, so it never fails.
@@ -134,7 +135,7 @@ def _text(report: dict[str, Any]) -> str:
         parts.append(capability_table(report["machine"]["capabilities"]))
         if report["machine"]["policies"]:
             parts.append(policy_table(report["machine"]["policies"]))
-    parts.append(_checks(report["checks"]))
+    parts.append(checks_text(Check(**check) for check in report["checks"]))
     return "\n\n".join(parts)
 
 
@@ -155,8 +156,8 @@ def _overview(report: dict[str, Any]) -> str:
     return "\n".join(f"{key:<{width}}  {value}" for key, value in lines)
 
 
-def _checks(checks: list[dict[str, Any]]) -> str:
+def checks_text(checks: Iterable[Check]) -> str:
+    """Return a line for each check."""
     return "\n".join(
-        f"{'ok  ' if check['ok'] else 'FAIL'}  {check['name']}: {check['detail']}"
-        for check in checks
+        f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}" for check in checks
     )

@@ -1,36 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ASGI application: paths, and every error as `{"error": "..."}`."""
 
-import logging
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from aio.runtime.errors import AioError
-from aio.runtime.serve.errors import row_of
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.rest.endpoints import Endpoints, json_response
+from aio.runtime.serve.page.routes import page_routes
+from aio.runtime.serve.rest.answers import INTERNAL, error_answer, json_response
+from aio.runtime.serve.rest.endpoints import Endpoints
+from aio.runtime.serve.rest.infer import InferEndpoint, InferFirst
+from aio.runtime.serve.rest.routes import routes
 from aio.runtime.serve.telemetry.metrics import Metrics
-
-RETRY_AFTER_S = "1"
-INTERNAL = "internal error; the server's log has the details"
-
-logger = logging.getLogger(__name__)
+from aio.runtime.serve.telemetry.trace import Traced
 
 
-def make_app(host: Host, limits: Limits) -> Starlette:
+def make_app(host: Host, limits: Limits) -> ASGIApp:
     """Return the application that serves the models of `host`."""
     metrics = Metrics()
-    metrics.watch_pending(lambda: host.dispatcher.pending)
+    metrics.watch_models(lambda: host.models)
+    metrics.watch_host()
     metrics.watch_device(lambda: host.device)
     metrics.watch_governors(lambda: host.engines)
-    endpoints = Endpoints(host, metrics, limits)
+    infer = InferEndpoint(host, limits)
     app = Starlette(
-        routes=_routes(endpoints),
+        routes=[*routes(host, Endpoints(host, metrics, limits), infer), *page_routes(host, limits)],
         exception_handlers={
             HTTPException: _answer_http_error,
             AioError: _answer_error,
@@ -39,24 +37,7 @@ def make_app(host: Host, limits: Limits) -> Starlette:
     )
     # A redirect would be made from the Host header, which the client chooses.
     app.router.redirect_slashes = False
-    return app
-
-
-def _routes(endpoints: Endpoints) -> list[Route]:
-    routes = [
-        Route("/v2", endpoints.server),
-        Route("/v2/health/live", endpoints.live),
-        Route("/v2/health/ready", endpoints.ready),
-        Route("/metrics", endpoints.metrics),
-    ]
-    for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        routes += [
-            Route(model, endpoints.model),
-            Route(f"{model}/ready", endpoints.model_ready),
-            Route(f"{model}/stats", endpoints.model_stats),
-            Route(f"{model}/infer", endpoints.infer, methods=["POST"]),
-        ]
-    return routes
+    return Traced(InferFirst(infer, app))
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
@@ -70,15 +51,9 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_error(_: Request, error: Exception) -> Response:
-    status = row_of(error).status
-    headers = {}
-    if status == 503:
-        headers["retry-after"] = RETRY_AFTER_S
-    if status == 408:
-        headers["connection"] = "close"
-    if status == 500:
-        logger.error("%s", error)
-    return json_response({"error": str(error)}, status, headers)
+    assert isinstance(error, AioError)
+    status, headers, body = error_answer(error)
+    return Response(body, status, headers=dict(headers))
 
 
 async def _answer_internal_error(_: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ The V2 protocol answers an error with a status of 400 or more and `{"error": "..
 `reason` of a row is the label Triton uses in `nv_inference_request_failure`.
 """
 
+import asyncio
 from typing import NamedTuple
 
 from aio.runtime.errors import AioError, ClosedError, InputError
@@ -20,6 +21,14 @@ class UnknownModelError(RequestError):
     """No model of that name or version is served."""
 
 
+class ModelLoadError(RequestError):
+    """The newest version of a model can't be loaded; the message says why and what serves."""
+
+
+class ControlError(RequestError):
+    """Something this server does not do, or was not started so that clients may."""
+
+
 class BodyTimeoutError(RequestError):
     """The body did not arrive in time."""
 
@@ -33,7 +42,16 @@ class EncodingError(RequestError):
 
 
 class UnavailableError(AioError):
-    """The server can't take the request now; the same request may succeed later."""
+    """The server can't take the request now; the same request may succeed later.
+
+    Args:
+        message: what is in the way.
+        retry_after_s: when to try again, as far as that can be told.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class DisconnectedError(AioError):
@@ -51,12 +69,14 @@ class Row(NamedTuple):
 # The first row that matches wins, so a derived class stands above its base.
 TABLE = (
     Row(UnknownModelError, 404, OTHER),
+    Row(ControlError, 403, OTHER),
     Row(BodyTimeoutError, 408, CANCELED),
     Row(BodyTooLargeError, 413, OTHER),
     Row(EncodingError, 415, OTHER),
     Row(RequestError, 400, OTHER),
     Row(InputError, 400, OTHER),
     Row(DisconnectedError, 400, CANCELED),
+    Row(asyncio.CancelledError, 503, CANCELED),  # the client has gone, or the server stops
     Row(UnavailableError, 503, REJECTED),
     Row(ClosedError, 503, REJECTED),
     Row(AioError, 500, BACKEND),

@@ -3,7 +3,8 @@
 
 The socket listens before the model is loaded, so that a probe sees "live" at once and "ready"
 when calibration is done. SIGTERM or SIGINT stops accepting, answers what is running, and ends
-with exit code 0; a second SIGINT ends at once.
+with exit code 0; a second SIGINT ends at once. With a time to drain, SIGTERM first only makes
+the server "not ready", and it goes on answering until whoever balances the load has noticed.
 """
 
 import asyncio
@@ -14,21 +15,34 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
+from aio.governors.daemon.notify import ServiceManager
 from aio.runtime.serve.app import make_app
 from aio.runtime.serve.hosting.engine import Engine
-from aio.runtime.serve.hosting.host import Host, ServedModel, State
+from aio.runtime.serve.hosting.host import Host, ServedModel
+from aio.runtime.serve.hosting.lifecycle import ModelDirectory
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.scheduling.batching import Batching
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+from aio.runtime.serve.security.guard import Guard, Policy
+from aio.runtime.serve.telemetry.request_log import RequestLog
 from aio.runtime.serve.transport.connection import guarded
+
+if TYPE_CHECKING:
+    from aio.runtime.serve.rpc.server import RpcServer
 
 FORCED = 130  # what shells report for SIGINT
 CUT_OFF = 1
 BACKLOG = 128
+TICKS_A_SECOND = 10  # of uvicorn's main loop
+TOKEN_PERIOD_S = 5
+OPEN = Policy()
 
 logger = logging.getLogger(__name__)
 
@@ -37,35 +51,69 @@ class Server(uvicorn.Server):
     """uvicorn with a model to load, and signals that mean a normal end.
 
     Args:
-        loader: makes the engine; runs in the executor thread.
-        announce: called with the model once it answers.
+        models: makes the one engine, in the executor thread; or the directory of models.
+        announce: called with each model once all that are loaded at the start answer.
         limits: bounds for clients.
+        policy: who may ask.
+        reserved: a bound socket for gRPC, which is not served without.
+        drain_s: time between being told to stop and not accepting any more.
     """
 
     def __init__(
         self,
-        loader: Callable[[], Engine],
+        models: Callable[[], Engine] | ModelDirectory,
         announce: Callable[[ServedModel], None],
         limits: Limits,
+        policy: Policy = OPEN,
+        *,
+        reserved: socket.socket | None = None,
+        drain_s: float = 0.0,
     ) -> None:
-        self.host = Host(Dispatcher(limits.queue))
+        batching = Batching(limits.merged_batch, limits.merge_wait_ms)
+        self.host = Host(Dispatcher(limits.queue, limits.queue_ms, batching))
         self.failure: BaseException | None = None
         self.cut_off = 0
-        self._loader = loader
+        self._models = models
         self._announce = announce
-        super().__init__(_config(self.host, limits))
+        self._limits = limits
+        self._reserved = reserved
+        self._rpc: RpcServer | None = None
+        self._token = policy.token
+        self._drain_s = drain_s
+        self._drained_at_s: float | None = None  # on the monotonic clock, once draining
+        self._manager = ServiceManager()
+        super().__init__(_config(self.host, limits, policy))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then begin to load."""
         await super().startup(sockets)
+        if self._reserved is not None:
+            from aio.runtime.serve.rpc.server import RpcServer  # noqa: PLC0415 -- costs memory
+
+            self._rpc = RpcServer(self.host, self._limits, self._reserved, self._token)
+            await self._rpc.start()
         self._loading = asyncio.create_task(self._load())
         self._loading.add_done_callback(self._loaded)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting and wait, within bounds, for the requests that run."""
-        self.host.state = State.STOPPING
+        self._manager.tell("STOPPING=1")
+        self.host.stop()
+        rpc = None
+        if self._rpc is not None:
+            rpc = asyncio.create_task(self._rpc.stop(self._limits.stop_s))
         await super().shutdown(sockets)
-        self.cut_off = len(self.server_state.tasks)
+        self.cut_off = len(self.server_state.tasks) + (0 if rpc is None else await rpc)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what is due now and then; return whether to stop."""
+        if counter % TICKS_A_SECOND == 0:
+            self._manager.tell("WATCHDOG=1")
+        if self._token is not None and counter % (TICKS_A_SECOND * TOKEN_PERIOD_S) == 0:
+            self._token.refresh()
+        if self._drained_at_s is not None and time.monotonic() >= self._drained_at_s:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -82,13 +130,27 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop; a second SIGINT ends the process here."""
+        """Begin to drain, or to stop; a SIGINT while stopping ends the process here."""
         if self.should_exit and sig == signal.SIGINT:
             os._exit(FORCED)
-        self.should_exit = True
+        if sig == signal.SIGTERM and self._may_drain() and self.host.drain():
+            self._drained_at_s = time.monotonic() + self._drain_s
+            self._manager.tell("STOPPING=1", "STATUS=draining")
+        else:
+            self.should_exit = True
+
+    def _may_drain(self) -> bool:
+        return self._drain_s > 0 and self._drained_at_s is None and not self.should_exit
 
     async def _load(self) -> None:
-        self._announce(await self.host.load(self._loader))
+        if isinstance(self._models, ModelDirectory):
+            loaded = await self.host.open(self._models)
+        else:
+            loaded = (await self.host.load(self._models),)
+        for model in loaded:
+            self._announce(model)
+        names = ", ".join(model.spec.name for model in loaded)
+        self._manager.tell("READY=1", f"STATUS=serving {names}")
 
     def _loaded(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
@@ -97,14 +159,18 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    listener: socket.socket,
-    loader: Callable[[], Engine],
+    listeners: Sequence[socket.socket],
+    models: Callable[[], Engine] | ModelDirectory,
     announce: Callable[[ServedModel], None],
     limits: Limits,
+    policy: Policy = OPEN,
+    *,
+    reserved: socket.socket | None = None,
+    drain_s: float = 0.0,
 ) -> int:
-    """Serve until a signal; return the exit code. What the loader raises passes."""
-    server = Server(loader, announce, limits)
-    server.run([listener])
+    """Serve until a signal; return the exit code. What loading at the start raises passes."""
+    server = Server(models, announce, limits, policy, reserved=reserved, drain_s=drain_s)
+    server.run(list(listeners))
     if server.failure is not None:
         server.host.close(timeout_s=0)
         raise server.failure
@@ -121,16 +187,16 @@ def serve(
     return code
 
 
-def _config(host: Host, limits: Limits) -> uvicorn.Config:
+def _config(host: Host, limits: Limits, policy: Policy) -> uvicorn.Config:
     return uvicorn.Config(
-        make_app(host, limits),
+        RequestLog.around(Guard(make_app(host, limits), policy)),
         http=guarded(limits),
         loop="asyncio",
         ws="none",
         lifespan="off",
         interface="asgi3",
         log_config=None,
-        access_log=logging.getLogger("uvicorn.access").isEnabledFor(logging.INFO),
+        access_log=False,  # RequestLog says more, and nothing of what must not be logged
         proxy_headers=False,  # nobody in front of us is known to tell the truth
         server_header=False,
         backlog=BACKLOG,

@@ -119,6 +119,12 @@ def json_request(x: "np.ndarray[Any, np.dtype[np.float32]]", **members: object) 
     return json.dumps({"inputs": [tensor], **members}).encode()
 
 
+def own_stats(body: bytes) -> dict[str, Any]:
+    """Return what our governor adds to the statistics of a model."""
+    found: dict[str, Any] = json.loads(body)["model_stats"][0]["aio"]
+    return found
+
+
 def triton_input(binary: bool) -> "list[Any]":
     tensor = triton.InferInput("x", list(X.shape), "FP32")
     tensor.set_data_from_numpy(X, binary_data=binary)
@@ -128,10 +134,11 @@ def triton_input(binary: bool) -> "list[Any]":
 def test_the_start_line_says_what_decides_about_speed(shared: ServeProcess) -> None:
     fields = shared.start_line.rstrip("\n").split(" | ")
     names = [field.split()[0] for field in fields[1:]]
-    assert names == ["isa", "threads", "clock", "target", "6"]
+    assert names[:3] + names[4:] == ["isa", "threads", "clock", "target", "6"]
+    assert re.fullmatch(r"sensors \w+ \w+(, \w+ \w+)*|no other sensors", fields[4])
     assert fields[3] == "clock cpufreq 2000 MHz"
-    assert fields[4].endswith(" ms (default)")
-    assert fields[5] == "6 levels"
+    assert fields[5].endswith(" ms (default)")
+    assert fields[6] == "6 levels"
 
 
 def test_health_and_metadata(client: Any) -> None:
@@ -141,7 +148,7 @@ def test_health_and_metadata(client: Any) -> None:
     assert client.is_model_ready("blobs", "1")
     assert not client.is_model_ready("other")
     metadata = client.get_server_metadata()
-    assert metadata["extensions"] == ["binary_tensor_data", "classification"]
+    assert "binary_tensor_data" in metadata["extensions"]
     assert client.get_model_metadata("blobs")["inputs"] == [
         {"name": "x", "datatype": "FP32", "shape": [-1, *SHAPE]}
     ]
@@ -270,7 +277,7 @@ def test_levels_follow_the_clock(server: ServeProcess, client: Any, machine: Fak
     assert server.metric("aio_residual_ratio") > 0
     status, body = server.request("GET", "/v2/models/blobs/stats")
     assert status == 200
-    reasons = [decision["reason"] for decision in json.loads(body)["stats"]["decisions"]]
+    reasons = [decision["reason"] for decision in own_stats(body)["stats"]["decisions"]]
     assert any("2000 -> 500 MHz" in reason for reason in reasons)
 
 
@@ -291,7 +298,7 @@ def test_options_reach_the_governor_and_reasons_the_log(
             assert server.metric("aio_target_seconds") == 500.0
             assert server.metric("aio_replans_total") == 0
             _, body = server.request("GET", "/v2/models/blobs/stats")
-            stats = json.loads(body)
+            stats = own_stats(body)
             assert (stats["policy"], stats["last"]["reason"]) == ("table", reason)
             assert reason in server.logged()
     finally:
@@ -438,7 +445,7 @@ def test_wrong_options(
 
 def test_hostile_bytes_and_then_a_good_request(server: ServeProcess) -> None:
     rng = np.random.default_rng(0)
-    start = b"POST /v2/models/blobs/infer HTTP/1.1\r\nHost: x\r\n"
+    start = b"POST /v2/models/blobs/infer HTTP/1.1\r\nHost: localhost\r\n"
     good = json_request(X)
     attacks = [
         b"",
@@ -472,7 +479,9 @@ def test_hostile_bytes_and_then_a_good_request(server: ServeProcess) -> None:
 
 
 def test_many_clients_that_send_slowly_do_not_stop_others(server: ServeProcess) -> None:
-    head = b"POST /v2/models/blobs/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
+    head = (
+        b"POST /v2/models/blobs/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"
+    )
     with contextlib.ExitStack() as stack:
         for _ in range(100):
             raw = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S)

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from aio.runtime.serve.page.assets import Assets
+
 ROOT = Path(__file__).parent.parent.parent
+
+NEEDED = ("_native.pyi", "py.typed", "assets/digits.aio", "serve/server.py")
 
 # Runs in the new environment: the shipped model answers, and nothing of training is needed.
 INFER = """
@@ -61,7 +65,7 @@ def test_wheel_holds_one_package(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"aio"}
-    for needed in ("_native.pyi", "py.typed", "assets/digits.aio", "serve/server.py"):
+    for needed in (*NEEDED, *(f"serve/page/static/{name}" for name in Assets().names)):
         assert f"aio/runtime/{needed}" in names
     assert any(name.startswith("aio/runtime/_native.") and name.endswith(".so") for name in names)
     assert not [name for name in names if name.endswith((".cc", ".h", ".inc"))]

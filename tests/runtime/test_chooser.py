@@ -227,6 +227,28 @@ def test_a_budget_keeps_a_margin_and_leaves_the_policy_alone(device: Device) -> 
     assert len(chooser.history()) == 1
 
 
+def test_an_aim_is_met_without_a_margin_if_it_is_tighter(device: Device) -> None:
+    chooser = PlanChooser(device, MODEL, AdaptivePolicy(), ALL, Targets(11.0))
+    aimed = chooser.for_budget(math.inf, device.now_ns, aim_ms=5.0)
+    assert aimed.budget_ms == pytest.approx(5.0)
+    assert aimed.predicted_ms is not None
+    assert aimed.predicted_ms <= 5.0
+    assert aimed.reason.startswith("aim 5.00 ms: ")
+    assert chooser.for_budget(5.0, device.now_ns, aim_ms=100.0).reason.startswith("budget 5.00 ms")
+    assert len(chooser.history()) == 0
+
+
+def test_what_a_call_would_take(device: Device) -> None:
+    chooser = PlanChooser(device, MODEL, AdaptivePolicy(), ALL, Targets(11.0))
+    assert [chooser.predict_call(level, 3, device.now_ns) for level in (0, 3)] == [30.0, 3.0]
+    for _ in range(100):
+        run(chooser, device, chooser.for_target(device.tick()), 1.5)
+    # Such pauses make it slower, as was learned.
+    slower_ms = chooser.predict_call(0, 1, device.now_ns + PERIOD_NS)
+    assert slower_ms == pytest.approx(15.0, rel=0.05)
+    assert PlanChooser(device, None, AdaptivePolicy(), ALL).predict_call(0, 1, 0) is None
+
+
 def test_the_margin_of_budgets_grows_with_the_error_of_predictions(device: Device) -> None:
     chooser = PlanChooser(device, MODEL, AdaptivePolicy(), ALL, Targets(11.0))
     for index in range(100):

@@ -227,6 +227,31 @@ def test_deadlines(runtime: Runtime) -> None:
     assert (stats.deadlines, stats.deadlines_missed) == (2, 1)
 
 
+def test_a_budget_decides_the_level_and_is_no_deadline(runtime: Runtime) -> None:
+    before = runtime.stats()
+    assert runtime.run(sample(), budget_ms=60_000).record.level == 0
+    tight = runtime.run(sample(), budget_ms=1e-6).record
+    assert (tight.level, tight.deadline_ms, tight.deadline_met) == (2, None, None)
+    both = runtime.run(sample(), deadline_ms=60_000, budget_ms=1e-6).record
+    assert (both.level, both.deadline_met) == (2, True)
+    assert runtime.stats().deadlines == before.deadlines + 1
+    with pytest.raises(InputError, match=r"budget_ms=0\.0: expected more than 0 ms"):
+        runtime.run(sample(), budget_ms=0)
+
+
+def test_predictions_of_calls(runtime: Runtime) -> None:
+    runtime.infer(sample())
+    one, ten = runtime.predict_ms(1, 0), runtime.predict_ms(10, 0)
+    sparsest = runtime.predict_ms()
+    assert one is not None
+    assert ten is not None
+    assert sparsest is not None
+    assert 0.0 < sparsest < one < ten
+    assert runtime.predict_ms(level=2) == pytest.approx(sparsest, rel=0.5)
+    with pytest.raises(InputError, match="level"):
+        runtime.predict_ms(level=3)
+
+
 def test_a_deadline_is_for_the_whole_batch(runtime: Runtime) -> None:
     predicted = runtime.levels[0].predicted_ms
     assert predicted is not None
@@ -247,7 +272,7 @@ def test_pinned_when_loaded(path: Path) -> None:
 
 def test_accuracy_floor(path: Path) -> None:
     with Runtime.load(path, min_accuracy=0.75, target_ms=1e-6) as runtime:
-        assert runtime.allowed_levels == (0, 1)
+        assert (runtime.allowed_levels, runtime.min_accuracy) == ((0, 1), 0.75)
         runtime.infer(sample())
         assert runtime.last is not None
         assert runtime.last.level == 1
@@ -256,11 +281,19 @@ def test_accuracy_floor(path: Path) -> None:
         runtime.set_min_accuracy(0.85)
         runtime.infer(sample())
         assert runtime.last.level == 0
+        assert (runtime.allowed_levels, runtime.min_accuracy) == ((0,), 0.85)
+        runtime.set_min_accuracy(None)
+        assert runtime.allowed_levels == (0, 1, 2)
+        assert runtime.min_accuracy is None
+        runtime.infer(sample())
+        assert runtime.last.level == 2
 
 
 def test_target_can_change(runtime: Runtime) -> None:
     default_ms = runtime.target_ms
+    assert runtime.given_target_ms is None
     runtime.target_ms = 1e-6
+    assert runtime.given_target_ms == 1e-6
     runtime.infer(sample())
     assert runtime.last is not None
     assert (runtime.last.level, runtime.last.target_ms) == (2, 1e-6)

@@ -369,7 +369,9 @@ def test_a_floor_above_the_fixed_level_is_refused_and_changes_nothing(path: Path
         runtime.set_min_accuracy(0.8)
         with pytest.raises(InputError, match=r"loaded with level=1, whose accuracy is 0\.8"):
             runtime.set_min_accuracy(0.85)
-        assert runtime.allowed_levels == (1,)
+        assert (runtime.allowed_levels, runtime.min_accuracy) == ((1,), 0.8)
+        runtime.set_min_accuracy(None)
+        assert (runtime.allowed_levels, runtime.min_accuracy) == ((1,), None)
         assert runtime.run(sample()).record.levels == (1,)
 
 

@@ -14,10 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aio.governors import ClockSample, Decision, DeviceSample, Plan, PredictionError
+from aio.governors import (
+    Capability,
+    ClockSample,
+    Decision,
+    DeviceSample,
+    Plan,
+    PredictionError,
+    Status,
+)
+from aio.runtime.inputs import accurate_levels, as_duration_ms
 from aio.runtime.records import InferenceRecord, Journal, LevelInfo, RuntimeStats, TensorInfo
 from aio.runtime.runtime import Inference
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.rpc.reserve import address
+from aio.runtime.serve.security.guard import Policy
 from aio.runtime.serve.server import Server
 from aio.runtime.serve.transport.listen import bind
 
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
 SHAPE = (1, 2, 3)
 SIZE = 6
 CLASSES = 4
+DEFAULT_TARGET_MS = 2.0
 LABELS = ("ant", "bee", "cat", "dog")
 
 
@@ -76,8 +88,16 @@ class FakeEngine:
     name: str = "fake"
     isa: str = "scalar"
     threads: int = 2
-    target_ms: float = 1.0
+    given_target_ms: float | None = 1.0
+    battery_target_ms: float | None = None
+    min_accuracy: float | None = None
     policy: str = "adaptive"
+    sensors: tuple[Capability, ...] = (
+        Capability("fake", "cpu_clock", Status.VALUE, "always"),
+        Capability("zones", "thermal", Status.VALUE, "3 zones"),
+        Capability("other", "thermal", Status.VALUE, "not used"),
+        Capability("nvml", "gpu_clock", Status.UNSUPPORTED, "no GPU"),
+    )
     device: DeviceSample = field(default_factory=lambda: record().sample)
     last: InferenceRecord | None = None
     inputs: tuple[TensorInfo, ...] = (TensorInfo("image", SHAPE),)
@@ -85,9 +105,11 @@ class FakeEngine:
     levels: tuple[LevelInfo, ...] = (level_info(0, 0.0), level_info(1, 0.5), level_info(2, 0.9))
     record: InferenceRecord = field(default_factory=record)
     error: Exception | None = None
+    predicted_ms: float | None = None  # of one sample at the sparsest level
     # Set: calls pass. Cleared: calls wait, as if the executor were busy.
     passing: threading.Event = field(default_factory=threading.Event)
     calls: list[tuple[tuple[int, ...], float | None, int | None]] = field(default_factory=list)
+    budgets: list[float | None] = field(default_factory=list)  # of the same calls
     closed: bool = False
     journal: Journal = field(default_factory=lambda: Journal(3))
     decisions: tuple[Decision, ...] = ()
@@ -96,6 +118,26 @@ class FakeEngine:
 
     def __post_init__(self) -> None:
         self.passing.set()
+
+    @property
+    def target_ms(self) -> float:
+        return DEFAULT_TARGET_MS if self.given_target_ms is None else self.given_target_ms
+
+    @target_ms.setter
+    def target_ms(self, target_ms: float | None) -> None:
+        self.given_target_ms = None if target_ms is None else as_duration_ms("target_ms", target_ms)
+
+    @property
+    def allowed_levels(self) -> tuple[int, ...]:
+        every = tuple(range(len(self.levels)))
+        if self.min_accuracy is None:
+            return every
+        return accurate_levels([level.accuracy for level in self.levels], self.min_accuracy)
+
+    def set_min_accuracy(self, min_accuracy: float | None) -> None:
+        if min_accuracy is not None:
+            accurate_levels([level.accuracy for level in self.levels], min_accuracy)
+        self.min_accuracy = min_accuracy
 
     @property
     def clock(self) -> ClockSample:
@@ -110,7 +152,14 @@ class FakeEngine:
         self.record = record()
         self.error = None
         self.passing.set()
+        self.predicted_ms = None
         self.calls.clear()
+        self.budgets.clear()
+
+    def predict_ms(self, batch: int = 1, level: int | None = None) -> float | None:
+        if self.predicted_ms is None:
+            return None
+        return batch * self.predicted_ms * (1 if level is None else 3 - level)
 
     def run(
         self,
@@ -118,7 +167,9 @@ class FakeEngine:
         *,
         deadline_ms: float | None = None,
         level: int | None = None,
+        budget_ms: float | None = None,
     ) -> Inference:
+        self.budgets.append(budget_ms)
         return self._run(x["image"], deadline_ms, level)
 
     def _run(self, x: Tensor, deadline_ms: float | None, level: int | None) -> Inference:
@@ -151,9 +202,24 @@ class Reply:
 class LiveServer:
     """A real server on a real socket, in a thread."""
 
-    def __init__(self, loader: Callable[[], Engine], limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        loader: Callable[[], Engine],
+        limits: Limits | None = None,
+        policy: Policy | None = None,
+        *,
+        grpc: bool = False,
+    ) -> None:
         self.announced = threading.Event()
-        self.server = Server(loader, lambda _: self.announced.set(), limits or Limits())
+        reserved = bind("127.0.0.1", 0) if grpc else None
+        self.grpc = None if reserved is None else address(reserved)
+        self.server = Server(
+            loader,
+            lambda _: self.announced.set(),
+            limits or Limits(),
+            policy or Policy(),
+            reserved=reserved,
+        )
         self.listener = bind("127.0.0.1", 0)
         self.port: int = self.listener.getsockname()[1]
         self._thread = threading.Thread(target=self.server.run, args=([self.listener],))
@@ -196,9 +262,15 @@ class LiveServer:
 
 
 @contextmanager
-def serving(loader: Callable[[], Engine], limits: Limits | None = None) -> Iterator[LiveServer]:
+def serving(
+    loader: Callable[[], Engine],
+    limits: Limits | None = None,
+    policy: Policy | None = None,
+    *,
+    grpc: bool = False,
+) -> Iterator[LiveServer]:
     """Run a server; wait for the model with `announced` if it matters."""
-    server = LiveServer(loader, limits)
+    server = LiveServer(loader, limits, policy, grpc=grpc)
     server.start()
     try:
         yield server

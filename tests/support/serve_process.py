@@ -17,7 +17,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import IO
 
-START = re.compile(r"^aio-serve: (?P<model>\S+) on http://127\.0\.0\.1:(?P<port>\d+) \| ")
+START = re.compile(
+    r"^aio-serve: (?P<model>\S+) on http://127\.0\.0\.1:(?P<port>\d+)(?: and unix:\S+)? \| "
+)
 PATIENCE_S = 60
 
 
@@ -73,9 +75,11 @@ class ServeProcess:
 
 
 @contextlib.contextmanager
-def serve_process(environ: Mapping[str, str], *arguments: object) -> Iterator[ServeProcess]:
-    """Start the server on a free port; yield after its start line; kill it in the end."""
-    command = serve_command(*arguments, "--port", "0")
+def serve_process(
+    environ: Mapping[str, str], *arguments: object, port: int = 0
+) -> Iterator[ServeProcess]:
+    """Start the server, on a free port; yield after its start line; kill it in the end."""
+    command = serve_command(*arguments, "--port", port)
     # The log goes to a file: a pipe nobody reads would stop the server when it is full.
     with (
         tempfile.TemporaryFile("w+") as log,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from aio.runtime.serve.protocol.schema import ModelSpec, Parameter, Tensor, TensorSpec
 
 if TYPE_CHECKING:
-    from aio.governors import ClockSample, DeviceSample
+    from aio.governors import Capability, ClockSample, DeviceSample
     from aio.runtime.records import InferenceRecord, LevelInfo, RuntimeStats, TensorInfo
     from aio.runtime.runtime import Inference
 
@@ -31,6 +31,31 @@ class Engine(Protocol):
     def target_ms(self) -> float:
         """Return the latency to stay below; infinity if there is none."""
 
+    @target_ms.setter
+    def target_ms(self, target_ms: float | None) -> None: ...
+
+    @property
+    def given_target_ms(self) -> float | None:
+        """Return the target that was asked for on mains, None if the default one is held."""
+
+    @property
+    def battery_target_ms(self) -> float | None:
+        """Return the target while the device runs on battery, None if it is the same one."""
+
+    @battery_target_ms.setter
+    def battery_target_ms(self, target_ms: float | None) -> None: ...
+
+    @property
+    def min_accuracy(self) -> float | None:
+        """Return the accuracy below which no level is chosen, None without such a floor."""
+
+    def set_min_accuracy(self, min_accuracy: float | None) -> None:
+        """Choose only levels of at least this recorded accuracy; None is any level."""
+
+    @property
+    def allowed_levels(self) -> tuple[int, ...]:
+        """Return the levels that may be chosen, densest first."""
+
     @property
     def clock(self) -> "ClockSample":
         """Return the newest sample of the CPU clock."""
@@ -38,6 +63,10 @@ class Engine(Protocol):
     @property
     def device(self) -> "DeviceSample":
         """Return the newest sample of everything the sensors see."""
+
+    @property
+    def sensors(self) -> "Sequence[Capability]":
+        """Return what every driver of every quantity says."""
 
     @property
     def policy(self) -> str:
@@ -59,12 +88,19 @@ class Engine(Protocol):
     def levels(self) -> "Sequence[LevelInfo]":
         """Return the levels, densest first."""
 
+    def predict_ms(self, batch: int = 1, level: int | None = None) -> float | None:
+        """Return how long a call would take now, at the sparsest level allowed unless given one.
+
+        None without a calibration. Called in the event loop, also while `run` runs.
+        """
+
     def run(
         self,
         x: Mapping[str, Tensor],
         *,
         deadline_ms: float | None = None,
         level: int | None = None,
+        budget_ms: float | None = None,
     ) -> "Inference":
         """Return every output and the record of this call; `x` has every input by name."""
 
@@ -75,10 +111,10 @@ class Engine(Protocol):
         """Free threads and sensors."""
 
 
-def describe(engine: Engine, version: str) -> ModelSpec:
-    """Return what clients may know of a loaded model."""
+def describe(engine: Engine, version: str, name: str | None = None) -> ModelSpec:
+    """Return what clients may know of a loaded model; its own name where no other is given."""
     return ModelSpec(
-        name=engine.name,
+        name=name or engine.name,
         version=version,
         inputs=tuple(TensorSpec(item.name, item.shape) for item in engine.inputs),
         outputs=tuple(

@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The models being served, their state, and the way of a request through the executor."""
 
+import asyncio
 import enum
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
-from aio.runtime.serve.errors import UnavailableError, UnknownModelError
+from aio.runtime.serve.errors import ControlError, UnavailableError, UnknownModelError, row_of
 from aio.runtime.serve.hosting.engine import Engine, answer_parameters, describe
+from aio.runtime.serve.hosting.lifecycle import Lifecycle, ModelDirectory
+from aio.runtime.serve.hosting.states import LOADING, READY, ModelState
 from aio.runtime.serve.protocol.schema import InferRequest, InferResult
+from aio.runtime.serve.scheduling.admission import DeadlineError
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+from aio.runtime.serve.scheduling.inference import Answer, Inferences
+from aio.runtime.serve.telemetry.recent import Recent
+from aio.runtime.serve.telemetry.request_log import note
+from aio.runtime.serve.telemetry.statistics import ModelStatistics, Served
 
 if TYPE_CHECKING:
     from aio.governors import DeviceSample
 
-VERSION = "1"  # a server with a model directory will have more
+VERSION = "1"  # of a model that is served from a single file
+MOST_LOADS = 8  # requests to load or unload at one time
 
 
 class State(enum.Enum):
@@ -23,39 +31,101 @@ class State(enum.Enum):
 
     LOADING = "the model is being loaded and calibrated; retry later"
     READY = "ready"
+    DRAINING = "the server is about to stop"
     STOPPING = "the server is stopping"
 
 
 class ServedModel:
-    """One loaded model behind the executor thread."""
+    """One loaded model behind the executor thread.
 
-    def __init__(self, engine: Engine, dispatcher: Dispatcher) -> None:
+    Args:
+        engine: the model.
+        dispatcher: the way to the executor thread.
+        name: what it is served as; None is the model's own name.
+        version: of the model.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        dispatcher: Dispatcher,
+        name: str | None = None,
+        version: str = VERSION,
+    ) -> None:
         self.engine = engine
-        self.spec = describe(engine, VERSION)
-        self._dispatcher = dispatcher
+        self.spec = describe(engine, version, name)
+        self.statistics = ModelStatistics()
+        self.recent = Recent()
+        self._inferences = Inferences(engine, dispatcher)
+        self._requests = 0
+        self._draining: asyncio.Event | None = None  # set when the last request is answered
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait or run."""
+        return self._inferences.pending
 
     async def infer(self, request: InferRequest, arrived_s: float) -> InferResult:
         """Return the answer; `arrived_s` is on `time.monotonic`'s clock.
 
-        Raises:
-            UnavailableError: the queue is full, or the time allowed ran out in it.
-        """
-        return await self._dispatcher.run(partial(self._infer, request, arrived_s))
+        Cancelling the task that awaits it takes the request out of the queue; a request that runs
+        already is finished for nobody. What comes of it is counted in `statistics`, a request that
+        is not answered too.
 
-    def _infer(self, request: InferRequest, arrived_s: float) -> InferResult:
-        deadline_ms = None
-        if request.timeout_ms is not None:
-            waited_ms = (time.monotonic() - arrived_s) * 1000
-            deadline_ms = request.timeout_ms - waited_ms
-            if deadline_ms <= 0:
-                raise UnavailableError(
-                    f"the timeout of {request.timeout_ms:g} ms passed before the request's turn, "
-                    f"after {waited_ms:.1f} ms"
-                )
-        outputs, record = self.engine.run(
-            request.inputs, deadline_ms=deadline_ms, level=request.level
-        )
-        return InferResult(outputs, answer_parameters(record), record)
+        Raises:
+            UnavailableError: the queue is full, the time allowed is not enough, or the model makes
+                way for another version.
+        """
+        if self._draining is not None:
+            raise UnavailableError(
+                f"version {self.spec.version} of model {self.spec.name!r} was replaced or unloaded "
+                "while the request was being read; retry now"
+            )
+        self._requests += 1
+        try:
+            return await self._infer(request, arrived_s)
+        finally:
+            self._requests -= 1
+            if self._draining is not None and not self._requests:
+                self._draining.set()
+
+    async def drain(self) -> None:
+        """Take no further request, and wait until all that were taken are answered."""
+        self._draining = asyncio.Event()
+        if self._requests:
+            await self._draining.wait()
+
+    async def _infer(self, request: InferRequest, arrived_s: float) -> InferResult:
+        note(model=self.spec.name)
+        try:
+            answer = await self._inferences.run(request, arrived_s)
+        except (Exception, asyncio.CancelledError) as error:
+            in_server_ns = (time.monotonic() - arrived_s) * 1e9
+            late = isinstance(error, DeadlineError)
+            self.statistics.failed(row_of(error).reason, in_server_ns, late=late)
+            raise
+        self.statistics.served(_served(request, answer, arrived_s))
+        record, queue_ms = answer.record, (answer.began_s - answer.queued_s) * 1e3
+        self.recent.add(record, queue_ms=queue_ms)
+        note(aio_level=record.level, aio_ratio=record.ratio, aio_latency_ms=record.latency_ms)
+        parameters = {**answer_parameters(record), "aio_queue_ms": round(queue_ms, 4)}
+        return InferResult(answer.outputs, parameters, record, queue_ms)
+
+
+def _served(request: InferRequest, answer: Answer, arrived_s: float) -> Served:
+    now_s = time.monotonic()
+    timeout_ms = request.timeout_ms
+    return Served(
+        record=answer.record,
+        cause=answer.cause,
+        samples=request.samples,
+        compute_input_ns=(answer.queued_s - arrived_s) * 1e9,
+        queue_ns=(answer.began_s - answer.queued_s) * 1e9,
+        compute_infer_ns=(answer.ended_s - answer.began_s) * 1e9,
+        compute_output_ns=(now_s - answer.ended_s) * 1e9,
+        leads=answer.leads,
+        late=timeout_ms is not None and (now_s - arrived_s) * 1e3 > timeout_ms,
+    )
 
 
 class Host:
@@ -65,60 +135,132 @@ class Host:
         self.dispatcher = dispatcher
         self.state = State.LOADING
         self._models: dict[str, ServedModel] = {}
+        self._lifecycle: Lifecycle | None = None
 
     @property
     def models(self) -> tuple[ServedModel, ...]:
-        """The models that are loaded."""
+        """The models that answer."""
         return tuple(self._models.values())
 
     @property
-    def engines(self) -> tuple[Engine, ...]:
-        """The engines of the models that are loaded."""
-        return tuple(model.engine for model in self.models)
+    def engines(self) -> dict[str, Engine]:
+        """The engines of the models that answer, by the names they are served as."""
+        return {name: model.engine for name, model in self._models.items()}
 
     @property
     def device(self) -> "DeviceSample | None":
         """The newest sample of the device, None while no model is loaded."""
-        return next((engine.device for engine in self.engines), None)
+        return next((engine.device for engine in self.engines.values()), None)
 
     async def load(self, loader: Callable[[], Engine]) -> ServedModel:
-        """Load a model in the executor thread and be ready; what the loader raises passes."""
+        """Load the one model in the executor thread; what the loader raises passes."""
         engine = await self.dispatcher.run(loader)
-        model = ServedModel(engine, self.dispatcher)
+        model = self._serve(engine)
         self._models[model.spec.name] = model
-        if self.state is State.LOADING:
-            self.state = State.READY
+        self._be_ready()
         return model
 
-    def check_ready(self) -> None:
-        """Raise UnavailableError unless requests can be answered."""
-        if self.state is not State.READY:
-            raise UnavailableError(self.state.value)
-
-    def find(self, name: str, version: str | None = None) -> ServedModel:
-        """Return a model that can be asked; no version means the one there is.
+    async def open(self, directory: ModelDirectory) -> tuple[ServedModel, ...]:
+        """Load the models of a directory; ready when each was tried, though some may be broken.
 
         Raises:
-            UnavailableError: no model can be asked now.
-            UnknownModelError: there is no such model or version.
+            AioError: none can be loaded, or one that must can't; the message says which and why.
         """
-        self.check_ready()
+        self._lifecycle = Lifecycle(
+            directory, self.dispatcher, self._serve, self._models, MOST_LOADS
+        )
+        await self._lifecycle.start()
+        self._be_ready()
+        return self.models
+
+    def find(self, name: str, version: str | None = None) -> ServedModel:
+        """Return a model that can be asked; no version means the one that serves.
+
+        Raises:
+            UnavailableError: the model, or the server, is not ready yet or is stopping.
+            UnknownModelError: there is no such model or version, or it is not loaded.
+        """
         model = self._models.get(name)
+        if self.state is State.STOPPING:
+            raise UnavailableError(self.state.value)
+        if model is None and self._awaits(name):
+            raise UnavailableError(State.LOADING.value)
         if model is None:
-            known = ", ".join(self._models)
-            raise UnknownModelError(f"no model is named {name[:80]!r}; there is {known}")
+            raise UnknownModelError(self._absent(name))
         if version not in {None, model.spec.version}:
             raise UnknownModelError(
-                f"model {name!r} has no version {version!r}; there is {model.spec.version}"
+                f"model {name!r} has no version {version[:40]!r}; there is {model.spec.version}"
             )
         return model
 
+    def index(self, ready_only: bool = False) -> list[ModelState]:
+        """Return the state of every model that is known, in the order of their names."""
+        if self._lifecycle is None:
+            states = [ModelState(item.spec.name, item.spec.version, READY) for item in self.models]
+        else:
+            states = self._lifecycle.index()
+        return [state for state in states if state.state == READY or not ready_only]
+
+    async def load_model(self, name: str) -> None:
+        """Serve the newest version of a model of the directory; see `Lifecycle.load`."""
+        await self._controlled().load(name)
+
+    async def unload_model(self, name: str) -> None:
+        """Stop serving a model; see `Lifecycle.unload`."""
+        await self._controlled().unload(name)
+
+    def stop(self) -> None:
+        """Take no further request, and give up loading."""
+        self.state = State.STOPPING
+        if self._lifecycle is not None:
+            self._lifecycle.stop()
+
+    def drain(self) -> bool:
+        """Go on answering but be ready no more; return False if there is nothing to answer with."""
+        if self.state is State.READY:
+            self.state = State.DRAINING
+        return self.state is State.DRAINING
+
     def close(self, timeout_s: float) -> bool:
         """Release the models; return False if work still runs after the time, and nothing was."""
-        self.state = State.STOPPING
-        if not self.dispatcher.close(timeout_s):
+        self.stop()
+        end_s = time.monotonic() + timeout_s
+        if self._lifecycle is not None and not self._lifecycle.close(timeout_s):
+            return False
+        if not self.dispatcher.close(max(0.0, end_s - time.monotonic())):
             return False
         for model in self._models.values():
             model.engine.close()
         self._models.clear()
         return True
+
+    def _serve(
+        self, engine: Engine, name: str | None = None, version: str = VERSION
+    ) -> ServedModel:
+        return ServedModel(engine, self.dispatcher, name, version)
+
+    def _be_ready(self) -> None:
+        if self.state is State.LOADING:
+            self.state = State.READY
+
+    def _awaits(self, name: str) -> bool:
+        """Return whether the model may soon be there."""
+        if self._lifecycle is None:
+            return self.state is State.LOADING
+        known = self._lifecycle.why_not(name)
+        return known is not None and known.state == LOADING
+
+    def _absent(self, name: str) -> str:
+        known = None if self._lifecycle is None else self._lifecycle.why_not(name)
+        if known is not None:
+            return f"model {name!r} does not serve: {known.reason}"
+        there = ", ".join(self._models) or "none"
+        return f"no model is named {name[:80]!r}; there is {there}"
+
+    def _controlled(self) -> Lifecycle:
+        if self._lifecycle is None:
+            raise ControlError(
+                "this server serves one file; start it with --model-repository DIR and "
+                "--model-control explicit to load and unload models"
+            )
+        return self._lifecycle

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from aio.runtime.serve.errors import RequestError
-from aio.runtime.serve.protocol.schema import ITEM_BYTES, Tensor
+from aio.runtime.serve.protocol.datatypes import FP32, Datatype, from_binary
+from aio.runtime.serve.protocol.schema import Tensor
 
 HEADER = "Inference-Header-Content-Length"
 MAX_DIGITS = 18  # more can't be the length of anything
@@ -38,16 +39,19 @@ class BinaryReader:
     def __init__(self, payload: memoryview) -> None:
         self._rest = payload
 
-    def take(self, size: object, shape: tuple[int, ...], where: str) -> Tensor:
+    def take(
+        self, size: object, shape: tuple[int, ...], where: str, datatype: Datatype = FP32
+    ) -> Tensor:
         """Return the next tensor, of `size` bytes as the request states.
 
         Raises:
-            RequestError: the size is not that of `shape`, or the body ends before it.
+            RequestError: the size is not that of `shape`, or the body ends before it, or an
+                element is beyond what FP32 can hold.
         """
-        expected = ITEM_BYTES * int(np.prod(shape, dtype=np.int64))
+        expected = datatype.item_bytes * int(np.prod(shape, dtype=np.int64))
         if type(size) is not int or size != expected:
             raise RequestError(
-                f"{where}: shape {list(shape)} takes {expected} bytes of FP32, "
+                f"{where}: shape {list(shape)} takes {expected} bytes of {datatype.name}, "
                 f"binary_data_size is {str(size)[:30]}"
             )
         if size > len(self._rest):
@@ -56,9 +60,7 @@ class BinaryReader:
                 f"check {HEADER}"
             )
         raw, self._rest = self._rest[:size], self._rest[size:]
-        # The executor wants aligned native floats; the JSON before them has any length.
-        view = np.frombuffer(raw, dtype="<f4")
-        return np.require(view, dtype=np.float32, requirements=("C", "A")).reshape(shape)
+        return from_binary(raw, shape, datatype, where)
 
     def finish(self) -> None:
         """Raise RequestError if bytes are left that belong to no tensor."""

@@ -15,9 +15,9 @@ from typing import NoReturn, cast
 import numpy as np
 
 from aio.runtime.serve.errors import RequestError
+from aio.runtime.serve.protocol.datatypes import FP32, Datatype, from_json
 from aio.runtime.serve.protocol.schema import Tensor
 
-NUMBERS = frozenset((int, float))
 MAX_MARKS = 10_000  # of what a request has a few dozen of: objects, members, strings
 
 
@@ -58,28 +58,18 @@ def dumps(value: object) -> bytes:
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
-def decode_tensor(data: object, shape: tuple[int, ...], where: str) -> Tensor:
+def decode_tensor(
+    data: object, shape: tuple[int, ...], where: str, datatype: Datatype = FP32
+) -> Tensor:
     """Return a float32 array of `shape` from a flat list, or a list nested like `shape`.
 
     Raises:
-        RequestError: the list has another shape or count, or holds anything but numbers
-            that float32 can hold.
+        RequestError: the list has another shape or count, or holds anything but elements that
+            the datatype, and FP32, can hold.
     """
     if type(data) is not list:
         raise RequestError(f"{where}: data must be a list of numbers, got {short_repr(data)}")
-    flat = _flatten(data, shape, where)
-    if not NUMBERS.issuperset(map(type, flat)):
-        wrong = next(item for item in flat if type(item) not in NUMBERS)
-        raise RequestError(f"{where}: data must be numbers only, got {short_repr(wrong)}")
-    try:
-        exact = np.array(flat, dtype=np.float64)
-    except OverflowError:
-        raise RequestError(f"{where}: data holds an integer beyond the range of FP32") from None
-    with np.errstate(over="ignore"):
-        tensor = exact.astype(np.float32)
-    if not np.isfinite(tensor).all():
-        raise RequestError(f"{where}: data holds a number beyond the range of FP32 (3.4e38)")
-    return tensor.reshape(shape)
+    return from_json(_flatten(data, shape, where), datatype, where).reshape(shape)
 
 
 def encode_tensor(tensor: Tensor, where: str) -> list[float]:

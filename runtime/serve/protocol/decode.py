@@ -5,18 +5,19 @@ Nothing in the body is trusted: every member is checked for its type before it i
 every message names the member, the value and what was expected.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from reprlib import repr as short_repr
-from typing import cast
-
-import numpy as np
+from typing import NamedTuple, cast
 
 from aio.runtime.serve.errors import BodyTooLargeError, RequestError
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.protocol import codec_json
+from aio.runtime.serve.protocol import codec_json, datatypes
 from aio.runtime.serve.protocol.codec_binary import HEADER, BinaryReader
+from aio.runtime.serve.protocol.datatypes import Datatype
 from aio.runtime.serve.protocol.schema import (
-    DATATYPE,
+    ITEM_BYTES,
     InferRequest,
     ModelSpec,
     OutputRequest,
@@ -27,12 +28,29 @@ from aio.runtime.serve.protocol.schema import (
 Members = Mapping[str, object]
 MAX_ID = 256
 MAX_TIMEOUT_US = 2**63 - 1
+MAX_PRIORITY = 2**64 - 1
 UNSUPPORTED = ("shared_memory_region", "sequence_id")
 OWN_PARAMETERS = ("aio_level",)
 
 
+class Described(NamedTuple):
+    """An input as a request describes it; `where` names it in messages."""
+
+    members: Members
+    parameters: Members
+    shape: tuple[int, ...]
+    datatype: Datatype
+    where: str
+
+
+Reader = Callable[[Described], Tensor]  # gets the elements of an input
+
+
 def decode_request(
-    body: bytes | bytearray, json_bytes: int | None, model: ModelSpec, limits: Limits
+    body: bytes | bytearray | memoryview,
+    json_bytes: int | None,
+    model: ModelSpec,
+    limits: Limits,
 ) -> InferRequest:
     """Return the request in `body`, of which the first `json_bytes` are JSON (None: all).
 
@@ -42,24 +60,37 @@ def decode_request(
     view = memoryview(body)
     if json_bytes == 0:
         return _decode_raw(view, model)
-    text = view if json_bytes is None else view[:json_bytes]
-    if len(text) > limits.json_bytes:
+    size = len(view) if json_bytes is None else json_bytes
+    if size > limits.json_bytes:
         raise BodyTooLargeError(
-            f"the JSON of the request has {len(text)} bytes, the limit is {limits.json_bytes}; "
+            f"the JSON of the request has {size} bytes, the limit is {limits.json_bytes}; "
             "send tensors as binary data"
         )
-    codec_json.check_structure(body, len(text), _most_lists(model, limits.batch))
+    text = bytes(view[:size])
+    codec_json.check_structure(text, size, _most_lists(model, limits.batch))
     root = _members(codec_json.loads(text), "the request")
+    reader = BinaryReader(view[size:])
+    request = decode_members(root, model, limits, partial(_read_data, reader))
+    reader.finish()
+    return request
+
+
+def decode_members(root: Members, model: ModelSpec, limits: Limits, read: Reader) -> InferRequest:
+    """Return the request in `root`, whose tensors are got by calling `read` for each input.
+
+    This is all that a request over gRPC has in common with one over HTTP.
+
+    Raises:
+        RequestError: a member is not what the protocol or the model asks for.
+    """
     parameters = _parameters(root, "the request")
-    reader = BinaryReader(view[len(text) :])
     inputs = {
-        name: _decode_input(item, spec, reader, limits)
+        name: _decode_input(item, spec, read, limits)
         for name, item, spec in _match(root.get("inputs"), model.inputs, "inputs")
     }
     missing = [spec.name for spec in model.inputs if spec.name not in inputs]
     if missing:
         raise RequestError(f"input {missing[0]!r} is missing")
-    reader.finish()
     _check_batches(inputs)
     return InferRequest(
         request_id=_request_id(root.get("id")),
@@ -67,6 +98,7 @@ def decode_request(
         outputs=_decode_outputs(root.get("outputs"), parameters, model),
         level=_level(parameters, model.levels),
         timeout_ms=_timeout_ms(parameters.get("timeout", 0)),
+        priority=_priority(parameters.get("priority", 0)),
     )
 
 
@@ -83,9 +115,7 @@ def _check_batches(inputs: Mapping[str, Tensor]) -> None:
 def _most_lists(model: ModelSpec, batch: int) -> int:
     """Return how many lists the largest nested inputs have, and some for the rest."""
     nested = sum(
-        int(np.prod(spec.shape[:axes], dtype=np.int64))
-        for spec in model.inputs
-        for axes in range(len(spec.shape))
+        math.prod(spec.shape[:axes]) for spec in model.inputs for axes in range(len(spec.shape))
     )
     return codec_json.MAX_MARKS + batch * nested
 
@@ -102,19 +132,33 @@ def _decode_raw(view: memoryview, model: ModelSpec) -> InferRequest:
     return InferRequest(request_id=None, inputs={spec.name: tensor}, outputs=outputs)
 
 
-def _decode_input(item: Members, spec: TensorSpec, reader: BinaryReader, limits: Limits) -> Tensor:
+def _decode_input(item: Members, spec: TensorSpec, read: Reader, limits: Limits) -> Tensor:
     where = f"input {spec.name!r}"
-    datatype = item.get("datatype")
-    if datatype != DATATYPE:
-        raise RequestError(f"{where}: datatype must be {DATATYPE}, got {short_repr(datatype)}")
+    datatype = datatypes.find(item.get("datatype"), where)
     shape = _shape(item.get("shape"), spec, limits.batch)
-    parameters = _parameters(item, where)
+    _check_memory(shape, limits, where)
+    return read(Described(item, _parameters(item, where), shape, datatype, where))
+
+
+def _read_data(reader: BinaryReader, given: Described) -> Tensor:
+    """Return a tensor from the JSON, or from what follows it."""
+    members, parameters, shape, datatype, where = given
     size = parameters.get("binary_data_size")
     if size is None:
-        return codec_json.decode_tensor(item.get("data"), shape, where)
-    if "data" in item:
+        return codec_json.decode_tensor(members.get("data"), shape, where, datatype)
+    if "data" in members:
         raise RequestError(f"{where}: give either data or binary_data_size, not both")
-    return reader.take(size, shape, where)
+    return reader.take(size, shape, where, datatype)
+
+
+def _check_memory(shape: tuple[int, ...], limits: Limits, where: str) -> None:
+    """Refuse what a narrow datatype would let grow beyond any body of FP32."""
+    size = ITEM_BYTES * math.prod(shape)
+    if size > limits.body_bytes:
+        raise BodyTooLargeError(
+            f"{where}: shape {list(shape)} takes {size} bytes of FP32, the limit is "
+            f"{limits.body_bytes}; send a smaller batch"
+        )
 
 
 def _shape(value: object, spec: TensorSpec, max_batch: int) -> tuple[int, ...]:
@@ -184,7 +228,8 @@ def _members(value: object, where: str) -> Members:
 
 
 def _parameters(item: Members, where: str) -> Members:
-    parameters = _members(item.get("parameters", {}), f"parameters of {where}")
+    value = item.get("parameters")  # some clients write null for what they don't give
+    parameters = {} if value is None else _members(value, f"parameters of {where}")
     for name in UNSUPPORTED:
         if name in parameters:
             raise RequestError(f"{where}: parameter {name!r} is not supported by this server")
@@ -226,3 +271,12 @@ def _timeout_ms(value: object) -> float | None:
             f"timeout must be whole microseconds, 0 for none, got {short_repr(value)}"
         )
     return value / 1000 if value else None
+
+
+def _priority(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_PRIORITY:
+        raise RequestError(
+            "priority must be a whole number, 1 the most urgent and 0 the default, "
+            f"got {short_repr(value)}"
+        )
+    return value

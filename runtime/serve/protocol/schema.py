@@ -57,19 +57,32 @@ class OutputRequest:
 
 @dataclass(frozen=True)
 class InferRequest:
-    """A request, checked and decoded; `timeout_ms` counts from its arrival."""
+    """A request, checked and decoded.
+
+    `timeout_ms` counts from its arrival. A `priority` of 1 is the highest, 0 the default one.
+    """
 
     request_id: str | None
     inputs: Mapping[str, Tensor]
     outputs: tuple[OutputRequest, ...]
     level: int | None = None
     timeout_ms: float | None = None
+    priority: int = 0
+
+    @property
+    def samples(self) -> int:
+        """Return the size of the batch."""
+        return next((len(x) for x in self.inputs.values()), 0)
 
 
 @dataclass(frozen=True)
 class InferResult:
-    """The tensors of an answer by name, what the client is told, and how it went."""
+    """The tensors of an answer by name, what the client is told, and how it went.
+
+    `queue_ms` is how long the request waited for its turn.
+    """
 
     outputs: Mapping[str, Tensor]
     parameters: Mapping[str, Parameter]
     record: "InferenceRecord"
+    queue_ms: float = 0.0

@@ -1,35 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The paths of the V2 protocol. They translate HTTP; deciding is done in other modules."""
 
-import math
-import time
-
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aio.runtime.serve.errors import row_of
 from aio.runtime.serve.hosting.host import Host, ServedModel, State
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.protocol import codec_json
-from aio.runtime.serve.protocol.codec_binary import HEADER, json_length
-from aio.runtime.serve.protocol.decode import decode_request
-from aio.runtime.serve.protocol.encode import encode_response
-from aio.runtime.serve.protocol.schema import DATATYPE, TensorSpec
+from aio.runtime.serve.protocol.metadata import model_config, model_metadata, server_metadata
+from aio.runtime.serve.rest.answers import json_response
 from aio.runtime.serve.telemetry.metrics import CONTENT_TYPE, Metrics
-from aio.runtime.serve.transport.body import Body, Buffers
 from aio.runtime.version import package_version
-
-NAME = "aio-serve"
-PLATFORM = "aio_safetensors"
-EXTENSIONS = ("binary_tensor_data", "classification")
-
-
-def json_response(
-    value: object, status: int = 200, headers: dict[str, str] | None = None
-) -> Response:
-    """Return `value` as a JSON response."""
-    body = codec_json.dumps(value)
-    return Response(body, status, headers=headers, media_type="application/json")
 
 
 class Endpoints:
@@ -39,12 +19,11 @@ class Endpoints:
         self._host = host
         self._metrics = metrics
         self._limits = limits
-        self._buffers = Buffers(limits.buffered_bytes)
         self._version = package_version()
 
     async def server(self, _: Request) -> Response:
         """Say what server this is and which extensions it has."""
-        return json_response({"name": NAME, "version": self._version, "extensions": EXTENSIONS})
+        return json_response(server_metadata(self._version))
 
     async def live(self, _: Request) -> Response:
         """Say that the process answers."""
@@ -57,70 +36,28 @@ class Endpoints:
 
     async def model(self, request: Request) -> Response:
         """Describe a model's tensors."""
-        spec = self._find(request).spec
-        return json_response(
-            {
-                "name": spec.name,
-                "versions": [spec.version],
-                "platform": PLATFORM,
-                "inputs": [_tensor(item) for item in spec.inputs],
-                "outputs": [_tensor(item) for item in spec.outputs],
-            }
-        )
+        return json_response(model_metadata(self._find(request).spec))
+
+    async def model_config(self, request: Request) -> Response:
+        """Tell how a model is served, in Triton's words."""
+        return json_response(model_config(self._find(request).spec, self._limits.batch))
 
     async def model_ready(self, request: Request) -> Response:
         """Say whether a model would try an inference."""
         return json_response({"name": self._find(request).spec.name, "ready": True})
 
-    async def model_stats(self, request: Request) -> Response:
-        """Tell what a model has done, how its plans were chosen, and why."""
-        model = self._find(request)
-        engine = model.engine
-        last = engine.last
-        return json_response(
-            {
-                "name": model.spec.name,
-                "version": model.spec.version,
-                "policy": engine.policy,
-                "target_ms": engine.target_ms if math.isfinite(engine.target_ms) else None,
-                "stats": engine.stats().as_dict(),
-                "last": None if last is None else last.as_dict(),
-            }
-        )
-
-    async def infer(self, request: Request) -> Response:
-        """Run the model on the tensors of the body."""
-        arrived_s = time.monotonic()
-        model = self._find(request)
-        spec = model.spec
-        try:
-            return await self._infer(request, model, arrived_s)
-        except BaseException as error:
-            self._metrics.failed(spec.name, spec.version, row_of(error).reason)
-            raise
-
     async def metrics(self, _: Request) -> Response:
         """Return the metrics for Prometheus."""
         return Response(self._metrics.exposition(), headers={"content-type": CONTENT_TYPE})
 
-    async def _infer(self, request: Request, model: ServedModel, arrived_s: float) -> Response:
-        body = Body(request, self._limits, self._buffers)
-        try:
-            data = await body.read()
-            length = json_length(request.headers.getlist(HEADER), len(data))
-            decoded = decode_request(data, length, model.spec, self._limits)
-            result = await model.infer(decoded, arrived_s)
-        finally:
-            body.release()
-        encoded = encode_response(decoded, result, model.spec)
-        samples = len(next(iter(decoded.inputs.values())))
-        self._metrics.succeeded(model.spec.name, model.spec.version, samples, result.record)
-        return Response(encoded.body, headers=encoded.headers)
+    async def openapi(self, request: Request) -> Response:
+        """Return the description of all paths, for the models that serve now."""
+        # Made when somebody asks: it is large, and most servers are never asked.
+        from aio.runtime.serve.rest.openapi import document  # noqa: PLC0415
+
+        specs = [model.spec for model in self._host.models]
+        return json_response(document(request.app.routes, specs, self._limits, self._version))
 
     def _find(self, request: Request) -> ServedModel:
         parameters = request.path_params
         return self._host.find(parameters["model"], parameters.get("version"))
-
-
-def _tensor(spec: TensorSpec) -> dict[str, object]:
-    return {"name": spec.name, "datatype": DATATYPE, "shape": [-1, *spec.shape]}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric
-from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
 if TYPE_CHECKING:
     from aio.governors import ClockSample, DeviceSample
@@ -37,6 +37,15 @@ class DeviceCollector:
         heat = "Temperature of a thermal zone or GPU."
         yield _gauges("aio_temperature_celsius", heat, "zone", _temperatures(sample))
         yield _gauges("aio_power_watts", "Power of a rail or GPU.", "rail", _powers(sample))
+        yield _family(
+            CounterMetricFamily("aio_energy_joules", "Energy of a rail so far.", labels=("rail",)),
+            _energies(sample),
+        )
+        # Of these two Triton has one sample for each GPU too.
+        watts = [(gpu.device, _thousandth(gpu.power_mw)) for gpu in sample.gpus]
+        yield _gauges("nv_gpu_power_usage", "Power of a GPU in watts.", "device", watts)
+        loads = [(gpu.device, gpu.load) for gpu in sample.gpus]
+        yield _gauges("nv_gpu_utilization", "Part of time a GPU is busy.", "device", loads)
         throttled = None if sample.thermal is None else sample.thermal.throttled
         if throttled is not None:
             limited = "1 while heat limits a processor."
@@ -66,8 +75,16 @@ def _powers(sample: "DeviceSample") -> Readings:
         yield gpu.device, _thousandth(gpu.power_mw)
 
 
+def _energies(sample: "DeviceSample") -> Readings:
+    for rail in sample.energy.rails if sample.energy else ():
+        yield rail.name, None if rail.energy_uj is None else rail.energy_uj / 1e6
+
+
 def _gauges(name: str, text: str, label: str, readings: Readings) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=(label,))
+    return _family(GaugeMetricFamily(name, text, labels=(label,)), readings)
+
+
+def _family(family: GaugeMetricFamily | CounterMetricFamily, readings: Readings) -> Metric:
     used: set[str] = set()
     for reading_of, value in readings:
         unique, number = reading_of, 1

@@ -5,7 +5,7 @@ Reasons are words: they are in the log, in responses and under `/v2/models/NAME/
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric
@@ -21,10 +21,10 @@ class GovernorCollector:
     """Collector of the state of every governor.
 
     Args:
-        engines: returns the models that are loaded.
+        engines: returns the models that are loaded, by the names they are served as.
     """
 
-    def __init__(self, engines: "Callable[[], Iterable[Engine]]") -> None:
+    def __init__(self, engines: "Callable[[], Mapping[str, Engine]]") -> None:
         self._engines = engines
 
     def collect(self) -> Iterator[Metric]:
@@ -46,14 +46,14 @@ class GovernorCollector:
         decisions = CounterMetricFamily(
             "aio_governor_decisions", "Changes of plan by the policy.", labels=("model", "policy")
         )
-        for engine in self._engines():
+        for name, engine in self._engines().items():
             stats = engine.stats()
             if math.isfinite(engine.target_ms):
-                target.add_metric((engine.name,), engine.target_ms / 1e3)
-            residual.add_metric((engine.name,), stats.residual)
+                target.add_metric((name,), engine.target_ms / 1e3)
+            residual.add_metric((name,), stats.residual)
             if stats.prediction_error is not None:
-                error.add_metric((engine.name, "0.5"), stats.prediction_error.median)
-                error.add_metric((engine.name, "0.95"), stats.prediction_error.p95)
-            replans.add_metric((engine.name,), stats.replans)
-            decisions.add_metric((engine.name, engine.policy), stats.plan_changes)
+                error.add_metric((name, "0.5"), stats.prediction_error.median)
+                error.add_metric((name, "0.95"), stats.prediction_error.p95)
+            replans.add_metric((name,), stats.replans)
+            decisions.add_metric((name, engine.policy), stats.plan_changes)
         yield from (target, residual, error, replans, decisions)

@@ -1,40 +1,82 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/1.1 connections with the time limits that uvicorn does not have.
+"""HTTP/1.1 connections: bounded in size and time, and short ways for large bodies.
 
-uvicorn waits for ever for the first byte of a request, for the rest of its head, for the end
-of a body nobody reads any more, and for a client to take its response. Here each of these has
-`head_s`; then the connection is closed, and dropped if it still holds what was not taken.
+uvicorn brings the process and the ASGI application together; its own connections wait for ever
+for a request's first byte, for the rest of a head, and for a client to take its answer, and copy
+a body four times. Here each step has a limit, a body is received where it will be used, and an
+answer is one write.
+
+A connection is in one phase at a time:
+
+    HEAD     idle, or a head is coming
+    BODY     the application runs, the body is not complete
+    ANSWER   the body is complete, the answer is not
+    LINGER   the last answer is out; what still comes is dropped until the client closes
 """
 
 import asyncio
+import enum
+import os
+import select
 from typing import Any, cast
 
-import h11
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from aio.runtime.errors import AioError
+from aio.runtime.serve.errors import BodyTimeoutError
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol import codec_json
+from aio.runtime.serve.protocol.codec_binary import HEADER
+from aio.runtime.serve.transport.body import Body, Buffers, ChunkedBody, SizedBody, too_large
+from aio.runtime.serve.transport.deadline import Deadline
+from aio.runtime.serve.transport.exchange import Exchange
+from aio.runtime.serve.transport.head import END, MAX_DIGITS, Head, HeadError, read_head
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+PHRASES = {
+    400: "Bad Request",
+    413: "Content Too Large",
+    417: "Expectation Failed",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+JSON_LENGTH = HEADER.lower().encode("ascii")
+READ_AHEAD = 64 * 1024  # bytes of one connection that nobody has asked for yet
+MOST_AT_ONCE = 1024 * 1024  # bytes of a body, before other connections have their turn
+PROBE_S = 0.05
 
 
-def http_error(status: int, phrase: str, message: str) -> bytes:
+def http_error(status: int, message: str) -> bytes:
     """Return a whole HTTP response that closes the connection."""
     body = codec_json.dumps({"error": message})
     head = (
-        f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\n"
+        f"HTTP/1.1 {status} {PHRASES[status]}\r\ncontent-type: application/json\r\n"
         f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
     return head.encode("ascii") + body
 
 
-FULL = http_error(503, "Service Unavailable", "too many connections; retry later")
+FULL = http_error(503, "too many connections; retry later")
 
 
-class GuardedProtocol(H11Protocol):
-    """uvicorn's connection on h11, with limits on number and time."""
+class Phase(enum.Enum):
+    """What a connection does; see the module."""
+
+    HEAD = enum.auto()
+    BODY = enum.auto()
+    ANSWER = enum.auto()
+    LINGER = enum.auto()
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One client's connection, as uvicorn's server makes them."""
 
     limits = Limits()
+    buffers = Buffers(limits.buffered_bytes)
+    # Where bytes go until it is known what they are. They are used up before the event loop
+    # turns to another connection, so all connections share it.
+    _scratch = memoryview(bytearray(READ_AHEAD))
 
     def __init__(
         self,
@@ -43,85 +85,342 @@ class GuardedProtocol(H11Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._timer: asyncio.TimerHandle | None = None
-        self._receiving = False  # bytes came that no answer is being made for yet
+        if not config.loaded:
+            config.load()
+        self.transport: asyncio.Transport
+        self._app = config.loaded_app
+        self._app_state = app_state
+        self._server = server_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._deadline = Deadline(self._loop, self._expire)
+        self._phase = Phase.HEAD
+        self._pending = bytearray()  # came, and nobody has asked for it yet
+        self._head_begun = False
+        self._exchange: Exchange | None = None
+        self._direct: SizedBody | None = None  # what comes next goes straight into it
+        self._writable: asyncio.Future[None] | None = None  # set while the client is slow
+        self._paused = False
+        self._half_closed = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or answer at once that there are too many."""
-        super().connection_made(transport)
-        self._arm(self.limits.head_s)
-        if len(self.connections) > self.limits.connections:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        peer = transport.get_extra_info("peername")
+        local = transport.get_extra_info("sockname")
+        self._client = peer[:2] if isinstance(peer, tuple) else None
+        self._local = local[:2] if isinstance(local, tuple) else (local, None)
+        self._fd: int = transport.get_extra_info("socket").fileno()
+        self._server.connections.add(self)  # type: ignore[arg-type]
+        self._deadline.set(self.limits.head_s)
+        if len(self._server.connections) > self.limits.connections:
             transport.write(FULL)
-            transport.close()
+            self._linger()
 
-    def data_received(self, data: bytes) -> None:
-        """Parse; the time for a head runs from its first byte to its last."""
-        super().data_received(data)
-        if self._answering:
-            self._disarm()
-        elif not self._receiving:
-            self._receiving = True
-            self._arm(self.limits.head_s)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes go."""
+        return self._scratch if self._direct is None else self._direct.space
 
-    def on_response_complete(self) -> None:
-        """Wait for the next request, of which a pipelining client may have sent a part."""
-        self._receiving = False
-        super().on_response_complete()
-        if not self._answering:
-            self._arm(self.limits.keep_alive_s + self.limits.head_s)
+    def buffer_updated(self, nbytes: int) -> None:
+        """Use the bytes that came."""
+        if self._direct is not None:
+            self._receive(self._direct, nbytes)
+        elif self._phase is not Phase.LINGER:
+            self._pending += self._scratch[:nbytes]
+            self._advance()
+
+    def eof_received(self) -> bool:
+        """Answer a complete request even if the client has shut down its sending side."""
+        self._half_closed = True
+        if self._phase is not Phase.ANSWER or hung_up(self._fd):
+            return False
+        assert self._exchange is not None
+        self._loop.call_later(PROBE_S, self._probe, self._exchange, PROBE_S)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._disarm()
-        super().connection_lost(exc)
+        """Forget the connection, and tell the application."""
+        self._server.connections.discard(self)
+        self._deadline.close()
+        self._direct = None
+        self._go_on_writing()
+        if self._exchange is not None:
+            self._exchange.leave()
 
-    def eof_received(self) -> bool:  # type: ignore[override]
-        """Answer a complete request even if the client has shut down its sending side."""
-        if self._answering and not self.cycle.more_body:
-            self.cycle.keep_alive = False
-            return True
-        return False
+    def pause_writing(self) -> None:
+        """Give the client a time to take its answer."""
+        self._writable = self._loop.create_future()
+        self._deadline.set(self.limits.head_s)
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer bytes that are not HTTP, unless an answer is under way already."""
-        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            self.transport.write(http_error(400, "Bad Request", msg))
-        self.transport.close()
+    def resume_writing(self) -> None:
+        """Go on with the answer."""
+        self._deadline.clear()
+        self._go_on_writing()
+
+    # What uvicorn calls.
 
     def shutdown(self) -> None:
         """Stop after the request in progress; don't wait long for the rest of a body."""
-        super().shutdown()
-        if self._answering and self.cycle.more_body:
-            self.loop.call_later(self.limits.stop_s / 2, self._close_if_incomplete)
+        if self._exchange is None:
+            self._close()
+            return
+        self._exchange.keep_alive = False
+        if self._phase is Phase.BODY:
+            self._loop.call_later(self.limits.stop_s / 2, self._close_if_incomplete)
 
-    @property
-    def _answering(self) -> bool:
-        # uvicorn declares the attribute as never None, and sets it to None until a request.
-        cycle = cast("object", self.cycle)
-        return cycle is not None and not self.cycle.response_complete
+    # What an exchange calls.
 
-    def _arm(self, delay_s: float) -> None:
-        self._disarm()
-        self._timer = self.loop.call_later(delay_s, self._expire)
+    def begin_body(self, exchange: Exchange) -> Body:
+        """Return the body, of which all may have come already.
 
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        Raises:
+            BodyTooLargeError: it is over the limit.
+            UnavailableError: the server holds too many bytes already.
+            RequestError: its framing is wrong.
+        """
+        body = self._make_body(exchange.head)
+        exchange.body = body
+        body.feed(self._pending)
+        if body.complete:
+            self._phase = Phase.ANSWER
+            return body
+        if self._half_closed:
+            self._close()
+            return body
+        if exchange.head.expects_continue and not body.received:
+            self.transport.write(CONTINUE)
+        self._direct = body if isinstance(body, SizedBody) else None
+        self._deadline.set(self.limits.body_s)
+        self._resume_reading()
+        return body
+
+    def finish_body(self) -> bool:
+        """Return whether the next request can follow: no byte of this body is still to come."""
+        exchange = self._exchange
+        if self._phase is Phase.BODY and exchange is not None and exchange.body is None:
+            size = exchange.head.body_bytes
+            if size is not None and size <= len(self._pending):
+                del self._pending[:size]
+                self._phase = Phase.ANSWER
+        return self._phase is Phase.ANSWER
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes; wait while the client is slow to take them."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+            if self._writable is not None:
+                await self._writable
+
+    def answered(self, exchange: Exchange) -> None:
+        """Go on with the next request, or close."""
+        self._server.total_requests += 1
+        self._exchange = None
+        if self.transport.is_closing():
+            return
+        if self._phase is Phase.BODY:
+            self._linger()
+        elif not exchange.keep_alive:
+            self._close()
+        else:
+            self._phase = Phase.HEAD
+            self._head_begun = False
+            self._deadline.set(self.limits.keep_alive_s)
+            self._resume_reading()
+            self._advance()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self.transport.abort()
+
+    # Requests.
+
+    def _advance(self) -> None:
+        """Use what is pending, as far as it can be used now."""
+        if self._phase is Phase.HEAD:
+            self._take_head()
+        exchange = self._exchange
+        if self._phase is Phase.BODY and exchange is not None and exchange.body is not None:
+            self._feed(exchange, exchange.body)
+        if len(self._pending) >= READ_AHEAD and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def _take_head(self) -> None:
+        pending = self._pending
+        while pending.startswith(b"\r\n"):
+            del pending[:2]
+        end = pending.find(END, 0, self.limits.head_bytes)
+        if end >= 0:
+            text = bytes(pending[: end + len(END)])
+            del pending[: end + len(END)]
+            try:
+                self._begin(read_head(text, self.limits.headers))
+            except HeadError as error:
+                self._refuse(error.status, str(error))
+        elif self._half_closed:
+            self._close()
+        elif len(pending) >= self.limits.head_bytes:
+            self._refuse(431, f"a request's head is limited to {self.limits.head_bytes} bytes")
+        elif pending and not chr(pending[0]).isupper():
+            self._refuse(400, "this is not HTTP/1.1")
+        elif pending and not self._head_begun:
+            self._head_begun = True
+            self._deadline.set(self.limits.head_s)
+
+    def _begin(self, head: Head) -> None:
+        path, raw_path, query = head.path
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": head.version,
+            "server": self._local,
+            "client": self._client,
+            "scheme": "http",
+            "method": head.method,
+            "root_path": "",
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": head.headers,
+            "state": self._app_state.copy(),
+        }
+        exchange = Exchange(self, head, scope, self._server.default_headers)
+        self._exchange = exchange
+        self._phase = Phase.ANSWER if head.body_bytes == 0 else Phase.BODY
+        self._deadline.clear()
+        exchange.task = self._loop.create_task(exchange.run(self._app))
+        self._server.tasks.add(exchange.task)
+        exchange.task.add_done_callback(self._server.tasks.discard)
+
+    def _make_body(self, head: Head) -> Body:
+        limit = self.limits.body_bytes
+        if head.body_bytes is None:
+            return ChunkedBody(limit, self.buffers)
+        if head.body_bytes > limit:
+            raise too_large(head.body_bytes, limit)
+        return SizedBody(head.body_bytes, _tensors_begin(head), self.buffers)
+
+    def _receive(self, body: SizedBody, size: int) -> None:
+        """Count bytes that were received into a body, and take at once what else is there."""
+        assert self._exchange is not None
+        end = body.received + MOST_AT_ONCE
+        try:
+            while size:
+                body.advance(size)
+                size = 0
+                if not body.complete and body.received < end:
+                    size = os.readv(self._fd, [body.space])
+        except (BlockingIOError, ConnectionError):
+            pass  # nothing more now; what ends the connection, the transport meets as well
+        except AioError as error:
+            self._fail_body(self._exchange, error)
+            return
+        if body.complete:
+            self._complete_body(self._exchange)
+
+    def _feed(self, exchange: Exchange, body: Body) -> None:
+        try:
+            body.feed(self._pending)
+        except AioError as error:
+            self._fail_body(exchange, error)
+            return
+        if body.complete:
+            self._complete_body(exchange)
+
+    def _complete_body(self, exchange: Exchange) -> None:
+        self._direct = None
+        self._phase = Phase.ANSWER
+        self._deadline.clear()
+        exchange.wake()
+
+    def _fail_body(self, exchange: Exchange, error: AioError) -> None:
+        self._direct = None
+        self._deadline.clear()
+        exchange.wake(error)
+
+    # Ends.
 
     def _expire(self) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._writable is not None:
             self.transport.abort()
+        elif self._phase is Phase.BODY and self._exchange is not None:
+            body = self._exchange.body
+            received = 0 if body is None else body.received
+            error = BodyTimeoutError(
+                f"only {received} bytes of the body came within {self.limits.body_s:g} s"
+            )
+            self._fail_body(self._exchange, error)
         else:
-            self.transport.close()
-            self._arm(self.limits.head_s)
+            self._close()
+
+    def _refuse(self, status: int, message: str) -> None:
+        self.transport.write(http_error(status, message))
+        self._linger()
+
+    def _linger(self) -> None:
+        """End, but read on for a while: closing now could destroy the answer on its way."""
+        self._phase = Phase.LINGER
+        self._pending.clear()
+        if self._half_closed:
+            self._close()
+            return
+        self.transport.write_eof()
+        self._resume_reading()
+        self._deadline.set(self.limits.linger_s)
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._deadline.set(self.limits.head_s)
 
     def _close_if_incomplete(self) -> None:
-        if self._answering and self.cycle.more_body:
+        if self._phase is Phase.BODY:
             self.transport.close()
 
+    def _probe(self, exchange: Exchange, waited_s: float) -> None:
+        """Find out whether a client that sends no more still waits for its answer.
 
-def guarded(limits: Limits) -> type[GuardedProtocol]:
+        Both look the same until something is sent. An interim answer may be sent at any time;
+        a client that has closed its socket answers it with a reset.
+        """
+        if exchange.complete or exchange.gone:
+            return
+        if hung_up(self._fd):
+            self.transport.abort()
+            return
+        if exchange.head.version == "1.1" and not exchange.started:
+            self.transport.write(CONTINUE)
+        self._loop.call_later(waited_s, self._probe, exchange, min(2 * waited_s, 1.0))
+
+    def _resume_reading(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+
+    def _go_on_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+
+def hung_up(fd: int) -> bool:
+    """Return whether the peer of a socket has closed it, as far as this machine knows."""
+    poller = select.poll()
+    poller.register(fd, 0)
+    return bool(poller.poll(0))
+
+
+def guarded(limits: Limits) -> type[asyncio.Protocol]:
     """Return the protocol class for these limits, as uvicorn's `http` setting wants it."""
-    return type("GuardedProtocol", (GuardedProtocol,), {"limits": limits})
+    members = {"limits": limits, "buffers": Buffers(limits.buffered_bytes)}
+    # asyncio takes either kind of protocol; uvicorn's annotation knows one.
+    return cast("type[asyncio.Protocol]", type("Connection", (Connection,), members))
+
+
+def _tensors_begin(head: Head) -> int:
+    """Return where in the body the JSON ends, as far as the header can be believed."""
+    for name, value in head.headers:
+        if name == JSON_LENGTH and value.isdigit() and len(value) <= MAX_DIGITS:
+            return int(value)
+    return 0

@@ -22,8 +22,8 @@ def bind(host: str, port: int, *, insecure: bool = False) -> socket.socket:
     family, address = _resolve(host, port)
     if not (insecure or ipaddress.ip_address(address[0].partition("%")[0]).is_loopback):
         raise InputError(
-            f"{host} is reachable from other machines, and the server has no authentication; "
-            "use --host 127.0.0.1, or --insecure if the network is trusted"
+            f"{host} is reachable from other machines; use --host 127.0.0.1, --token-file FILE so "
+            "that clients must present a token, or --insecure if the network is trusted"
         )
     # asyncio turns Nagle's algorithm off only where the protocol is named; with it on, an answer
     # written as head and body waits 40 ms for the client's delayed acknowledgement.
@@ -38,7 +38,9 @@ def bind(host: str, port: int, *, insecure: bool = False) -> socket.socket:
 
 
 def url(listener: socket.socket) -> str:
-    """Return the address of the socket as a URL."""
+    """Return the address of the socket as a URL; a path after `unix:` if it is a Unix socket."""
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

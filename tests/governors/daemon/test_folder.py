@@ -47,6 +47,17 @@ def test_folders_are_made(
     assert made.stat().st_mode & 0o777 == mode
 
 
+def test_no_temporary_folder_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.delenv("AIO_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    assert client_dirs() == (Path("/tmp/aio-1234"), Path("/run/aio"))
+
+
 def test_folders_of_others_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_runtime_dir(tmp_path)
     tmp_path.chmod(0o777)

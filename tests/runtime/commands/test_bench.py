@@ -98,7 +98,7 @@ def test_kernels(capsys: pytest.CaptureFixture[str]) -> None:
         (["--memory", "--threads", "1,2"], "--threads has 2 numbers, --memory takes one"),
         (["--memory", "--chart", "a.png"], "--chart draws a network's levels, not --memory"),
         (["--memory", "--kernels"], "--kernels and --memory are 2 measurements: name one"),
-        (["other.aio"], "2 models: only --stability takes several"),
+        (["other.aio"], "2 models: only --serve and --stability take several"),
     ],
 )
 def test_wrong_usage(
@@ -122,6 +122,12 @@ def test_peers_chart_and_output(
     document = json.loads(file.read_text())
     assert [peer["name"] for peer in document["results"][0]["peers"]] == ["ONNX Runtime"]
     assert [peer["name"] for peer in document["absent"]] == ["DeepSparse"]
+
+
+def test_serve(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", path, "--serve", "--seconds", "0.1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[-6:-1]] == ["infer", "HTTP", "HTTP,", "echo", "echo,"]
 
 
 def test_memory(path: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ def test_what_the_loader_raises_comes_out_of_serve() -> None:
         bind("127.0.0.1", 0) as listener,
         pytest.raises(ModelFileError, match=r"x\.aio: truncated"),
     ):
-        serve(listener, loader, lambda _: announced.set(), Limits())
+        serve([listener], loader, lambda _: announced.set(), Limits())
     assert not announced.is_set()
 
 
@@ -54,7 +54,7 @@ def test_an_end_waits_for_the_answer_but_not_for_ever() -> None:
         assert not engine.closed  # it is still in use
         engine.passing.set()
     thread.join()
-    assert [reply.status for reply in replies] == [500]
+    assert [reply.status for reply in replies] == [503]
     assert CUT_OFF == 1
 
 

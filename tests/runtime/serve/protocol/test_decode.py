@@ -75,7 +75,7 @@ def test_outputs_come_as_asked_and_override_the_request() -> None:
 
 def test_parameters_that_are_understood() -> None:
     request = decode(parameters(aio_level=3, timeout=1500, priority=1, anything="else"))
-    assert (request.level, request.timeout_ms) == (3, 1.5)
+    assert (request.level, request.timeout_ms, request.priority) == (3, 1.5, 1)
     assert decode(parameters(timeout=0)).timeout_ms is None
 
 
@@ -93,8 +93,11 @@ def test_parameters_that_are_understood() -> None:
         (image(name=["image"]), "no tensor is named"),
         (image(name="x" * 10_000), "no tensor is named"),
         (changed(lambda root: root["inputs"].append(root["inputs"][0])), "is there twice"),
-        (image(datatype="INT8"), "datatype must be FP32, got 'INT8'"),
-        (image(datatype=None), "datatype must be FP32"),
+        (image(datatype="INT4"), "datatype must be one of FP32, FP16"),
+        (image(datatype=None), "got None"),
+        (image(datatype=["FP32"]), "got ['FP32']"),
+        (image(datatype="BYTES"), "datatype BYTES holds strings or files"),
+        (image(datatype="BF16"), "JSON has no BF16"),
         (image(shape=None), "shape must be [batch, 1, 2, 2], got None"),
         (image(shape="1122"), "shape must be"),
         (image(shape=[]), "shape must be"),
@@ -134,7 +137,11 @@ def test_parameters_that_are_understood() -> None:
         (parameters(timeout=1.5), "got 1.5"),
         (parameters(timeout=True), "got True"),
         (parameters(timeout=10**300), "whole microseconds"),
-        ({**GOOD, "parameters": None}, "parameters of the request must be a JSON object"),
+        (parameters(priority=-1), "priority must be a whole number, 1 the most urgent"),
+        (parameters(priority=2**64), "priority must be"),
+        (parameters(priority=True), "got True"),
+        (parameters(priority="high"), "got 'high'"),
+        ({**GOOD, "parameters": []}, "parameters of the request must be a JSON object"),
         ({**GOOD, "id": 7}, "id must be a string"),
         ({**GOOD, "id": "x" * 257}, "id must be a string of at most 256"),
     ],
@@ -144,6 +151,12 @@ def test_what_is_wrong_is_named(root: object, said: str) -> None:
         decode_request(json.dumps(root).encode(), None, MODEL, Limits(batch=3))
     assert said in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+def test_null_is_the_same_as_nothing() -> None:
+    request = decode(image(parameters=None) | {"id": None, "outputs": None, "parameters": None})
+    assert request.request_id is None
+    assert [item.spec for item in request.outputs] == [LOGITS, EMBEDDING]
 
 
 def test_an_input_that_is_missing() -> None:

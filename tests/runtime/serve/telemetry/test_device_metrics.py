@@ -50,7 +50,10 @@ def test_gpus() -> None:
         "aio_gpu_frequency_hertz|device=gpu0": 1.2e9,
         "aio_temperature_celsius|zone=gpu0": 61.5,
         "aio_power_watts|rail=gpu0": 7.5,
+        "nv_gpu_power_usage|device=gpu0": 7.5,
     }
+    busy = replace(one, power_mw=None, load=0.25)
+    assert exposed(replace(NOTHING, gpus=(busy, silent)))["nv_gpu_utilization|device=gpu0"] == 0.25
 
 
 def zone(kind: str, temperature_mc: int | None) -> ZoneSample:
@@ -78,5 +81,6 @@ def test_throttled(states: tuple[int | None, ...], expected: float | None) -> No
 def test_power_of_rails() -> None:
     rails = (RailSample("VDD_IN", 5100.0, None), RailSample("package-0", None, 123))
     assert exposed(replace(NOTHING, energy=EnergySample(rails, "VDD_IN"))) == {
-        "aio_power_watts|rail=VDD_IN": 5.1
+        "aio_power_watts|rail=VDD_IN": 5.1,
+        "aio_energy_joules_total|rail=package-0": pytest.approx(0.000123),
     }

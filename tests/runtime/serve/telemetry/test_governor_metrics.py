@@ -15,7 +15,7 @@ from aio.runtime.serve.telemetry.metrics import Metrics
 
 def exposed(*engines: FakeEngine) -> dict[str, float]:
     metrics = Metrics()
-    metrics.watch_governors(lambda: engines)
+    metrics.watch_governors(lambda: {engine.name: engine for engine in engines})
     return samples(metrics)
 
 
@@ -24,7 +24,7 @@ def test_without_a_model_there_is_nothing() -> None:
 
 
 def test_a_model_that_has_not_answered_yet() -> None:
-    assert exposed(FakeEngine(target_ms=math.inf)) == {
+    assert exposed(FakeEngine(given_target_ms=math.inf)) == {
         "aio_residual_ratio|model=fake": 1.0,
         "aio_replans_total|model=fake": 0.0,
         "aio_governor_decisions_total|model=fake|policy=adaptive": 0.0,
@@ -34,7 +34,7 @@ def test_a_model_that_has_not_answered_yet() -> None:
 def test_what_the_governor_holds_learned_and_changed() -> None:
     decisions = (decide(AdaptivePolicy(), [30.0, 9.0]), decide(AdaptivePolicy(), [9.0]))
     engine = FakeEngine(
-        target_ms=12.5,
+        given_target_ms=12.5,
         policy="table",
         decisions=decisions,
         residual=1.25,

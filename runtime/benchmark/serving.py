@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a server adds to an inference: requests to the real process beside `infer` in this one.
+
+The same tensor goes to `Runtime.infer` here and, as a binary V2 request, to `aio-serve` over each
+way there is, always at the densest level; and the same bytes go to a process that only receives
+and answers, which is what asyncio and the kernel take. They alternate call by call, so what the
+machine does meanwhile hits all alike, and none finds caches warmer than another. Every time is of
+a whole call, from before sending to after the last byte of the answer. Inferences in a row, which
+find everything warm, are there for comparison.
+"""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aio.runtime.runtime import Runtime
+
+SEED = 0
+LEVEL = 0
+IN_A_ROW = 20
+WARM_UP_ROUNDS = 20
+START_LINE = re.compile(r"aio-serve: (?P<model>\S+) on http://127\.0\.0\.1:(?P<port>\d+)")
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+START_S = 60
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Times of one way to an answer, ms; `added_ms` is the difference of medians to `infer`."""
+
+    name: str
+    p50_ms: float
+    p95_ms: float
+    added_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServingResult:
+    """One model; resident memory is the server's, after the load."""
+
+    model: str
+    isa: str
+    threads: int
+    shape: tuple[int, ...]
+    request_bytes: int
+    calls: int
+    cpus: int
+    rss_bytes: int
+    ways: tuple[Way, ...]
+
+
+class ServingError(RuntimeError):
+    """The server did not start, or did not answer."""
+
+
+def bench_serving(
+    path: Path,
+    *,
+    threads: int,
+    seconds: float,
+    progress: Callable[[float], object] = lambda part: None,
+) -> ServingResult:
+    """Measure one model for about this long.
+
+    Raises:
+        ServingError: the server did not start, or did not answer.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aio-")))
+        runtime = stack.enter_context(Runtime.load(path, threads=threads, level=LEVEL))
+        shape = (1, *runtime.inputs[0].shape)
+        x = np.random.default_rng(SEED).random(shape, dtype=np.float32)
+        request = _request(runtime, x)
+        unix = folder / "serve.sock"
+        server, port = stack.enter_context(_server(path, threads, unix))
+        with _connect(port) as client:
+            answer_bytes = len(_ask(client, request))
+        echo_unix = folder / "echo.sock"
+        echo_port = stack.enter_context(_echo(len(request), answer_bytes, echo_unix))
+        targets: dict[str, int | Path] = {
+            "HTTP": port,
+            "HTTP, Unix socket": unix,
+            "echo": echo_port,
+            "echo, Unix socket": echo_unix,
+        }
+        calls: dict[str, Call] = {"infer": lambda: runtime.infer(x)}
+        for name, target in targets.items():
+            calls[name] = _caller(stack.enter_context(_connect(target)), request)
+        times = _alternate(calls, seconds, progress)
+        times["infer in a row"] = _in_a_row(calls["infer"], len(times["infer"]))
+        base_ms = float(np.median(times["infer"]))
+        return ServingResult(
+            model=runtime.name,
+            isa=runtime.isa,
+            threads=threads,
+            shape=shape,
+            request_bytes=len(request),
+            calls=len(times["infer"]),
+            cpus=len(os.sched_getaffinity(0)),
+            rss_bytes=_rss_bytes(server.pid),
+            ways=tuple(_way(name, values, base_ms) for name, values in times.items()),
+        )
+
+
+def _way(name: str, times_ms: Sequence[float], base_ms: float) -> Way:
+    p50, p95 = (float(value) for value in np.percentile(times_ms, (50, 95)))
+    return Way(name, p50, p95, p50 - base_ms)
+
+
+def _alternate(
+    calls: dict[str, Call], seconds: float, progress: Callable[[float], object]
+) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    begin_s, rounds = time.monotonic(), 0
+    while (spent_s := time.monotonic() - begin_s) < seconds or rounds <= WARM_UP_ROUNDS:
+        for name, call in calls.items():
+            took_ms = _took_ms(call)
+            if rounds >= WARM_UP_ROUNDS:
+                times[name].append(took_ms)
+        rounds += 1
+        progress(min(spent_s / seconds, 1.0))
+    return times
+
+
+def _in_a_row(call: Call, count: int) -> list[float]:
+    for _ in range(WARM_UP_ROUNDS):
+        call()
+    return [_took_ms(call) for _ in range(max(count, IN_A_ROW))]
+
+
+def _took_ms(call: Call) -> float:
+    begin_ns = time.perf_counter_ns()
+    call()
+    return (time.perf_counter_ns() - begin_ns) / 1e6
+
+
+def _request(runtime: Runtime, x: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> bytes:
+    info = runtime.inputs[0]
+    tensor = {
+        "name": info.name,
+        "shape": list(x.shape),
+        "datatype": "FP32",
+        "parameters": {"binary_data_size": x.nbytes},
+    }
+    text = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    head = (
+        f"POST /v2/models/{runtime.name}/infer HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: application/octet-stream\r\nContent-Length: {len(text) + x.nbytes}\r\n"
+        f"Inference-Header-Content-Length: {len(text)}\r\n\r\n"
+    )
+    return head.encode() + text + x.tobytes()
+
+
+def _connect(target: int | Path) -> socket.socket:
+    if isinstance(target, Path):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(target))
+        return client
+    client = socket.create_connection(("127.0.0.1", target))
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return client
+
+
+def _caller(client: socket.socket, request: bytes) -> Call:
+    return lambda: _ask(client, request)
+
+
+def _ask(client: socket.socket, request: bytes) -> bytes:
+    client.sendall(request)
+    answer = bytearray()
+    while True:
+        part = client.recv(65536)
+        if not part:
+            raise ServingError("the server closed the connection")
+        answer += part
+        end = answer.find(b"\r\n\r\n")
+        if end < 0:
+            continue
+        length = LENGTH.search(answer, 0, end + 2)
+        if length is None or not answer.startswith(b"HTTP/1.1 200"):
+            raise ServingError(f"the server answered {bytes(answer[:300])!r}")
+        if len(answer) >= end + 4 + int(length[1]):
+            return bytes(answer)
+
+
+@contextlib.contextmanager
+def _server(path: Path, threads: int, unix: Path) -> "Iterator[tuple[subprocess.Popen[str], int]]":
+    command = [sys.executable, "-m", "aio.runtime.benchmark.serving_subject", "serve"]
+    command += [str(path), "--port", "0", "--unix-socket", str(unix), "--threads", str(threads)]
+    command += ["--level", str(LEVEL)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = START_LINE.match(line)
+            if found is None:
+                raise ServingError(f"the server did not start: {line!r}")
+            yield process, int(found["port"])
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def _echo(request_bytes: int, answer_bytes: int, unix: Path) -> Iterator[int]:
+    command = [sys.executable, "-m", "aio.runtime.benchmark.serving_subject", "echo"]
+    command += [str(request_bytes), str(answer_bytes), str(unix)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def _rss_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--limit NAME=VALUE`: any of the server's bounds, checked by the unit its name ends in."""
+
+import argparse
+import re
+from dataclasses import Field, fields
+from typing import Any
+
+from aio.runtime.commands.queue_options import QueueOptions, queue_options
+from aio.runtime.errors import InputError
+from aio.runtime.serve.limits import MIB, Limits
+
+QUEUE_LIMITS = frozenset(QueueOptions.__annotations__)  # have options of their own
+_FACTORS = {"": 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}
+# The least and the most of a bound, by the unit in its name; None is a plain count.
+_RANGES: dict[str | None, tuple[float, float]] = {
+    "bytes": (1024, 1 << 40),
+    "s": (0.1, 86_400),
+    "ms": (0.1, 86_400_000),
+    None: (1, 1_000_000),
+}
+
+
+def limit(text: str) -> tuple[str, float]:
+    """Return name and value of `NAME=VALUE`; a size may end in KiB, MiB or GiB.
+
+    Raises:
+        argparse.ArgumentTypeError: there is no such bound, or it can't have this value.
+    """
+    name, sign, value = text.partition("=")
+    known = {field.name: field for field in fields(Limits) if field.name not in QUEUE_LIMITS}
+    if not sign:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {text!r}")
+    if name not in known:
+        raise argparse.ArgumentTypeError(
+            f"there is no limit {name!r}; expected one of {', '.join(known)}"
+        )
+    return name, _value(known[name], value)
+
+
+def make_limits(args: argparse.Namespace) -> Limits:
+    """Return the bounds that options give, the others being the defaults.
+
+    Raises:
+        InputError: two of them contradict each other.
+    """
+    limits = Limits(**args.limit, **queue_options(args))
+    if limits.body_bytes > limits.buffered_bytes:
+        raise InputError(
+            f"limit body_bytes is {limits.body_bytes}, more than buffered_bytes, "
+            f"{limits.buffered_bytes}: such a body would never be taken; raise buffered_bytes"
+        )
+    return limits
+
+
+def _value(field: "Field[Any]", text: str) -> float:
+    unit = next((unit for unit in ("bytes", "ms", "s") if field.name.endswith(f"_{unit}")), None)
+    least, most = _RANGES[unit]
+    default = getattr(Limits(), field.name)
+    least = min(least, default)  # 0 where it means that something is off
+    value = _size(text) if unit == "bytes" else _number(text)
+    whole = isinstance(default, int)
+    if value is None or (whole and value != int(value)):
+        what = "a whole number" if whole else "a number"
+        raise argparse.ArgumentTypeError(f"limit {field.name}: expected {what}, found {text!r}")
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(
+            f"limit {field.name}: expected {least:g} to {most:g}, found {text}"
+        )
+    return int(value) if whole else value
+
+
+def _number(text: str) -> float | None:
+    # Neither "1_000" nor "nan", which float() takes.
+    return float(text) if re.fullmatch(r"\d{1,15}(\.\d{1,9})?", text) else None
+
+
+def _size(text: str) -> float | None:
+    found = re.fullmatch(r"(\d{1,15})([KMG]iB)?", text)
+    return int(found[1]) * _FACTORS[found[2] or ""] if found else None

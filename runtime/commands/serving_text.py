@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `aio bench --serve` measured, as text."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aio.runtime.benchmark.serving import ServingResult
+
+_MIB = 1024 * 1024
+
+
+def serving_text(
+    result: "ServingResult", table: Callable[[Sequence[str], Sequence[Sequence[str]]], str]
+) -> str:
+    """Return the ways to an answer as a table, ms."""
+    rows = [
+        [way.name, f"{way.p50_ms:.3f}", f"{way.p95_ms:.3f}", f"{way.added_ms:+.3f}"]
+        for way in result.ways
+    ]
+    lines = [
+        f"{result.model}: {result.isa}, {result.threads} thread(s), {result.cpus} CPUs, request of "
+        f"{result.request_bytes} bytes, {result.calls} calls of each",
+        f"resident memory of the server after them: {result.rss_bytes / _MIB:.1f} MiB",
+        "",
+        table(["way", "p50 ms", "p95 ms", "p50 over infer ms"], rows),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loading and unloading the models of a directory while others are served.
+
+A version is loaded beside the one that serves, in a thread of its own, and takes its place when
+it can answer. What can't be loaded changes nothing but the index. All methods but `close` belong
+to the event loop.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aio.runtime.errors import AioError, InputError, ModelFileError
+from aio.runtime.serve.errors import (
+    ControlError,
+    ModelLoadError,
+    UnavailableError,
+    UnknownModelError,
+)
+from aio.runtime.serve.hosting.engine import Engine
+from aio.runtime.serve.hosting.repository import (
+    Catalogue,
+    Entry,
+    Fingerprint,
+    ModelVersion,
+    Repository,
+)
+from aio.runtime.serve.hosting.states import READY, UNAVAILABLE, ModelState, NotServing
+from aio.runtime.serve.hosting.turn import ExecutorTurn
+from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+
+if TYPE_CHECKING:
+    from aio.runtime.serve.hosting.host import ServedModel
+
+T = TypeVar("T")
+Loader = Callable[[Path, ExecutorTurn], Engine]
+
+UNLOADED = "unloaded"
+NOT_LOADED = "not loaded"
+RELOADING = "being loaded again, as its file has changed"
+INTERNAL = "internal error while loading; the server's log has the details"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelDirectory:
+    """A repository and how it is used.
+
+    Attributes:
+        repository: where the models are.
+        loader: makes an engine of a model file; runs in a thread of its own.
+        at_start: names of the models that must load at the start; none given means all that can.
+        control: let clients load and unload.
+    """
+
+    repository: Repository
+    loader: Loader
+    at_start: tuple[str, ...] = ()
+    control: bool = False
+
+
+class Lifecycle:
+    """The models of a directory, and which of them serve.
+
+    Args:
+        directory: the models.
+        dispatcher: whose thread is held while a model is calibrated.
+        serve: makes what answers for an engine under a name and version.
+        served: the models that answer, by name; shared with the host, and changed only here.
+        most_waiting: calls of `load` and `unload` at one time; one more is refused.
+    """
+
+    def __init__(
+        self,
+        directory: ModelDirectory,
+        dispatcher: Dispatcher,
+        serve: "Callable[[Engine, str, str], ServedModel]",
+        served: "dict[str, ServedModel]",
+        most_waiting: int,
+    ) -> None:
+        self._directory = directory
+        self._dispatcher = dispatcher
+        self._serve = serve
+        self._served = served
+        self._most_waiting = most_waiting
+        self._closing = threading.Event()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aio-load")
+        self._working: set[asyncio.Task[None]] = set()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._loaded_from: dict[str, Fingerprint | None] = {}
+        self._others = NotServing()
+        self._leaving: set[ServedModel] = set()
+        self._unfinished: set[Future[Any]] = set()
+
+    async def start(self) -> None:
+        """Load what is to be loaded at the start.
+
+        Raises:
+            InputError: there is nothing to load and nothing could be loaded later, or a model
+                that must load can't.
+            ModelFileError: there are models, and none of them can be loaded.
+        """
+        catalogue = self._directory.repository.scan()
+        self._check_start(catalogue)
+        for name in self._directory.repository.ignored():
+            logger.warning("%r in the model repository is not a model by its name", name)
+        names = self._directory.at_start or tuple(catalogue)
+        for name in names:
+            self._others.loading(name, _newest(catalogue[name]))
+        failures = [failure for name in names if (failure := await self._load_at_start(name))]
+        if failures and not self._served:
+            raise ModelFileError(failures[0])
+
+    async def load(self, name: str) -> None:
+        """Serve the newest version of a model that can be loaded.
+
+        Nothing is done if it serves already and its file has not changed.
+
+        Raises:
+            ControlError: clients may not load.
+            UnknownModelError: the directory has no such model.
+            ModelLoadError: its newest version can't be loaded. What served before still does.
+            UnavailableError: too many wait to load.
+        """
+        self._check_control()
+        self._entry(name)
+        await self._undisturbed(self._load(name))
+
+    async def unload(self, name: str) -> None:
+        """Stop serving a model; its requests in progress are answered. May be called twice.
+
+        Raises:
+            ControlError: clients may not unload.
+            UnknownModelError: the directory has no such model.
+            UnavailableError: too many wait to load.
+        """
+        self._check_control()
+        if name not in self._served:
+            self._entry(name)
+        await self._undisturbed(self._unload(name))
+
+    def index(self) -> list[ModelState]:
+        """Return the state of every model of the directory and of every other that serves."""
+        catalogue = self._directory.repository.scan()
+        return [
+            state
+            for name in sorted({*catalogue, *self._served})
+            for state in self._states(name, catalogue.get(name))
+        ]
+
+    def why_not(self, name: str) -> ModelState | None:
+        """Return what is known of a model that does not serve, None if it has never been tried."""
+        return next(iter(self._others.of(name)), None)
+
+    def stop(self) -> None:
+        """Give up what is being loaded, at its next measurement, and begin nothing more."""
+        self._closing.set()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def close(self, timeout_s: float) -> bool:
+        """Stop, free what was being retired, and return whether loading ended within the time."""
+        self.stop()
+        if wait(set(self._unfinished), timeout_s).not_done:
+            return False
+        for model in self._leaving:
+            model.engine.close()
+        self._leaving.clear()
+        return True
+
+    async def _load_at_start(self, name: str) -> str:
+        """Load a model and return what went wrong; raise ModelFileError if it must be there."""
+        try:
+            await self._load(name)
+        except ModelLoadError as error:
+            if self._directory.at_start and name not in self._served:
+                raise ModelFileError(str(error)) from None
+            return str(error)
+        return ""
+
+    async def _load(self, name: str) -> None:
+        async with self._locks[name]:
+            entry = self._entry(name)
+            if entry.problem:
+                self._others.keep_only(name, ())
+                self._others.unavailable(name, "", entry.problem)
+                raise self._failure(name, "", entry.problem)
+            self._others.keep_only(name, [version.version for version in entry.versions])
+            problem = ""
+            for version in entry.versions:
+                if self._is_current(name, version):
+                    break
+                reason = await self._try(name, version)
+                if not reason:
+                    break
+                problem = problem or reason
+            if problem:
+                raise self._failure(name, entry.versions[0].version, problem)
+
+    async def _try(self, name: str, version: ModelVersion) -> str:
+        """Serve this version, and return why not if it can't be loaded."""
+        self._others.loading(name, version.version)
+        fingerprint = version.fingerprint()
+        made = await self._make(version)
+        if isinstance(made, str):
+            logger.warning("model %s, version %s: %s", name, version.version, made)
+            self._others.unavailable(name, version.version, made)
+            return made
+        model = self._serve(made, name, version.version)
+        old = self._served.get(name)
+        self._served[name] = model
+        self._loaded_from[name] = fingerprint
+        self._others.serves(name, version.version)
+        logger.info("model %s: version %s serves", name, version.version)
+        if old is not None:
+            await self._retire(old)
+        return ""
+
+    async def _make(self, version: ModelVersion) -> Engine | str:
+        """Return the engine of a version, or why there is none."""
+        if version.path is None:
+            return version.problem
+        loop = asyncio.get_running_loop()
+        turn = ExecutorTurn(self._dispatcher, loop, self._closing)
+        work = partial(self._directory.loader, version.path, turn)
+        try:
+            return await self._in_thread(work)
+        except AioError as error:
+            return str(error).replace(str(version.path), version.shown)
+        except Exception:  # whatever a file makes the loader do, the others are served
+            logger.exception("model file %s", version.path)
+            return INTERNAL
+
+    async def _unload(self, name: str) -> None:
+        async with self._locks[name]:
+            model = self._served.pop(name, None)
+            if model is None:
+                return
+            del self._loaded_from[name]
+            self._others.unavailable(name, model.spec.version, UNLOADED)
+            logger.info("model %s: version %s was unloaded", name, model.spec.version)
+            await self._retire(model)
+
+    async def _retire(self, model: "ServedModel") -> None:
+        """Let a model answer what it has begun, then free it."""
+        self._leaving.add(model)
+        await model.drain()
+        await self._in_thread(model.engine.close)
+        self._leaving.discard(model)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        future = self._thread.submit(work)
+        self._unfinished.add(future)
+        future.add_done_callback(self._unfinished.discard)
+        return await asyncio.wrap_future(future)
+
+    async def _undisturbed(self, work: Coroutine[None, None, None]) -> None:
+        """Wait for `work`, which goes on when the client that asked for it goes away."""
+        if len(self._working) >= self._most_waiting:
+            work.close()
+            raise UnavailableError(
+                f"{len(self._working)} models are being loaded or unloaded, which is the limit; "
+                "retry later"
+            )
+        task = asyncio.ensure_future(work)
+        self._working.add(task)
+        task.add_done_callback(self._finished)
+        await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to the client, and in the index
+
+    def _states(self, name: str, entry: Entry | None) -> Iterator[ModelState]:
+        model = self._served.get(name)
+        others = self._others.of(name)
+        if model is not None:
+            # A file that was replaced under its version: what was loaded before still serves.
+            version = model.spec.version
+            reasons = [other.reason or RELOADING for other in others if other.version == version]
+            yield ModelState(name, version, READY, *reasons)
+            others = [other for other in others if other.version != version]
+        elif entry is not None and not others:
+            yield ModelState(name, _newest(entry), UNAVAILABLE, entry.problem or NOT_LOADED)
+        yield from others
+
+    def _is_current(self, name: str, version: ModelVersion) -> bool:
+        model = self._served.get(name)
+        return (
+            model is not None
+            and model.spec.version == version.version
+            and version.fingerprint() == self._loaded_from[name]
+        )
+
+    def _entry(self, name: str) -> Entry:
+        catalogue = self._directory.repository.scan()
+        entry = catalogue.get(name)
+        if entry is None:
+            known = ", ".join(sorted({*catalogue, *self._served})) or "none"
+            raise UnknownModelError(
+                f"the model repository has no model {name[:80]!r}; there is {known}"
+            )
+        return entry
+
+    def _failure(self, name: str, version: str, reason: str) -> ModelLoadError:
+        model = self._served.get(name)
+        what = f"version {version} of model {name!r}" if version else f"model {name!r}"
+        serves = "nothing serves" if model is None else f"version {model.spec.version} serves"
+        return ModelLoadError(f"{what} can't be loaded, {serves}: {reason}")
+
+    def _check_control(self) -> None:
+        if not self._directory.control:
+            raise ControlError(
+                "models can't be loaded or unloaded by requests; "
+                "start the server with --model-control explicit to allow it"
+            )
+
+    def _check_start(self, catalogue: Catalogue) -> None:
+        where = self._directory.repository.folder
+        for name in self._directory.at_start:
+            if name not in catalogue:
+                known = ", ".join(catalogue) or "none"
+                raise InputError(
+                    f"--load-model {name}: {where} has no such model, there is {known}"
+                )
+        if not catalogue and not self._directory.control:
+            raise InputError(
+                f"model repository {where} has no model; add NAME/1/model.aio or NAME.aio, or "
+                "start with --model-control explicit to load models later"
+            )
+
+
+def _newest(entry: Entry) -> str:
+    return entry.versions[0].version if entry.versions else ""

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A directory of models: `NAME/VERSION/model.aio`, or `NAME.aio` as the one version of a model.
+
+The directory is listed, and names are looked up in the list: text from a request never becomes
+part of a path. Files are followed to where they really are, and one outside of the directory is
+not a model.
+"""
+
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from aio.runtime.errors import InputError
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
+VERSION = re.compile(r"[1-9][0-9]{0,17}")
+FILE = "model.aio"
+SUFFIX = ".aio"
+ONLY_VERSION = "1"
+
+
+class Fingerprint(NamedTuple):
+    """What changes when a file is replaced or written."""
+
+    device: int
+    inode: int
+    size: int
+    changed_ns: int
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version found in the directory.
+
+    `path` is the file's real place; None where there is no file to load, and `problem` says why.
+    `shown` is the file's place below the directory.
+    """
+
+    version: str
+    shown: str
+    path: Path | None
+    problem: str = ""
+
+    def fingerprint(self) -> Fingerprint | None:
+        """Return what the file is now, None if there is none."""
+        if self.path is None:
+            return None
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return Fingerprint(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the directory: its versions, newest first, or why it has none."""
+
+    versions: tuple[ModelVersion, ...]
+    problem: str = ""
+
+
+class Repository:
+    """The models below one directory.
+
+    Raises:
+        InputError: there is no such directory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._root = folder.resolve(strict=True)
+            self._list(self._root)
+        except OSError as error:
+            raise InputError(
+                f"model repository {folder}: {error.strerror}; it must be a directory that holds "
+                f"NAME/VERSION/{FILE} or NAME{SUFFIX}"
+            ) from None
+        self.folder = folder
+
+    def scan(self) -> dict[str, Entry]:
+        """Return what the directory holds now, by name; an unreadable directory holds nothing."""
+        found: dict[str, Entry] = {}
+        for item in self._items(self._root):
+            name = item.name
+            if not item.is_dir():
+                if not name.endswith(SUFFIX):
+                    continue
+                name = name.removesuffix(SUFFIX)
+            if NAME.fullmatch(name) is None:
+                continue
+            found[name] = _clash(name) if name in found else self._entry(item)
+        return found
+
+    def ignored(self) -> list[str]:
+        """Return what lies in the directory and is no model by its name; hidden files aside."""
+        return sorted(
+            item.name
+            for item in self._items(self._root)
+            if not item.name.startswith(".")
+            and not (item.is_dir() and NAME.fullmatch(item.name))
+            and not (item.name.endswith(SUFFIX) and NAME.fullmatch(item.name.removesuffix(SUFFIX)))
+        )
+
+    def _entry(self, item: Path) -> Entry:
+        if not item.is_dir():
+            return Entry((self._version(item, ONLY_VERSION),))
+        numbers = (sub.name for sub in self._items(item) if VERSION.fullmatch(sub.name))
+        versions = tuple(
+            self._version(item / number / FILE, number)
+            for number in sorted(numbers, key=int, reverse=True)
+        )
+        return Entry(versions, "" if versions else f"{item.name} has no directory 1, 2, ...")
+
+    def _version(self, file: Path, version: str) -> ModelVersion:
+        shown = str(file.relative_to(self._root))
+        try:
+            path = file.resolve(strict=True)
+            regular = stat.S_ISREG(path.stat().st_mode)
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before 3.13
+            reason = getattr(error, "strerror", None) or "links lead in a circle"
+            return ModelVersion(version, shown, None, f"{shown}: {reason}")
+        if not path.is_relative_to(self._root):
+            return ModelVersion(version, shown, None, f"{shown} leads out of the model repository")
+        if not regular:
+            return ModelVersion(version, shown, None, f"{shown} is not a regular file")
+        return ModelVersion(version, shown, path)
+
+    def _items(self, folder: Path) -> Iterator[Path]:
+        try:
+            yield from self._list(folder)
+        except OSError:
+            return
+
+    @staticmethod
+    def _list(folder: Path) -> list[Path]:
+        return sorted(folder.iterdir())
+
+
+def _clash(name: str) -> Entry:
+    return Entry((), f"there are both {name}{SUFFIX} and a directory {name}; remove one of them")
+
+
+Catalogue = Mapping[str, Entry]

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schemas of the OpenAPI document, exact for the models that serve.
+
+One thing JSON Schema can't say: `data` has as many elements as `shape` says.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.protocol.datatypes import BOOLEANS, DATATYPES, INTEGERS, Datatype
+from aio.runtime.serve.protocol.decode import (
+    MAX_ID,
+    MAX_PRIORITY,
+    MAX_TIMEOUT_US,
+    OWN_PARAMETERS,
+    UNSUPPORTED,
+)
+from aio.runtime.serve.protocol.schema import ModelSpec, TensorSpec
+
+Json = dict[str, Any]
+
+ERRORS: Mapping[int, str] = {
+    400: "Something in the request is wrong; the message says what was found and expected.",
+    403: "The server does not do this, or only when it is started with an option.",
+    404: "There is no such model or version, or it does not serve.",
+    408: "The body did not arrive in time.",
+    413: "The body is over a limit.",
+    415: "The body is compressed.",
+    503: "Loading, stopping, too many requests, or not to be answered in the time allowed.",
+}
+STRING: Json = {"type": "string"}
+BOOLEAN: Json = {"type": "boolean"}
+COUNT: Json = {"type": "integer", "minimum": 0}
+# Unknown parameters are ignored, these are not.
+FREE_PARAMETERS = f"^(?!aio_|{'|'.join(f'{name}$' for name in UNSUPPORTED)})"
+
+
+def components(models: Sequence[ModelSpec], limits: Limits) -> Json:
+    """Return every schema by its name."""
+    return {
+        "Error": _object({"error": STRING}),
+        "ServerMetadata": _object({"name": STRING, "version": STRING, "extensions": _list(STRING)}),
+        "ServerLive": _object({"live": BOOLEAN}),
+        "ServerReady": _object({"live": BOOLEAN, "ready": BOOLEAN}),
+        "ModelReady": _object({"name": STRING, "ready": BOOLEAN}),
+        "ModelMetadata": _object(
+            {
+                "name": STRING,
+                "versions": _list(STRING),
+                "platform": STRING,
+                "inputs": _list(_described_tensor()),
+                "outputs": _list(_described_tensor()),
+            }
+        ),
+        "ModelConfig": _object({"name": STRING, "platform": STRING, "max_batch_size": COUNT}),
+        "Statistics": _object({"model_stats": _list(_statistics())}),
+        "Index": _list(_state()),
+        "IndexRequest": {"type": "object", "properties": {"ready": BOOLEAN}},
+        "LoadRequest": _parameters_only({}),
+        "UnloadRequest": _parameters_only({"unload_dependents": BOOLEAN}),
+        "InferRequest": _any_of([_infer_request(model, limits) for model in models]),
+        "InferResponse": _infer_response(),
+    }
+
+
+def _object(properties: Json) -> Json:
+    return {"type": "object", "properties": properties, "required": sorted(properties)}
+
+
+def _list(items: Json, **more: int) -> Json:
+    return {"type": "array", "items": items, **more}
+
+
+def _any_of(schemas: list[Json]) -> Json:
+    if not schemas:
+        return {"not": {}}
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+
+
+def _nullable(schema: Json) -> Json:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _described_tensor() -> Json:
+    return _object({"name": STRING, "datatype": STRING, "shape": _list({"type": "integer"})})
+
+
+def _statistics() -> Json:
+    duration = _object({"count": COUNT, "ns": COUNT})
+    names = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
+    return _object(
+        {
+            "name": STRING,
+            "version": STRING,
+            "last_inference": COUNT,
+            "inference_count": COUNT,
+            "execution_count": COUNT,
+            "inference_stats": _object(dict.fromkeys(names, duration)),
+            "batch_stats": _list({"type": "object"}),
+            "aio": {"type": "object"},
+        }
+    )
+
+
+def _state() -> Json:
+    states = {"enum": ["READY", "LOADING", "UNAVAILABLE"]}
+    state = _object({"name": STRING, "version": STRING, "state": states})
+    state["properties"]["reason"] = STRING
+    return state
+
+
+def _parameters_only(properties: Json) -> Json:
+    parameters = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {"type": "object", "properties": {"parameters": parameters}}
+
+
+def _infer_request(model: ModelSpec, limits: Limits) -> Json:
+    count = len(model.inputs)
+    inputs = _list(
+        _any_of([_input(spec, limits) for spec in model.inputs]), minItems=count, maxItems=count
+    )
+    outputs = _list(_any_of([_output(spec) for spec in model.outputs]), maxItems=len(model.outputs))
+    request = _object({"inputs": inputs})
+    request["properties"] |= {
+        "id": _nullable({"type": "string", "maxLength": MAX_ID}),
+        "parameters": _nullable(_request_parameters(model)),
+        "outputs": _nullable(outputs),
+    }
+    return request
+
+
+def _request_parameters(model: ModelSpec) -> Json:
+    level = {"type": "integer", "minimum": 0, "maximum": model.levels - 1}
+    return _parameters(
+        {
+            "timeout": {"type": "integer", "minimum": 0, "maximum": MAX_TIMEOUT_US},
+            "priority": {"type": "integer", "minimum": 0, "maximum": MAX_PRIORITY},
+            "binary_data_output": BOOLEAN,
+            **dict.fromkeys(OWN_PARAMETERS, _nullable(level)),
+        }
+    )
+
+
+def _parameters(properties: Json) -> Json:
+    return {
+        "type": "object",
+        "properties": properties,
+        "patternProperties": {FREE_PARAMETERS: {}},
+        "additionalProperties": False,
+    }
+
+
+def _input(spec: TensorSpec, limits: Limits) -> Json:
+    return {"anyOf": [_input_of(spec, datatype, limits) for datatype in DATATYPES.values()]}
+
+
+def _input_of(spec: TensorSpec, datatype: Datatype, limits: Limits) -> Json:
+    batch = {"type": "integer", "minimum": 1, "maximum": limits.batch}
+    tensor = _object(
+        {
+            "name": {"const": spec.name},
+            "datatype": {"const": datatype.name},
+            "shape": {
+                "type": "array",
+                "prefixItems": [batch, *({"const": side} for side in spec.shape)],
+                "items": False,
+                "minItems": 1 + len(spec.shape),
+            },
+        }
+    )
+    if datatype.accepts:
+        tensor["properties"]["data"] = _data(spec, _element(datatype), limits)
+        tensor["required"].append("data")
+        tensor["properties"]["parameters"] = _nullable(_parameters({"binary_data_size": False}))
+    else:
+        size = {"binary_data_size": COUNT}
+        tensor["properties"]["parameters"] = _parameters(size) | {"required": list(size)}
+        tensor["required"].append("parameters")
+        tensor["properties"]["data"] = False
+    return tensor
+
+
+def _data(spec: TensorSpec, element: Json, limits: Limits) -> Json:
+    """Describe elements as a flat list, or nested like the shape."""
+    nested = element
+    for side in reversed(spec.shape):
+        nested = _list(nested, minItems=side, maxItems=side)
+    flat = _list(element, minItems=spec.size, maxItems=spec.size * limits.batch)
+    return {"anyOf": [flat, _list(nested, minItems=1, maxItems=limits.batch)]}
+
+
+def _element(datatype: Datatype) -> Json:
+    if datatype.accepts is BOOLEANS:
+        return BOOLEAN
+    kind = "integer" if datatype.accepts is INTEGERS else "number"
+    return {"type": kind, "minimum": datatype.low, "maximum": datatype.high}
+
+
+def _output(spec: TensorSpec) -> Json:
+    output = _object({"name": {"const": spec.name}})
+    output["properties"]["parameters"] = _nullable(
+        _parameters(
+            {
+                "binary_data": BOOLEAN,
+                "classification": {"type": "integer", "minimum": 0, "maximum": spec.size},
+            }
+        )
+    )
+    return output
+
+
+def _infer_response() -> Json:
+    output = _object({"name": STRING, "datatype": {"enum": ["FP32", "BYTES"]}})
+    output["properties"] |= {
+        "shape": _list(COUNT),
+        "data": {"type": "array"},
+        "parameters": {"type": "object"},
+    }
+    response = _object({"model_name": STRING, "model_version": STRING, "outputs": _list(output)})
+    response["properties"] |= {"id": STRING, "parameters": {"type": "object"}}
+    return response

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model repository extension: what models there are, loading and unloading.
+
+Models come from the directory the server was started with and from nowhere else, so a client can
+give neither files nor a configuration.
+"""
+
+from reprlib import repr as short_repr
+from typing import cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from aio.runtime.serve.errors import RequestError
+from aio.runtime.serve.hosting.host import Host
+from aio.runtime.serve.hosting.states import ModelState
+from aio.runtime.serve.rest.answers import json_response
+from aio.runtime.serve.rest.small_body import read_object
+
+UNLOAD_DEPENDENTS = "unload_dependents"  # tritonclient always sends it; no model has dependents
+
+
+class RepositoryEndpoints:
+    """The models that could be served.
+
+    Args:
+        host: where they are loaded and unloaded.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def index(self, request: Request) -> Response:
+        """List the models, or those that serve."""
+        ready_only = _flag(await read_object(request), "ready")
+        return json_response([_row(state) for state in self._host.index(ready_only)])
+
+    async def load(self, request: Request) -> Response:
+        """Serve the newest version of a model that can be loaded."""
+        name = request.path_params["model"]
+        for parameter in _parameters(await read_object(request)):
+            raise RequestError(
+                f"parameter {short_repr(parameter)} is not supported: a model is loaded as it is "
+                "in the model repository"
+            )
+        await self._host.load_model(name)
+        return self._state_of(name)
+
+    async def unload(self, request: Request) -> Response:
+        """Stop serving a model."""
+        name = request.path_params["model"]
+        parameters = _parameters(await read_object(request))
+        _flag(parameters, UNLOAD_DEPENDENTS)
+        for parameter in set(parameters) - {UNLOAD_DEPENDENTS}:
+            raise RequestError(f"parameter {short_repr(parameter)} is not supported")
+        await self._host.unload_model(name)
+        return self._state_of(name)
+
+    def _state_of(self, name: str) -> Response:
+        return json_response([_row(state) for state in self._host.index() if state.name == name])
+
+
+def _row(state: ModelState) -> dict[str, str]:
+    row = {"name": state.name, "version": state.version, "state": state.state}
+    return {**row, "reason": state.reason} if state.reason else row
+
+
+def _parameters(body: dict[str, object]) -> dict[str, object]:
+    value = body.get("parameters", {})
+    if type(value) is not dict:
+        raise RequestError(f"parameters must be a JSON object, got {short_repr(value)}")
+    return cast("dict[str, object]", value)
+
+
+def _flag(members: dict[str, object], name: str) -> bool:
+    value = members.get(name, False)
+    if type(value) is not bool:
+        raise RequestError(f"{name} must be true or false, got {short_repr(value)}")
+    return value

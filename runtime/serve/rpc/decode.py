@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the bytes of a ModelInferRequest to checked tensors.
+
+The message becomes the members that JSON has, and `protocol.decode` checks them, so that both
+transports have the same rules and the same messages. Only tensors are read here.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from aio.runtime.serve.errors import BodyTooLargeError, RequestError
+from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.protocol.datatypes import REALS, from_binary, from_json
+from aio.runtime.serve.protocol.decode import Described, decode_members
+from aio.runtime.serve.protocol.schema import InferRequest, ModelSpec, Tensor
+from aio.runtime.serve.rpc import wire
+from aio.runtime.serve.rpc.messages import message, parse_message
+
+# Where the elements of each datatype are in the message; the others go as raw tensors only.
+CONTENTS = {
+    "BOOL": "bool_contents",
+    **{f"INT{bits}": "int_contents" for bits in (8, 16, 32)},
+    **{f"UINT{bits}": "uint_contents" for bits in (8, 16, 32)},
+    "INT64": "int64_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+}
+
+_Request = message("inference.ModelInferRequest")
+
+
+class Parsed(NamedTuple):
+    """A request's message without its raw tensors, and these."""
+
+    message: Any
+    raw: list[memoryview]
+
+
+def parse(data: bytes, limits: Limits) -> Parsed:
+    """Return the parts of a message.
+
+    Raises:
+        RequestError: the bytes are no such message, or hold too much beside raw tensors.
+    """
+    rest, raw = wire.split(data, wire.RAW_INPUT)
+    if len(rest) > limits.json_bytes:
+        raise BodyTooLargeError(
+            f"the request has {len(rest)} bytes beside raw_input_contents, the limit is "
+            f"{limits.json_bytes}; send tensors as raw_input_contents"
+        )
+    return Parsed(parse_message(_Request.FromString, rest), raw)
+
+
+def decode_request(parsed: Parsed, model: ModelSpec, limits: Limits) -> InferRequest:
+    """Return the request for this model.
+
+    Raises:
+        RequestError: something in it is not what the protocol or the model asks for.
+    """
+    request, raw = parsed
+    if raw and len(raw) != len(request.inputs):
+        raise RequestError(
+            f"raw_input_contents has {len(raw)} tensors for {len(request.inputs)} inputs; give "
+            "one for each, or none"
+        )
+    inputs = []
+    for index, item in enumerate(request.inputs):
+        members = _tensor(item)
+        members["shape"] = list(item.shape)
+        if item.HasField("contents"):
+            members["contents"] = item.contents
+        if raw:
+            members["raw"] = raw[index]
+        inputs.append(members)
+    root: dict[str, object] = {
+        "parameters": _parameters(request.parameters),
+        "inputs": inputs,
+        "outputs": [_tensor(item) for item in request.outputs],
+    }
+    if request.id:
+        root["id"] = request.id
+    return decode_members(root, model, limits, _read)
+
+
+def _tensor(item: Any) -> dict[str, object]:
+    members: dict[str, object] = {"name": item.name, "parameters": _parameters(item.parameters)}
+    if hasattr(item, "datatype"):
+        members["datatype"] = item.datatype
+    return members
+
+
+def _parameters(values: Any) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        choice = value.WhichOneof("parameter_choice")
+        found[name] = None if choice is None else getattr(value, choice)
+    return found
+
+
+def _read(given: Described) -> Tensor:
+    raw, contents = given.members.get("raw"), given.members.get("contents")
+    if isinstance(raw, memoryview):
+        if contents is not None:
+            raise RequestError(
+                f"{given.where}: give either raw_input_contents or contents, not both"
+            )
+        return _from_raw(raw, given)
+    if contents is None:
+        raise RequestError(f"{given.where}: there is no data; give raw_input_contents or contents")
+    return _from_contents(contents, given)
+
+
+def _from_raw(raw: memoryview, given: Described) -> Tensor:
+    _, _, shape, datatype, where = given
+    expected = datatype.item_bytes * int(np.prod(shape, dtype=np.int64))
+    if len(raw) != expected:
+        raise RequestError(
+            f"{where}: shape {list(shape)} takes {expected} bytes of {datatype.name}, "
+            f"its raw_input_contents has {len(raw)}"
+        )
+    return from_binary(raw, shape, datatype, where)
+
+
+def _from_contents(contents: Any, given: Described) -> Tensor:
+    _, _, shape, datatype, where = given
+    name = CONTENTS.get(datatype.name)
+    if name is None:
+        raise RequestError(f"{where}: contents has no {datatype.name}; give raw_input_contents")
+    others = [field.name for field, _ in contents.ListFields() if field.name != name]
+    if others:
+        raise RequestError(f"{where}: {datatype.name} goes into {name}, found {others[0]}")
+    values = getattr(contents, name)
+    expected = int(np.prod(shape, dtype=np.int64))
+    if len(values) != expected:
+        raise RequestError(
+            f"{where}: shape {list(shape)} takes {expected} elements, {name} has {len(values)}"
+        )
+    if datatype.accepts is REALS:
+        return from_binary(np.fromiter(values, datatype.raw).data, shape, datatype, where)
+    # A field is for several datatypes, so what it holds may be beyond the one that is meant.
+    return from_json(list(values), datatype, where).reshape(shape)

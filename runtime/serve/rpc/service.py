@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The methods of the protocol. They translate gRPC; deciding is done in other modules."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from aio.runtime.serve.errors import UnavailableError, row_of
+from aio.runtime.serve.hosting.host import Host, State
+from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.protocol.metadata import EXTENSIONS, SERVER, model_metadata
+from aio.runtime.serve.protocol.schema import InferRequest
+from aio.runtime.serve.rpc import wire
+from aio.runtime.serve.rpc.decode import Parsed, decode_request, parse
+from aio.runtime.serve.rpc.encode import encode_response
+from aio.runtime.serve.rpc.extensions import Extensions
+from aio.runtime.serve.rpc.handlers import Read, Stream, Unary, translated
+from aio.runtime.serve.rpc.messages import INFERENCE, message, methods
+from aio.runtime.serve.rpc.status import status_of
+from aio.runtime.serve.transport.body import Buffers
+from aio.runtime.version import package_version
+
+# Methods that tell nothing but the state of the process.
+OPEN = frozenset({"ServerLive", "ServerReady"})
+
+STREAM_ANSWER = 2  # ModelStreamInferResponse.infer_response
+
+
+class Service:
+    """The methods, with the state they share."""
+
+    def __init__(self, host: Host, limits: Limits) -> None:
+        self._host = host
+        self._limits = limits
+        self._buffers = Buffers(limits.buffered_bytes)
+
+    def answers(self) -> "Mapping[str, Unary | Stream]":
+        """Return the function for each method of the service."""
+        small = {
+            "ServerLive": self._live,
+            "ServerReady": self._ready,
+            "ServerMetadata": self._server,
+            "ModelReady": self._model_ready,
+            "ModelMetadata": self._model,
+            **Extensions(self._host, self._limits).answers(),
+        }
+        return {
+            "ModelInfer": self.infer,
+            "ModelStreamInfer": self.stream_infer,
+            **{
+                method.name: translated(method, small[method.name])
+                for method in methods(INFERENCE)
+                if method.name in small
+            },
+        }
+
+    async def infer(self, data: bytes, context: Any) -> bytes:
+        """Run the model on the tensors of the message."""
+        arrived_s = time.monotonic()
+        self._buffers.take(len(data))
+        try:
+            return await self._infer(parse(data, self._limits), arrived_s, context)
+        finally:
+            self._buffers.give_back(len(data))
+
+    async def stream_infer(self, read: Read, context: Any) -> AsyncIterator[bytes]:
+        """Run the model on one message after another; an error is an answer like another."""
+        while (data := await read()) is not None:
+            yield await self._stream_answer(data, context)
+
+    async def _stream_answer(self, data: bytes, context: Any) -> bytes:
+        try:
+            answer = await self.infer(data, context)
+        except Exception as error:  # noqa: BLE001 -- as in handlers.py, for one message
+            details = status_of(error).details
+            failed = message("inference.ModelStreamInferResponse")(error_message=details)
+            return bytes(failed.SerializeToString())
+        # The answer is a message inside another: its bytes need no second look.
+        return wire.join(b"", STREAM_ANSWER, [answer])
+
+    async def _infer(self, parsed: Parsed, arrived_s: float, context: Any) -> bytes:
+        model = self._host.find(parsed.message.model_name, parsed.message.model_version or None)
+        spec = model.spec
+        try:
+            request = decode_request(parsed, spec, self._limits)
+        except BaseException as error:
+            # Whatever comes of a request that got as far as `infer` is counted there.
+            in_server_ns = (time.monotonic() - arrived_s) * 1e9
+            model.statistics.failed(row_of(error).reason, in_server_ns)
+            raise
+        result = await model.infer(_with_deadline(request, context), arrived_s)
+        return encode_response(request, result, spec)
+
+    async def _live(self, _: Any) -> Any:
+        return message("inference.ServerLiveResponse")(live=True)
+
+    async def _ready(self, _: Any) -> Any:
+        ready = self._host.state is State.READY
+        return message("inference.ServerReadyResponse")(ready=ready)
+
+    async def _server(self, _: Any) -> Any:
+        return message("inference.ServerMetadataResponse")(
+            name=SERVER, version=package_version(), extensions=EXTENSIONS
+        )
+
+    async def _model_ready(self, request: Any) -> Any:
+        response = message("inference.ModelReadyResponse")
+        try:
+            self._host.find(request.name, request.version or None)
+        except UnavailableError:
+            return response(ready=False)
+        return response(ready=True)
+
+    async def _model(self, request: Any) -> Any:
+        spec = self._host.find(request.name, request.version or None).spec
+        return message("inference.ModelMetadataResponse")(**model_metadata(spec))
+
+
+def _with_deadline(request: InferRequest, context: Any) -> InferRequest:
+    """Let the deadline of the call be the timeout, where the request has none that is shorter."""
+    remaining_s = context.time_remaining()
+    if remaining_s is None:
+        return request
+    timeout_ms = remaining_s * 1000
+    if request.timeout_ms is not None:
+        timeout_ms = min(timeout_ms, request.timeout_ms)
+    return replace(request, timeout_ms=timeout_ms)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the queue."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import pytest
+
+from aio.runtime.commands.queue_options import add_queue_options, queue_options
+from aio.runtime.serve.limits import Limits
+
+
+def parsed(*arguments: str) -> Limits:
+    parser = argparse.ArgumentParser()
+    add_queue_options(parser)
+    return Limits(**queue_options(parser.parse_args(arguments)))
+
+
+def test_the_defaults_are_those_of_the_limits() -> None:
+    assert parsed() == Limits()
+
+
+def test_given_values() -> None:
+    limits = parsed(
+        *("--max-queue", "3", "--max-queue-ms", "0", "--max-batch", "8", "--batch-delay-ms", "1.5")
+    )
+    assert (limits.queue, limits.queue_ms) == (3, math.inf)
+    assert (limits.merged_batch, limits.merge_wait_ms) == (8, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--max-queue", "0"),
+        ("--max-queue", "x"),
+        ("--max-batch", "0"),
+        ("--max-queue-ms", "-1"),
+        ("--max-queue-ms", "nan"),
+        ("--batch-delay-ms", "inf"),
+    ],
+)
+def test_wrong_values(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed(option, value)
+    assert option in capsys.readouterr().err

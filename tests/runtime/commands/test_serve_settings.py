@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of aio-serve, and the files under scripts/ that must not drift away from them."""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import json
+import re
+import shlex
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from aio.runtime.commands import serve
+from aio.runtime.commands.limit_option import QUEUE_LIMITS
+from aio.runtime.commands.serve_check import check_settings, settings_text
+from aio.runtime.commands.settings import Settings
+from aio.runtime.errors import InputError
+from aio.runtime.serve.limits import Limits
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "scripts" / "aio-serve.toml"
+UNIT = ROOT / "scripts" / "aio-serve.service"
+DEPLOY = ROOT / "scripts" / "deploy"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="aio-serve")
+    serve.add_arguments(parser)
+    return parser
+
+
+def read(*arguments: str, **environ: str) -> argparse.Namespace:
+    return Settings(make_parser(), serve.VARIABLES).read(arguments, environ)
+
+
+def enabled(text: str) -> str:
+    """Return the example with every setting taken out of its comment."""
+    return re.sub(r"^#(?=[a-z_-]+ = )", "", text, flags=re.MULTILINE)
+
+
+def test_the_example_changes_nothing() -> None:
+    args, plain = read("--config", str(EXAMPLE)), read()
+    assert {**vars(args), "config": None} == vars(plain)
+
+
+def test_the_example_has_every_option_and_all_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "all.toml"
+    path.write_text(enabled(EXAMPLE.read_text()))
+    args = read("--config", str(path))
+    assert {name for name, origin in args.origins.items() if origin != str(path)} == set()
+    assert set(args.limit) == {field.name for field in fields(Limits)} - QUEUE_LIMITS
+
+
+def test_defaults_in_the_example_are_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "all.toml"
+    path.write_text(enabled(EXAMPLE.read_text()))
+    args, plain = read("--config", str(path)), read()
+    assert Limits(**args.limit) == Limits()
+    examples = {"config", "origins", "limit"}
+    for name, value in vars(plain).items():
+        if value is not None and name not in examples:
+            assert getattr(args, name) == value, name
+
+
+def test_every_option_has_its_variable() -> None:
+    args = read(
+        AIO_SERVE_MODEL="m.aio",
+        AIO_SERVE_TARGET_MS="20",
+        AIO_SERVE_NO_REPLAN="true",
+        AIO_SERVE_ALLOWED_HOST="a,b",
+        AIO_SERVE_LIMIT="connections=3,body_bytes=1MiB",
+    )
+    assert (args.model, args.target_ms, args.no_replan) == (Path("m.aio"), 20.0, True)
+    assert args.allowed_host == ["a", "b"]
+    assert args.limit == {"connections": 3, "body_bytes": 1 << 20}
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "3601", "inf"])
+def test_drain_delays_that_are_refused(value: str) -> None:
+    with pytest.raises(InputError, match="AIO_SERVE_DRAIN_DELAY: expected 0 to 3600"):
+        read(AIO_SERVE_DRAIN_DELAY=value)
+
+
+def test_settings_are_told_with_their_origin() -> None:
+    text = settings_text(read("--limit", "connections=3", "--insecure", AIO_SERVE_PORT="0"))
+    rows = [line.split(maxsplit=2) for line in text.splitlines()]
+    assert ["limit.connections", "3", "command line"] in rows
+    assert ["insecure", "true", "command line"] in rows
+    assert ["port", "0", "AIO_SERVE_PORT"] in rows
+    assert ["model", "-", "default"] in rows
+
+
+def test_check_returns_2_if_anything_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_settings(read("--port", "0")) == 0
+    assert check_settings(read("--port", "0", "--target-ms", "5")) == 0
+    assert check_settings(read("--port", "0", "--target-ms", "-5")) == 2
+    assert check_settings(read("--port", "0", "--host", "0.0.0.0")) == 2
+    assert check_settings(read("--port", "0", "--limit", "body_bytes=1GiB")) == 2
+    assert check_settings(read("--port", "0", "--allowed-host", "a b")) == 2
+    said = capsys.readouterr().out
+    assert "FAIL  address: 0.0.0.0 is reachable from other machines" in said
+    assert "FAIL  model: target_ms" in said
+    assert "FAIL  limits: limit body_bytes is 1073741824, more than buffered_bytes" in said
+    assert "FAIL  access: 'a b' is no host name" in said
+
+
+def unit() -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string(UNIT.read_text())
+    return parser
+
+
+def test_the_unit_starts_the_server_with_a_config() -> None:
+    service = unit()["Service"]
+    program, *arguments = shlex.split(service["ExecStart"])
+    assert program == "/opt/aio/bin/aio-serve"
+    assert make_parser().parse_args(arguments).config == Path("/etc/aio/aio-serve.toml")
+    assert service["Type"] == "notify"
+    assert float(service["WatchdogSec"]) > 2  # the server tells of itself every second
+    assert float(service["TimeoutStopSec"]) > Limits().stop_s
+
+
+def test_the_unit_takes_away_what_the_server_never_needs() -> None:
+    service = unit()["Service"]
+    for name in (
+        "DynamicUser",
+        "NoNewPrivileges",
+        "PrivateTmp",
+        "PrivateUsers",
+        "ProtectKernelTunables",
+        "ProtectKernelModules",
+        "ProtectControlGroups",
+        "RestrictNamespaces",
+        "RestrictSUIDSGID",
+        "LockPersonality",
+        "MemoryDenyWriteExecute",
+    ):
+        assert service[name] == "yes", name
+    assert service["ProtectSystem"] == "strict"
+    assert service["CapabilityBoundingSet"] == ""
+    assert service["RestartPreventExitStatus"] == "2"
+
+
+def test_the_image_sets_only_what_there_is_and_has_no_compiler_in_the_end() -> None:
+    text = (DEPLOY / "Containerfile").read_text()
+    build, final = re.split(r"^FROM .*$", text, flags=re.MULTILINE)[1:]
+    environ = dict(re.findall(r"\b(AIO_SERVE_\w+)=(\S+)", final))
+    assert environ
+    args = read(**environ)
+    assert (args.host, args.log_format) == ("0.0.0.0", "json")
+    assert "g++" in build
+    assert "apt-get" not in final
+    assert re.search(r"^USER 10001", final, re.MULTILINE)
+
+
+def test_the_probe_of_the_image_is_python() -> None:
+    text = (DEPLOY / "Containerfile").read_text()
+    found = re.search(r"^HEALTHCHECK .*?CMD (\[.*?\])$", text, re.MULTILINE | re.DOTALL)
+    assert found
+    program, option, code = json.loads(found[1].replace("\\\n", ""))
+    assert (program, option) == ("python", "-c")
+    compile(code, "probe", "exec")
+    assert "/v2/health/ready" in code
+
+
+def manifest(name: str) -> Any:
+    return yaml.safe_load((DEPLOY / name).read_text())
+
+
+def test_the_serving_runtime_starts_the_server_with_options_there_are() -> None:
+    runtime = manifest("servingruntime.yaml")
+    assert (runtime["apiVersion"], runtime["kind"]) == (
+        "serving.kserve.io/v1alpha1",
+        "ServingRuntime",
+    )
+    (container,) = runtime["spec"]["containers"]
+    assert container["name"] == "kserve-container"
+    environ = {item["name"]: item["value"] for item in container["env"]}
+    args = read(*container["args"], **environ)
+    assert args.model == Path("/mnt/models/model.aio")
+    (port,) = container["ports"]
+    assert args.port == port["containerPort"]
+    for probe, path in (
+        ("startupProbe", "/v2/health/ready"),
+        ("readinessProbe", "/v2/health/ready"),
+        ("livenessProbe", "/v2/health/live"),
+    ):
+        assert container[probe]["httpGet"] == {"path": path, "port": args.port}
+    mounts = {item["name"]: item["mountPath"] for item in container["volumeMounts"]}
+    assert Path(mounts["token"]) in args.token_file.parents
+    assert {item["name"] for item in runtime["spec"]["volumes"]} == set(mounts)
+    context = container["securityContext"]
+    assert context["runAsNonRoot"] is True
+    assert context["readOnlyRootFilesystem"] is True
+
+
+def test_the_inference_service_fits_the_runtime() -> None:
+    runtime, service = manifest("servingruntime.yaml"), manifest("inferenceservice.yaml")
+    model = service["spec"]["predictor"]["model"]
+    assert model["runtime"] == runtime["metadata"]["name"]
+    formats = [item["name"] for item in runtime["spec"]["supportedModelFormats"]]
+    assert model["modelFormat"]["name"] in formats
+    assert model["protocolVersion"] in runtime["spec"]["protocolVersions"]
+    assert read(**{item["name"]: item["value"] for item in model["env"]}).target_ms == 20
+    assert Path(model["storageUri"]).name == "model.aio"
+    args = read(*runtime["spec"]["containers"][0]["args"])
+    grace_s = service["spec"]["predictor"]["terminationGracePeriodSeconds"]
+    assert grace_s > args.drain_delay + Limits().stop_s

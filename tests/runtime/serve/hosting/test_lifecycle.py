@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models of a directory come and go while requests are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from fake_engine import SHAPE, FakeEngine
+
+from aio.runtime.errors import AioError, InputError, ModelFileError
+from aio.runtime.serve.errors import (
+    ControlError,
+    ModelLoadError,
+    UnavailableError,
+    UnknownModelError,
+)
+from aio.runtime.serve.hosting.host import Host, State
+from aio.runtime.serve.hosting.lifecycle import ModelDirectory
+from aio.runtime.serve.hosting.repository import Repository
+from aio.runtime.serve.protocol.schema import InferRequest
+from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+
+if TYPE_CHECKING:
+    from aio.runtime.serve.hosting.turn import ExecutorTurn
+
+REQUEST = InferRequest(None, {"image": np.ones((1, *SHAPE), np.float32)}, ())
+
+
+@dataclass
+class Shelf:
+    """A directory whose model files say in words what loading them does."""
+
+    root: Path
+    engines: dict[str, FakeEngine] = field(default_factory=dict)
+    # Set: loading passes. Cleared: it waits.
+    passing: threading.Event = field(default_factory=threading.Event)
+    calibrating: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.passing.set()
+
+    def put(self, place: str, text: str = "good") -> None:
+        path = self.root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def load(self, path: Path, turn: ExecutorTurn) -> FakeEngine:
+        text = path.read_text()
+        if text == "broken":
+            raise ModelFileError(f"{path}: is no model")
+        if text == "bug":
+            raise RuntimeError("secret")
+        with turn:
+            self.calibrating.set()
+            while not self.passing.wait(0.01):
+                turn.offer()
+        engine = self.engines[f"{path.relative_to(self.root)}:{text}"] = FakeEngine(name=text)
+        return engine
+
+    def directory(self, *at_start: str, control: bool = True) -> ModelDirectory:
+        return ModelDirectory(Repository(self.root), self.load, at_start, control)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def with_host(
+    directory: ModelDirectory, scenario: Callable[[Host], Awaitable[None]], limit: int = 64
+) -> Host:
+    """Run a scenario with a host that has opened the directory."""
+    host = Host(Dispatcher(limit))
+
+    async def run() -> None:
+        await host.open(directory)
+        await scenario(host)
+
+    try:
+        asyncio.run(run())
+    finally:
+        assert host.close(timeout_s=10)
+    return host
+
+
+def rows(host: Host) -> list[tuple[str, str, str, str]]:
+    return [(s.name, s.version, s.state, s.reason) for s in host.index()]
+
+
+def test_all_models_load_at_the_start_and_the_newest_version_serves(shelf: Shelf) -> None:
+    for place in ("a/1/model.aio", "a/10/model.aio", "a/9/model.aio", "b.aio"):
+        shelf.put(place)
+
+    async def scenario(host: Host) -> None:
+        assert host.state is State.READY
+        assert rows(host) == [("a", "10", "READY", ""), ("b", "1", "READY", "")]
+        assert host.find("a") is host.find("a", "10")
+        assert (host.find("b").spec.name, host.find("b").spec.version) == ("b", "1")
+        with pytest.raises(UnknownModelError, match="no version '9'; there is 10"):
+            host.find("a", "9")
+        await host.find("a").infer(REQUEST, 0.0)
+
+    with_host(shelf.directory(), scenario)
+    assert all(engine.closed for engine in shelf.engines.values())
+    assert len(shelf.engines) == 2
+
+
+def test_a_broken_new_version_leaves_the_old_one_serving(shelf: Shelf) -> None:
+    shelf.put("a/1/model.aio")
+
+    async def scenario(host: Host) -> None:
+        served = host.find("a")
+        for text, said in (("broken", "a/2/model.aio: is no model"), ("bug", "internal error")):
+            shelf.put("a/2/model.aio", text)
+            with pytest.raises(ModelLoadError, match="version 2 of model 'a'") as caught:
+                await host.load_model("a")
+            assert "version 1 serves" in str(caught.value)
+            assert said in str(caught.value)
+            assert str(shelf.root) not in str(caught.value)
+            assert "secret" not in str(caught.value)
+            assert host.find("a") is served
+            (ready, unavailable) = rows(host)
+            assert ready == ("a", "1", "READY", "")
+            assert unavailable[:3] == ("a", "2", "UNAVAILABLE")
+            assert said in unavailable[3]
+            await served.infer(REQUEST, 0.0)
+        assert host.index(ready_only=True) == host.index()[:1]
+        shelf.put("a/2/model.aio", "good")
+        await host.load_model("a")
+        assert rows(host) == [("a", "2", "READY", "")]
+        assert shelf.engines["a/1/model.aio:good"].closed
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_a_file_replaced_under_its_version_is_loaded_again_and_only_then(shelf: Shelf) -> None:
+    shelf.put("a.aio")
+
+    async def scenario(host: Host) -> None:
+        served = host.find("a")
+        await host.load_model("a")
+        assert host.find("a") is served
+        shelf.put("a.aio", "broken")
+        with pytest.raises(ModelLoadError):
+            await host.load_model("a")
+        assert rows(host) == [("a", "1", "READY", "a.aio: is no model")]
+        shelf.put("a.aio", "better")
+        await host.load_model("a")
+        assert host.find("a").engine.name == "better"
+        assert rows(host) == [("a", "1", "READY", "")]
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_taking_the_newest_version_away_brings_back_the_one_before(shelf: Shelf) -> None:
+    shelf.put("a/1/model.aio")
+    shelf.put("a/2/model.aio")
+
+    async def scenario(host: Host) -> None:
+        shutil.rmtree(shelf.root / "a" / "2")
+        assert host.find("a").spec.version == "2"
+        await host.load_model("a")
+        assert host.find("a").spec.version == "1"
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_a_name_that_is_there_twice_changes_nothing(shelf: Shelf) -> None:
+    shelf.put("a/1/model.aio")
+
+    async def scenario(host: Host) -> None:
+        served = host.find("a")
+        shelf.put("a.aio")
+        with pytest.raises(ModelLoadError, match="version 1 serves: there are both"):
+            await host.load_model("a")
+        assert host.find("a") is served
+        assert [row[:3] for row in rows(host)] == [("a", "1", "READY"), ("a", "", "UNAVAILABLE")]
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_unload_answers_what_was_begun(shelf: Shelf) -> None:
+    shelf.put("a.aio")
+    shelf.put("b.aio")
+
+    async def scenario(host: Host) -> None:
+        model = host.find("a")
+        engine = shelf.engines["a.aio:good"]
+        engine.passing.clear()
+        request = asyncio.ensure_future(model.infer(REQUEST, 0.0))
+        while not engine.calls:
+            await asyncio.sleep(0.001)
+        unloading = asyncio.ensure_future(host.unload_model("a"))
+        while host.index()[0].state == "READY":
+            await asyncio.sleep(0.001)
+        with pytest.raises(UnknownModelError, match="model 'a' does not serve: unloaded"):
+            host.find("a")
+        with pytest.raises(UnavailableError, match="replaced or unloaded"):
+            await model.infer(REQUEST, 0.0)
+        assert not unloading.done()
+        assert not engine.closed
+        engine.passing.set()
+        assert (await request).record is engine.record
+        await unloading
+        assert engine.closed
+        assert rows(host) == [("a", "1", "UNAVAILABLE", "unloaded"), ("b", "1", "READY", "")]
+        await host.unload_model("a")  # once more is no error
+        await host.load_model("a")
+        assert rows(host)[0] == ("a", "1", "READY", "")
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_other_models_answer_while_one_is_calibrated(shelf: Shelf) -> None:
+    shelf.put("a.aio")
+
+    async def scenario(host: Host) -> None:
+        shelf.put("b/1/model.aio")
+        assert rows(host)[1] == ("b", "1", "UNAVAILABLE", "not loaded")
+        shelf.passing.clear()
+        shelf.calibrating.clear()
+        loading = asyncio.ensure_future(host.load_model("b"))
+        while not shelf.calibrating.is_set():
+            await asyncio.sleep(0.001)
+        assert rows(host)[1][:3] == ("b", "1", "LOADING")
+        with pytest.raises(UnavailableError, match="being loaded"):
+            host.find("b")
+        await asyncio.gather(*(host.find("a").infer(REQUEST, 0.0) for _ in range(5)))
+        assert not loading.done()
+        shelf.passing.set()
+        await loading
+        await host.find("b").infer(REQUEST, 0.0)
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_loads_of_one_model_come_one_after_the_other(shelf: Shelf) -> None:
+    shelf.put("a.aio")
+
+    async def scenario(host: Host) -> None:
+        shelf.put("a.aio", "better")
+        calls = [host.load_model("a"), host.unload_model("a"), host.load_model("a")]
+        await asyncio.gather(*calls, host.load_model("a"))
+        assert rows(host) == [("a", "1", "READY", "")]
+        await host.find("a").infer(REQUEST, 0.0)
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_too_many_loads_are_refused(shelf: Shelf) -> None:
+    shelf.put("a.aio")
+
+    async def scenario(host: Host) -> None:
+        shelf.put("b.aio")
+        shelf.passing.clear()
+        results = asyncio.gather(*(host.load_model("b") for _ in range(20)), return_exceptions=True)
+        await asyncio.sleep(0)
+        shelf.passing.set()
+        failed = [result for result in await results if result is not None]
+        assert len(failed) == 12
+        assert all(isinstance(error, UnavailableError) for error in failed)
+        assert rows(host)[1] == ("b", "1", "READY", "")
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_a_load_goes_on_when_its_client_goes_away(shelf: Shelf) -> None:
+    shelf.put("a.aio")
+
+    async def scenario(host: Host) -> None:
+        shelf.put("b.aio")
+        shelf.passing.clear()
+        shelf.calibrating.clear()
+        loading = asyncio.ensure_future(host.load_model("b"))
+        while not shelf.calibrating.is_set():
+            await asyncio.sleep(0.001)
+        loading.cancel()
+        shelf.passing.set()
+        while rows(host)[1][2] != "READY":
+            await asyncio.sleep(0.001)
+        assert (await host.find("b").infer(REQUEST, 0.0)).record.level == 0
+
+    with_host(shelf.directory(), scenario)
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "../a", "a/1", "a.aio", "", "A", "a\0", "/etc/passwd", "\uff41"]
+)
+def test_a_name_is_looked_up_and_never_opened(shelf: Shelf, name: str) -> None:
+    shelf.put("a/1/model.aio")
+
+    async def scenario(host: Host) -> None:
+        for call in (host.load_model, host.unload_model):
+            with pytest.raises(UnknownModelError, match="the model repository has no model"):
+                await call(name)
+        with pytest.raises(UnknownModelError):
+            host.find(name)
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_without_control_nothing_changes(shelf: Shelf) -> None:
+    shelf.put("a.aio")
+
+    async def scenario(host: Host) -> None:
+        for call in (host.load_model, host.unload_model):
+            for name in ("a", "other"):
+                with pytest.raises(ControlError, match="--model-control explicit"):
+                    await call(name)
+        assert rows(host) == [("a", "1", "READY", "")]
+
+    with_host(shelf.directory(control=False), scenario)
+
+
+def test_a_server_of_one_file_has_no_control() -> None:
+    host = Host(Dispatcher(4))
+
+    async def run() -> None:
+        await host.load(FakeEngine)
+        assert rows(host) == [("fake", "1", "READY", "")]
+        for call in (host.load_model, host.unload_model):
+            with pytest.raises(ControlError, match="--model-repository"):
+                await call("fake")
+
+    asyncio.run(run())
+    assert host.close(timeout_s=5)
+
+
+async def nothing(_: Host) -> None:
+    """Only open the directory."""
+
+
+def test_some_broken_models_do_not_stop_the_others(shelf: Shelf) -> None:
+    shelf.put("a.aio", "broken")
+    shelf.put("b/1/model.aio")
+    shelf.put("b/2/model.aio", "broken")
+
+    async def scenario(host: Host) -> None:
+        assert host.state is State.READY
+        assert [row[:3] for row in rows(host)] == [
+            ("a", "1", "UNAVAILABLE"),
+            ("b", "1", "READY"),
+            ("b", "2", "UNAVAILABLE"),
+        ]
+
+    with_host(shelf.directory(), scenario)
+
+
+@pytest.mark.parametrize(
+    ("texts", "at_start", "control", "error", "said"),
+    [
+        ({}, (), False, InputError, "has no model"),
+        ({"a.aio": "broken"}, (), True, ModelFileError, "nothing serves: a.aio: is no model"),
+        ({"a.aio": "good"}, ("b",), True, InputError, "--load-model b"),
+        ({"a.aio": "good", "b.aio": "broken"}, ("b",), True, ModelFileError, "is no model"),
+    ],
+)
+def test_what_must_load_at_the_start_and_does_not(
+    shelf: Shelf,
+    texts: dict[str, str],
+    at_start: tuple[str, ...],
+    control: bool,
+    error: type[AioError],
+    said: str,
+) -> None:
+    for place, text in texts.items():
+        shelf.put(place, text)
+    with pytest.raises(error, match=said):
+        with_host(shelf.directory(*at_start, control=control), nothing)
+
+
+def test_only_the_named_models_load_at_the_start(shelf: Shelf) -> None:
+    shelf.put("a.aio", "broken")
+    shelf.put("b.aio")
+
+    async def scenario(host: Host) -> None:
+        assert rows(host) == [("a", "1", "UNAVAILABLE", "not loaded"), ("b", "1", "READY", "")]
+        with pytest.raises(UnknownModelError, match="there is b"):
+            host.find("a")
+
+    with_host(shelf.directory("b"), scenario)
+
+
+def test_an_empty_directory_is_for_later(shelf: Shelf) -> None:
+    async def scenario(host: Host) -> None:
+        assert host.state is State.READY
+        assert host.index() == []
+        shelf.put("a.aio")
+        await host.load_model("a")
+        await host.find("a").infer(REQUEST, 0.0)
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_stopping_gives_up_what_is_being_calibrated(shelf: Shelf) -> None:
+    shelf.put("a.aio")
+
+    async def scenario(host: Host) -> None:
+        shelf.put("b.aio")
+        shelf.passing.clear()
+        shelf.calibrating.clear()
+        loading = asyncio.ensure_future(host.load_model("b"))
+        while not shelf.calibrating.is_set():
+            await asyncio.sleep(0.001)
+        host.stop()
+        with pytest.raises(ModelLoadError, match="the server is stopping"):
+            await loading
+
+    host = with_host(shelf.directory(), scenario)
+    assert not host.models

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What counts as a model in a directory, and what of it can't be loaded."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from aio.runtime.errors import InputError
+from aio.runtime.serve.hosting.repository import Repository
+
+
+def write(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"model")
+    return path
+
+
+def test_both_layouts(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "2" / "model.aio")
+    write(tmp_path / "a" / "10" / "model.aio")
+    write(tmp_path / "b.aio")
+    found = Repository(tmp_path).scan()
+    assert [version.version for version in found["a"].versions] == ["10", "2"]
+    assert found["a"].versions[0].path == tmp_path / "a" / "10" / "model.aio"
+    assert [(version.version, version.shown) for version in found["b"].versions] == [("1", "b.aio")]
+    assert set(found) == {"a", "b"}
+
+
+def test_other_names_are_no_models_and_are_told(tmp_path: Path) -> None:
+    for name in ("notes.txt", "-x.aio", "a b.aio", "\uff41.aio", ".aio", "..data.aio", ".git/x"):
+        write(tmp_path / name)
+    write(tmp_path / "white space" / "1" / "model.aio")
+    write(tmp_path / f"{'x' * 129}.aio")
+    write(tmp_path / "good.aio")
+    repository = Repository(tmp_path)
+    assert list(repository.scan()) == ["good"]
+    assert set(repository.ignored()) == {
+        "notes.txt",
+        "-x.aio",
+        "a b.aio",
+        "\uff41.aio",
+        "white space",
+        f"{'x' * 129}.aio",
+    }
+
+
+def test_only_plain_numbers_are_versions(tmp_path: Path) -> None:
+    for name in ("0", "01", "-1", "1.0", "v1", "\u0661", "1" * 19, ".."):
+        (tmp_path / "a" / name).mkdir(parents=True, exist_ok=True)
+    entry = Repository(tmp_path).scan()["a"]
+    assert entry.versions == ()
+    assert entry.problem == "a has no directory 1, 2, ..."
+
+
+def test_a_version_without_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a" / "1").mkdir(parents=True)
+    (version,) = Repository(tmp_path).scan()["a"].versions
+    assert version.path is None
+    assert version.problem == "a/1/model.aio: No such file or directory"
+    assert version.fingerprint() is None
+
+
+def test_links_inside_are_followed_and_those_that_leave_are_refused(tmp_path: Path) -> None:
+    outside = write(tmp_path / "outside.aio")
+    root = tmp_path / "models"
+    real = write(root / "..data" / "real.aio")
+    (root / "inside.aio").symlink_to("..data/real.aio")
+    (root / "outside.aio").symlink_to(outside)
+    (root / "up.aio").symlink_to("../outside.aio")
+    (root / "circle.aio").symlink_to("circle.aio")
+    (root / "gone.aio").symlink_to("nowhere.aio")
+    (root / "folder").symlink_to(tmp_path / "elsewhere")
+    write(tmp_path / "elsewhere" / "1" / "model.aio")
+    found = {name: entry.versions[0] for name, entry in Repository(root).scan().items()}
+    assert found["inside"].path == real
+    for name in ("outside", "up", "folder"):
+        assert found[name].path is None
+        assert found[name].problem.endswith("leads out of the model repository")
+    for name in ("circle", "gone"):
+        assert found[name].path is None
+        assert found[name].problem.startswith(f"{name}.aio: ")
+
+
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.aio")
+    (version,) = Repository(tmp_path).scan()["a"].versions
+    assert version.path is None
+    assert version.problem == "a.aio is not a regular file"
+
+
+def test_the_directory_itself_may_be_a_link(tmp_path: Path) -> None:
+    write(tmp_path / "real" / "a.aio")
+    (tmp_path / "link").symlink_to("real")
+    (version,) = Repository(tmp_path / "link").scan()["a"].versions
+    assert version.path == tmp_path / "real" / "a.aio"
+
+
+@pytest.mark.parametrize("name", ["missing", "file"])
+def test_no_directory(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "file")
+    with pytest.raises(InputError, match="it must be a directory that holds"):
+        Repository(tmp_path / name)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+import logging
+
+import grpc
+import pytest
+
+from aio.runtime.errors import AioError, InputError
+from aio.runtime.serve.errors import TABLE, RequestError, UnavailableError, UnknownModelError
+from aio.runtime.serve.rpc.status import CODES, INTERNAL, status_of
+
+Code = grpc.StatusCode
+
+
+def test_every_error_has_a_status() -> None:
+    assert {row.status for row in TABLE} <= set(CODES)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnknownModelError("m"), Code.NOT_FOUND),
+        (RequestError("m"), Code.INVALID_ARGUMENT),
+        (InputError("m"), Code.INVALID_ARGUMENT),
+        (UnavailableError("m"), Code.UNAVAILABLE),
+        (AioError("m"), Code.INTERNAL),
+    ],
+)
+def test_the_message_is_told(error: AioError, code: object) -> None:
+    status = status_of(error)
+    assert (status.code, status.details) == (code, "m")
+    assert bool(status.trailers) == (code is Code.UNAVAILABLE)
+
+
+def test_a_defect_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        status = status_of(ZeroDivisionError("a secret"))
+    assert (status.code, status.details) == (Code.INTERNAL, INTERNAL)
+    assert "a secret" in caplog.text
+
+
+@pytest.mark.parametrize(("after_s", "expected"), [(0.25, "250"), (None, "1000"), (1e-6, "1")])
+def test_a_client_is_told_when_to_try_again(after_s: float | None, expected: str) -> None:
+    error = UnavailableError("busy")
+    error.retry_after_s = after_s  # type: ignore[attr-defined, unused-ignore]
+    assert dict(status_of(error).trailers) == {
+        "grpc-retry-pushback-ms": expected,
+        "retry-after-ms": expected,
+    }

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is logged of a request, and what never is."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_engine import SHAPE, FakeEngine, LiveServer, serving, tensor_json
+
+from aio.runtime.serve.telemetry.request_log import RequestLog, logger, note
+
+X = np.zeros((1, *SHAPE), np.float32)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[LiveServer]:
+    """Yield a server whose requests are logged."""
+    with caplog.at_level(logging.INFO, logger.name), serving(FakeEngine) as server:
+        server.wait_for(server.announced.is_set)
+        yield server
+
+
+def requests(
+    caplog: pytest.LogCaptureFixture, live: LiveServer, count: int = 1
+) -> list[dict[str, Any]]:
+    """Return the fields of the first records, which are written after their answers."""
+
+    def found() -> list[dict[str, Any]]:
+        return [vars(record)["fields"] for record in caplog.records if record.name == logger.name]
+
+    live.wait_for(lambda: len(found()) >= count)
+    return found()
+
+
+def test_an_inference(logged: LiveServer, caplog: pytest.LogCaptureFixture) -> None:
+    assert logged.infer(tensor_json(X, id="seven", parameters={"aio_level": 1})).status == 200
+    (fields,) = requests(caplog, logged)
+    client, duration_ms = fields.pop("client"), fields.pop("duration_ms")
+    assert client.startswith("127.0.0.1:")
+    assert duration_ms > 0
+    assert fields == {
+        "method": "POST",
+        "path": "/v2/models/fake/infer",
+        "status": 200,
+        "model": "fake",
+        "request_id": "seven",
+        "aio_level": 0,
+        "aio_ratio": 0.0,
+        "aio_latency_ms": 0.5,
+    }
+    assert "POST /v2/models/fake/infer 200 " in caplog.text
+    assert "request_id=seven" in caplog.text
+
+
+def test_secrets_are_not_logged(logged: LiveServer, caplog: pytest.LogCaptureFixture) -> None:
+    headers = {"Authorization": "Bearer hidden-token", "Cookie": "hidden-cookie"}
+    logged.request("GET", "/v2?token=hidden-query", headers=headers)
+    logged.request("GET", "/none?token=hidden-query", headers=headers)
+    first, second = requests(caplog, logged, 2)
+    assert (first["path"], first["status"]) == ("/v2", 200)
+    assert (second["path"], second["status"]) == ("/none", 404)
+    assert "hidden" not in caplog.text
+    assert "hidden" not in str([first, second])
+
+
+def test_long_and_odd_paths(logged: LiveServer, caplog: pytest.LogCaptureFixture) -> None:
+    logged.request("GET", "/" + "x" * 5000)
+    logged.request("GET", "/%0Aaio-serve%1b")
+    first, second = requests(caplog, logged, 2)
+    assert len(first["path"]) == 200
+    assert second["path"] == "/\naio-serve\x1b"  # the formatters escape it
+
+
+def test_refused_and_failed_requests_too(
+    logged: LiveServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    logged.request("POST", "/v2/models/fake/infer", b"{}", {"Origin": "null"})
+    logged.request("POST", "/v2/models/fake/infer", b"{")
+    statuses = [fields["status"] for fields in requests(caplog, logged, 2)]
+    assert statuses == [403, 400]
+
+
+def test_nothing_is_in_the_way_where_nobody_reads() -> None:
+    async def app(*_: object) -> None:
+        raise AssertionError
+
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        assert RequestLog.around(app) is app
+    finally:
+        logger.setLevel(before)
+    note(model="outside of a request")
