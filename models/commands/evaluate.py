@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.report:
         from aio.models.experiments.queue import run_command, work  # noqa: PLC0415
 
+        # Otherwise the processes of a queue that is stopped would go on without it.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         failed = work(plan, args.folder, args.jobs, run_command(args.folder), _say)
     from aio.models.experiments.report import as_text, compare, draw  # noqa: PLC0415
 

@@ -37,8 +37,9 @@ class _SlimConv(_Slim):
     def forward(self, x: Tensor) -> Tensor:
         conv, out = self.layer, self.channels[self.level]
         bias = None if conv.bias is None else conv.bias[:out]
-        # A copy: kernels for channels-last weights are not made for a slice of a larger tensor.
-        weight = conv.weight[:out, : x.shape[1]].contiguous(memory_format=torch.channels_last)
+        # Not channels last: its gradients corrupt memory in torch 2.13 on a CPU for widths such as
+        # 11 and 21 channels.
+        x, weight = x.contiguous(), conv.weight[:out, : x.shape[1]].contiguous()
         return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation)
 
 

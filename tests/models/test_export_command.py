@@ -111,7 +111,7 @@ def test_a_network_without_normalisation_is_said_to_be_one(
     assert "note: the network has no batch normalisation" in capsys.readouterr().out
 
 
-def refused(message: str, *words: object, kind: type[Exception] = ModelError) -> None:
+def expect_error(message: str, *words: object, kind: type[Exception] = ModelError) -> None:
     with pytest.raises(kind, match=message):
         call(*words)
 
@@ -120,34 +120,36 @@ def test_checkpoints_of_something_else_are_named(
     weights: Path, images: Path, tmp_path: Path
 ) -> None:
     rest = ["--network", "resnet20", "--calibrate", images, "--side", 16]
-    refused(
+    expect_error(
         r"net.pt is not of resnet20: \d+ of \d+ names missing, \d+ not known \('conv1.weight' is",
         "--from", weights, *rest, kind=CheckpointError,
     )  # fmt: skip
     torch.save(small_net(2), tmp_path / "whole.pt")
-    refused("a whole pickled network is refused", "--from", tmp_path / "whole.pt", *rest)
+    expect_error("a whole pickled network is refused", "--from", tmp_path / "whole.pt", *rest)
     (tmp_path / "noise.pt").write_bytes(b"noise")
-    refused("can't be read as a state dict", "--from", tmp_path / "noise.pt", *rest)
+    expect_error("can't be read as a state dict", "--from", tmp_path / "noise.pt", *rest)
     torch.save([1, 2], tmp_path / "list.pt")
-    refused("holds no state dict", "--from", tmp_path / "list.pt", *rest)
+    expect_error("holds no state dict", "--from", tmp_path / "list.pt", *rest)
     torch.save({"a": torch.ones(2)}, tmp_path / "flat.pt")
-    refused("has no linear layer", "--from", tmp_path / "flat.pt", *rest)
+    expect_error("has no linear layer", "--from", tmp_path / "flat.pt", *rest)
 
 
 def test_a_shape_that_differs_is_named(images: Path, tmp_path: Path) -> None:
     state: dict[str, Tensor] = small_net(2).state_dict()
     state["3.weight"] = torch.zeros(32, 32, 1, 1)
     torch.save(state, tmp_path / "net.pt")
-    refused(
+    expect_error(
         r"3.weight has shape \(32, 32, 1, 1\), small has \(32, 32, 3, 3\)",
         "--from", tmp_path / "net.pt", "--network", "small", "--calibrate", images,
     )  # fmt: skip
 
 
 def test_options_that_lack_something_say_so(weights: Path, images: Path, tmp_path: Path) -> None:
-    refused("--network is missing", "--from", weights, "--calibrate", images, "--side", 16)
+    expect_error("--network is missing", "--from", weights, "--calibrate", images, "--side", 16)
     (tmp_path / "empty").mkdir()
     words = ["--from", weights, "--network", "small", "--calibrate"]
-    refused("holds 0 folders, expected one per class", *words, tmp_path / "empty")
-    refused("--images 1 is too few", *words, images, "--images", 1)
-    refused("the model file would replace", "--from", tmp_path / "a.aio", "--calibrate", images)
+    expect_error("holds 0 folders, expected one per class", *words, tmp_path / "empty")
+    expect_error("--images 1 is too few", *words, images, "--images", 1)
+    expect_error(
+        "the model file would replace", "--from", tmp_path / "a.aio", "--calibrate", images
+    )

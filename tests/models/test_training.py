@@ -88,4 +88,4 @@ def test_provenance_repeats_and_names_the_run() -> None:
     assert found["command"] == "aio train --dataset digits --ratios 0,0.5 --seed 3"
     assert found["held_out_images"] == 359
     assert set(found["versions"]) == {"torch", "scikit-learn", "numpy"}
-    assert provenance(SETTINGS)["command"].endswith("--threads 1 --ratios 0,0.9 --validation")
+    assert provenance(SETTINGS)["command"].endswith("--validation --batch-size 256 --threads 1")

@@ -6,6 +6,7 @@ from torch import nn
 from aio.models import AllInOne, ModelError, zoo
 from aio.models.evaluate import recalibrate
 from aio.models.experiments.slimmable import Slimmable, count_macs, widths_for
+from aio.models.trainer import use_channels_last
 
 SHAPE = (3, 32, 32)
 
@@ -46,11 +47,21 @@ def test_widths_match_multiply_accumulates_from_below() -> None:
 
 def test_zeros_are_not_counted() -> None:
     model = AllInOne(zoo.resnet20(), (0.0, 0.5))
-    model.set_level(0)
     dense = count_macs(model, SHAPE)
     model.set_level(1)
     assert 0.48 < count_macs(model, SHAPE) / dense < 0.56
     assert model.training
+
+
+@pytest.mark.parametrize("width", [0.328, 0.703])
+def test_odd_widths_train_with_images_that_are_channels_last(width: float) -> None:
+    model = Slimmable(zoo.resnet20(), (0.0, 0.5), (1.0, width))
+    use_channels_last(model)
+    for _ in range(5):
+        x = torch.randn(32, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+        model.set_level(1)
+        model(x).square().mean().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_what_can_not_be_slimmed_is_named() -> None:
