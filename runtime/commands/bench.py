@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from aio.runtime.commands.printing import (
+from aio.runtime.commands.progress import progress_bar
+from aio.runtime.model_file.ops import DEFAULT_BLOCK_HEIGHT
+from aio.runtime.printing import (
     json_text,
     markdown_table,
     text_table,
 )
-from aio.runtime.commands.progress import progress_bar
-from aio.runtime.model_file.ops import DEFAULT_BLOCK_HEIGHT
 
 if TYPE_CHECKING:
     from aio.runtime.benchmark.kernels import KernelBenchmark

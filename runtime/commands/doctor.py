@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aio.runtime.commands.printing import json_text
 from aio.runtime.commands.sensor_text import capability_table, policy_table, readings
 from aio.runtime.errors import AioError
+from aio.runtime.printing import json_text
 from aio.runtime.version import package_version
 
 HELP = "show instruction sets, threads, every sensor and whether the installation works"

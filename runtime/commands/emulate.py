@@ -11,7 +11,7 @@ from dataclasses import asdict
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from aio.runtime.commands.printing import json_text, text_table
+from aio.runtime.printing import json_text, text_table
 
 if TYPE_CHECKING:
     from aio.governors.emulation.realtime import CheckedPoint, RealtimeEmulation

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aio.runtime.commands.printing import json_text, megahertz, number, text_table
+from aio.runtime.printing import json_text, megahertz, number, text_table
 
 if TYPE_CHECKING:
     from aio.governors import SensorSource

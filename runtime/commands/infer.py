@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio.runtime.commands.options import add_governor_options, governor_options
-from aio.runtime.commands.printing import json_text, megahertz, milliseconds
+from aio.runtime.printing import json_text, megahertz, milliseconds
 
 if TYPE_CHECKING:
     import numpy as np

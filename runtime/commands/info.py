@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio.runtime.commands.printing import json_text, number, text_table
+from aio.runtime.printing import json_text, number, text_table
 
 if TYPE_CHECKING:
     from aio.runtime.model_file import LayerSummary, ModelFile

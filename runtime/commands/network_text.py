@@ -4,7 +4,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from aio.runtime.commands.printing import milliseconds, number
+from aio.runtime.printing import milliseconds, number
 
 if TYPE_CHECKING:
     from aio.runtime.benchmark.network_results import (

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aio.runtime.commands.printing import json_text
+from aio.runtime.printing import json_text
 
 if TYPE_CHECKING:
     from aio.runtime.profiling.recording import Effort
@@ -258,9 +258,9 @@ def _replay(*, strict: bool) -> tuple[str, ...]:
 
 
 def _diff(paths: list[str]) -> int:
-    from aio.runtime.commands.profile_text import diff_text  # noqa: PLC0415
     from aio.runtime.profiling.diff import differences  # noqa: PLC0415
     from aio.runtime.profiling.document import read_document  # noqa: PLC0415
+    from aio.runtime.profiling.text import diff_text  # noqa: PLC0415
 
     if len(paths) != 2:
         raise ValueError(f"diff compares two profiles, got {len(paths)}: aio profile diff A B")
@@ -270,8 +270,8 @@ def _diff(paths: list[str]) -> int:
 
 
 def _print(profile: "Profile", *, as_json: bool) -> None:
-    from aio.runtime.commands.profile_text import profile_text  # noqa: PLC0415
     from aio.runtime.profiling.document import as_document  # noqa: PLC0415
+    from aio.runtime.profiling.text import profile_text  # noqa: PLC0415
 
     print(json_text(as_document(profile)) if as_json else profile_text(profile))
 

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from aio.runtime.commands.printing import MISSING, megahertz, number, text_table
+from aio.runtime.printing import MISSING, megahertz, number, text_table
 
 
 def readings(machine: dict[str, Any]) -> list[tuple[str, str]]:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from aio.runtime.commands.doctor import Check, check_cache, checks_text
 from aio.runtime.commands.limit_option import make_limits
-from aio.runtime.commands.printing import text_table
 from aio.runtime.commands.serve import access_policy, listen, load, models
 from aio.runtime.commands.settings import DEFAULT
 from aio.runtime.errors import AioError, InputError
 from aio.runtime.inputs import as_duration_ms
+from aio.runtime.printing import text_table
 from aio.runtime.serve.announce import sensors_text
 from aio.runtime.serve.hosting.lifecycle import ModelDirectory
 from aio.runtime.serve.security.policy import in_container, root_warning

@@ -9,7 +9,7 @@ from aio.runtime.benchmark.stability.neighbour import NeighbourResult
 from aio.runtime.benchmark.stability.pace_cost import PaceCost
 from aio.runtime.benchmark.stability.realtime import SPEEDS, ThievesResult
 from aio.runtime.benchmark.stability.run import ModelStability
-from aio.runtime.commands.printing import MISSING, milliseconds, number
+from aio.runtime.printing import MISSING, milliseconds, number
 
 Table = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 SHOWN_AFTER_STEP = (1, 2, 3, 4, 5, 8, 12)

@@ -6,9 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from aio.runtime.commands.printing import json_text
 from aio.runtime.commands.server_state import DEFAULT, StateClient
 from aio.runtime.errors import InputError
+from aio.runtime.printing import json_text
 
 HELP = "show clocks, level and latency of a running server"
 EXAMPLES = """\

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from aio.runtime.commands.printing import MISSING, megahertz, milliseconds, number
+from aio.runtime.printing import MISSING, megahertz, milliseconds, number
 
 UNREADABLE = "not readable here"
 BARS = "▁▂▃▄▅▆▇█"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aio.runtime.commands.printing import json_text
+from aio.runtime.printing import json_text
 from aio.runtime.profiling.document import as_document
 from aio.runtime.profiling.result import Profile
 from aio.runtime.profiling.trace import trace_document

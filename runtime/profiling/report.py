@@ -12,9 +12,9 @@ import plotly.io
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
-from aio.runtime.commands.profile_text import profile_text
 from aio.runtime.profiling.charts import bands, boundaries, colours, cumulative, series
 from aio.runtime.profiling.result import Profile
+from aio.runtime.profiling.text import profile_text
 
 FRAME = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

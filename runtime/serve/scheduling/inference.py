@@ -83,13 +83,16 @@ class Inferences:
                     self._dispatcher.backlog_ms / 1e3,
                 )
         samples = request.samples
-        most_ms = self._most_ms(request)
+        cost_ms = self._engine.predict_ms(samples, request.level)
+        most_ms = cost_ms
+        if request.level is None:  # the densest level it may get
+            most_ms = self._engine.predict_ms(samples, self._engine.allowed_levels[0])
         work = Work(
             self._run,
             request,
             queued_s=queued_s,
             priority=request.priority,
-            cost_ms=self._engine.predict_ms(samples, request.level),
+            cost_ms=cost_ms,
             deadline_s=deadline_s,
             start_by_s=queued_s + self._dispatcher.max_queue_ms / 1e3,
             aim_s=queued_s + self._engine.target_ms * samples / 1e3,
@@ -100,11 +103,6 @@ class Inferences:
         )
         answer: Answer = await self._dispatcher.submit(work)
         return answer
-
-    def _most_ms(self, request: InferRequest) -> float | None:
-        """Return how long the request takes at the densest level it may get."""
-        level = self._engine.allowed_levels[0] if request.level is None else request.level
-        return self._engine.predict_ms(request.samples, level)
 
     def _run(self, works: Sequence[Work], turn: Turn) -> list[Answer]:
         began_s = time.monotonic()

@@ -2,8 +2,8 @@
 """The table of `aio bench --serve`."""
 
 from aio.runtime.benchmark.serving import ServingResult, Way
-from aio.runtime.commands.printing import text_table
 from aio.runtime.commands.serving_text import serving_text
+from aio.runtime.printing import text_table
 
 RESULT = ServingResult(
     model="digits",

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 
 from aio.governors.sysfs import ROOT_VARIABLE
-from aio.runtime.commands.printing import MISSING, milliseconds, number, text_table
+from aio.runtime.printing import MISSING, milliseconds, number, text_table
 from aio.runtime.profiling.diff import Differences
 from aio.runtime.profiling.result import Profile
 from aio.runtime.profiling.statistics import Figures

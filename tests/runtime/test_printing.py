@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from aio.runtime.commands.printing import (
+from aio.runtime.printing import (
     json_text,
     markdown_table,
     megahertz,
