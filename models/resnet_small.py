@@ -20,11 +20,14 @@ class SmallResNet(nn.Module):
         depth: blocks per stage, 3 for a ResNet-20.
         num_classes: outputs.
         channels_in: of the images.
+        stem_stride: 2 halves the image at once, for a quarter of the time.
     """
 
-    def __init__(self, depth: int, num_classes: int, channels_in: int = 3) -> None:
+    def __init__(
+        self, depth: int, num_classes: int, channels_in: int = 3, stem_stride: int = 1
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, 16, 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(channels_in, 16, 3, stem_stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU(inplace=True)
         self.layer1 = stage(16, 16, depth, stride=1)

@@ -16,7 +16,7 @@ from aio.models.settings import TrainSettings
 HELP = "compare the All-in-One model with networks trained for one ratio each"
 EXAMPLES = """\
 examples:
-  aio evaluate study --dataset clutter --epochs 30 --seeds 0,1,2 --jobs 2   begin, in a new folder
+  aio evaluate study --dataset clutter --epochs 30 --alone 0.5,0.9 --jobs 2   begin, in a new folder
   aio evaluate study --jobs 2                 go on where it was stopped
   aio evaluate study --report                 the table of what is done by now
   aio evaluate study --report --chart study.png --json
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folder", type=Path, help="holds the plan, a result per run, and the models")
     add("--seeds", type=_whole_numbers, metavar="N,N,...", help="a run of each (0,1,2)")
     add("--methods", type=_names, metavar="NAME,...", help=f"of {', '.join(METHODS)} (all)")
+    add("--alone", type=_ratios, metavar="R,R,...", help="ratios also trained alone (all)")
     add("--jobs", type=int, default=1, metavar="N", help="runs at a time, each a process (1)")
     add("--report", action="store_true", help="run nothing, print what is done")
     add("--chart", type=Path, metavar="FILE.png", help="also draw accuracy by ratio")
@@ -71,7 +72,7 @@ def _plan(args: argparse.Namespace) -> Plan:
     given = given_settings(args)
     if (args.folder / PLAN_FILE).exists():
         plan = load_plan(args.folder)
-        if given or args.seeds or args.methods:
+        if given or args.seeds or args.methods or args.alone:
             raise ModelError(
                 f"{args.folder} holds a comparison with settings of its own: leave yours out to "
                 "go on, or name another folder"
@@ -80,7 +81,7 @@ def _plan(args: argparse.Namespace) -> Plan:
     if "dataset" not in given:
         return load_plan(args.folder)  # says that there is none
     methods = tuple(METHODS) if args.methods is None else args.methods
-    plan = Plan(TrainSettings(**given), args.seeds or (0, 1, 2), methods)
+    plan = Plan(TrainSettings(**given), args.seeds or (0, 1, 2), methods, args.alone or ())
     args.folder.mkdir(parents=True, exist_ok=True)
     plan.save(args.folder)
     return plan
@@ -92,7 +93,7 @@ def _perform(plan: Plan, name: str, folder: Path) -> int:
     chosen = [run for run in plan.runs() if run.name == name]
     if not chosen:
         raise ModelError(f"no run {name!r} in the plan of {folder}")
-    with epoch_progress(plan.settings.epochs) as on_epoch:
+    with epoch_progress(plan.epochs(chosen[0])) as on_epoch:
         perform(plan, chosen[0], folder, on_epoch)
     return 0
 
@@ -106,6 +107,13 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of seeds like 0,1,2") from None
+
+
+def _ratios(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of ratios like 0.5,0.9") from None
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ METHODS = {
     "joint": "All-in-One: one set of weights for all ratios",
     "dense": "a dense network alone",
     "scratch_e": "each ratio alone from scratch, equal epochs",
-    "scratch_b": "each ratio alone from scratch, equal compute",
+    "scratch_b": "each ratio alone from scratch, the compute of the dense network",
     "finetune": "each ratio alone, a dense network pruned and trained again",
     "slimmable": "uniform widths at equal multiply-accumulates, trained jointly",
     "magnitude": "a dense network pruned by magnitude, batch normalisation re-calibrated",
@@ -64,11 +64,13 @@ class Plan:
         settings: of the joint model; the others differ in what their method says.
         seeds: a run of everything for each.
         methods: what is compared.
+        alone: ratios that are also trained alone, which is most of the time; none for all.
     """
 
     settings: TrainSettings
     seeds: tuple[int, ...] = (0, 1, 2)
     methods: tuple[str, ...] = field(default=tuple(METHODS))
+    alone: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in METHODS]
@@ -78,6 +80,12 @@ class Plan:
             raise ModelError(f"seeds {list(self.seeds)}: name at least one, each once")
         if self.settings.ratios[0] != 0.0:
             raise ModelError("a comparison needs ratio 0, beside which a dense network is set")
+        strange = [ratio for ratio in self.alone if ratio not in self.settings.ratios[1:]]
+        if strange:
+            raise ModelError(
+                f"ratio {strange[0]:g} can't be trained alone: the joint model has "
+                f"{', '.join(f'{ratio:g}' for ratio in self.settings.ratios[1:])}"
+            )
 
     def runs(self) -> list[Run]:
         """Return all runs, those that others need first; seed by seed, so that one is soon whole.
@@ -90,16 +98,27 @@ class Plan:
         runs = []
         for seed in self.seeds:
             for method in (m for m in ("dense", "joint", *METHODS) if m in methods):
-                sparse = [ratio for ratio in self.settings.ratios if ratio > 0]
-                ratios = sparse if method in _PER_RATIO else [None]
+                alone = self.alone or self.settings.ratios[1:]
+                ratios = alone if method in _PER_RATIO else [None]
                 runs += [Run(method, seed, ratio) for ratio in ratios]
         return list(dict.fromkeys(runs))
+
+    def epochs(self, run: Run) -> int:
+        """Return the epochs of a run.
+
+        Scratch-B makes up for its smaller network by more epochs, twice as many at most (Liu et
+        al. 2019, arXiv 1810.05270, section 3).
+        """
+        epochs = self.settings.epochs
+        if run.method != "scratch_b" or run.ratio is None:
+            return epochs
+        return round(epochs * min(2.0, 1.0 / (1.0 - run.ratio)))
 
     def passes(self, run: Run) -> int:
         """Return forward and backward passes over the training images, which is a run's time."""
         joint = min(len(self.settings.ratios), 2 + self.settings.random_levels)
-        per_epoch = joint if run.method in {"joint", "slimmable", "scratch_b"} else 1
-        return 0 if run.method == "magnitude" else self.settings.epochs * per_epoch
+        per_epoch = joint if run.method in {"joint", "slimmable"} else 1
+        return 0 if run.method == "magnitude" else self.epochs(run) * per_epoch
 
     def save(self, folder: Path) -> None:
         """Write the plan into a folder."""
@@ -119,7 +138,8 @@ def load_plan(folder: Path) -> Plan:
         document: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         settings = TrainSettings.from_dict(document["settings"])
         check_ratios(settings.ratios)
-        return Plan(settings, tuple(document["seeds"]), tuple(document["methods"]))
+        lists = [tuple(document[name]) for name in ("seeds", "methods", "alone")]
+        return Plan(settings, *lists)
     except FileNotFoundError as error:
         raise ModelError(f"{folder} holds no comparison; name a --dataset to begin one") from error
     except (ValueError, TypeError, LookupError, AttributeError) as error:

@@ -75,9 +75,7 @@ def settings_of(plan: Plan, run: Run) -> TrainSettings:
         return dataclasses.replace(settings, ratios=(0.0,))
     if run.ratio is not None:
         settings = dataclasses.replace(settings, ratios=(run.ratio,))
-    if run.method == "scratch_b":
-        return dataclasses.replace(settings, epochs=plan.passes(run))
-    return settings
+    return dataclasses.replace(settings, epochs=plan.epochs(run))
 
 
 def _outcome(

@@ -34,12 +34,15 @@ def test_settings_differ_in_what_the_method_says() -> None:
     assert settings_of(plan, Run("dense", 3)).ratios == (0.0,)
     assert settings_of(plan, Run("scratch_e", 3, 0.9)).ratios == (0.9,)
     assert settings_of(plan, Run("scratch_e", 3, 0.9)).epochs == 4
-    assert settings_of(plan, Run("scratch_b", 3, 0.9)).epochs == 12  # three passes per step
+    assert settings_of(plan, Run("scratch_b", 3, 0.9)).epochs == 8  # never more than twice
+    low = Plan(TrainSettings(epochs=10, ratios=(0.0, 0.3)))
+    assert low.epochs(Run("scratch_b", 0, 0.3)) == 14  # 10 / 0.7
     assert all(settings_of(plan, run).seed == 3 for run in plan.runs())
 
 
 def test_a_plan_is_read_back(tmp_path: Path) -> None:
-    plan = Plan(SETTINGS, (1, 2), ("joint", "dense"))
+    plan = Plan(SETTINGS, (1, 2), ("joint", "scratch_e"), (0.9,))
+    assert [run.name for run in plan.runs()][:2] == ["joint-seed1", "scratch_e-0.9-seed1"]
     plan.save(tmp_path)
     assert load_plan(tmp_path) == plan
 
@@ -49,6 +52,8 @@ def test_bad_plans_are_refused(tmp_path: Path) -> None:
         Plan(SETTINGS, (0,), ("magic",))
     with pytest.raises(ModelError, match=r"seeds \[0, 0\]"):
         Plan(SETTINGS, (0, 0))
+    with pytest.raises(ModelError, match=r"ratio 0.7 can't be trained alone: .* has 0.5, 0.9"):
+        Plan(SETTINGS, alone=(0.7,))
     with pytest.raises(ModelError, match="needs ratio 0"):
         Plan(TrainSettings(ratios=(0.5,)))
     with pytest.raises(ModelError, match="holds no comparison; name a --dataset"):
