@@ -24,6 +24,7 @@ from aio.models.data.image_folder import FolderImages, find
 from aio.models.errors import CheckpointError, ModelError
 from aio.models.export import build_model
 from aio.models.export_check import check_answers
+from aio.models.imported import is_place
 from aio.models.manifest import Model
 from aio.models.permutation import permute_channels
 from aio.models.statistics import correct_statistics, corrected_nodes
@@ -90,16 +91,13 @@ def read_images(
 
 
 def load_network(path: Path, name: str, channels_in: int) -> nn.Module:
-    """Return a network of the zoo with the weights of a state dict.
+    """Return a network of the zoo, or of the user's code, with the weights of a state dict.
 
     Raises:
         CheckpointError: the file is none, or its names or shapes are not this network's.
     """
     state = _state_dict(path)
-    matrices = [value for value in state.values() if value.ndim == 2]
-    if not matrices:
-        raise CheckpointError(f"{path} has no linear layer, the classifier of {name} is one")
-    net = zoo.network(name, matrices[-1].shape[0], channels_in)
+    net = zoo.network(name, _classes(state, path, name), channels_in)
     wanted = net.state_dict()
     missing = [key for key in wanted if key not in state]
     unknown = [key for key in state if key not in wanted]
@@ -199,6 +197,16 @@ def finish(
         "corrected_layers": len(corrected_nodes(content)),
         "notes": notes,
     }
+
+
+def _classes(state: dict[str, Tensor], path: Path, name: str) -> int:
+    """Return the classes of a state dict, which a network of the user's own knows itself."""
+    if is_place(name):
+        return 0
+    matrices = [value for value in state.values() if value.ndim == 2]
+    if not matrices:
+        raise CheckpointError(f"{path} has no linear layer, the classifier of {name} is one")
+    return int(matrices[-1].shape[0])
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:

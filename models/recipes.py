@@ -82,13 +82,20 @@ def make_net(settings: TrainSettings, source: Source) -> nn.Module:
     net.eval()
     try:
         with torch.no_grad():
-            net(torch.zeros(2, *source.shape))
+            logits = net(torch.zeros(2, *source.shape))
     except RuntimeError as error:
         shape = "x".join(str(side) for side in source.shape)
         reason = str(error).splitlines()[0]
         raise ModelError(
             f"network {name!r} does not take the {shape} images of {settings.dataset!r}: {reason}"
         ) from error
+    wanted = (2, len(source.labels))
+    if not isinstance(logits, torch.Tensor) or logits.shape != wanted:
+        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ModelError(
+            f"network {name!r} answers two images with {found}, not {wanted}: {settings.dataset!r} "
+            f"has {len(source.labels)} classes"
+        )
     return net.train()
 
 

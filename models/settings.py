@@ -50,7 +50,7 @@ class TrainSettings:
         random_levels: levels drawn in a step, beside the densest and the sparsest.
         mixed_fraction: share of these that use two levels, changing at a random layer.
         threads: torch threads; sums, and so results, depend on their number.
-        network: name of a network of the zoo; empty for the data set's own.
+        network: of the zoo, or `package.module:function`; empty for the data set's own.
         data: folder of the data set; empty for one that comes with a package.
         side: pixels per side that images of a folder are scaled to; 0 for 224.
         block_heights: output channels of a block, by pattern of layer names; the first that fits.

@@ -9,6 +9,7 @@ from aio.models.densenet import DenseNet
 from aio.models.digits_resnet import DigitsResNet
 from aio.models.efficientnet import EfficientNet
 from aio.models.errors import ModelError
+from aio.models.imported import imported_network, is_place
 from aio.models.mobilenet import MobileNetV2, check_width
 from aio.models.mobilenet_v3 import MobileNetV3Large
 from aio.models.resnet import ResNet
@@ -107,11 +108,21 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
 def network(name: str, num_classes: int, channels_in: int = 3) -> nn.Module:
     """Return a network by name with random weights.
 
+    Args:
+        name: of the zoo, or `package.module:function` for one of the user's own.
+        num_classes: outputs; a network of the user's own has what it has.
+        channels_in: of the images, as above.
+
     Raises:
         ModelError: there is none of this name.
     """
+    if is_place(name):
+        return imported_network(name)
     if name not in NETWORKS:
-        raise ModelError(f"no network {name!r}, there are: {', '.join(NETWORKS)}")
+        raise ModelError(
+            f"no network {name!r}, there are: {', '.join(NETWORKS)}, and package.module:function "
+            "for one of your own"
+        )
     if name in SMALL_IMAGES:
         return SMALL_IMAGES[name](num_classes, channels_in)
     return NETWORKS[name](num_classes)

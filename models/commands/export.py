@@ -20,6 +20,7 @@ EXAMPLES = """\
 examples:
   aio export --from resnet18.pth --network resnet18 --calibrate photos --imagenet
   aio export --from net.pt --network resnet20 --calibrate images.npz --test test.npz --permute
+  aio export --from mine.pt --network mypackage.nets:make --calibrate images.npz
   aio export --from a.aio --add-ratio 0.75,0.85 --calibrate photos --imagenet --output b.aio
 
 a folder holds a folder of images per class (or train/ and val/ of these); an .npz file holds
@@ -40,7 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="weights: a state dict of torch for --network, or a model file for --add-ratio",
     )
-    add("--network", metavar="NAME", help="network of the zoo that the weights are of")
+    add(
+        "--network",
+        metavar="NAME",
+        help="network of the zoo that the weights are of, or package.module:function",
+    )
     add(
         "--calibrate",
         type=Path,

@@ -42,7 +42,11 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--dataset", choices=sorted(RECIPES), help="what to train on")
     add("--data", metavar="DIR", help="folder of the data set, where it is read from files")
-    add("--network", metavar="NAME", help="network of the zoo (the data set's own)")
+    add(
+        "--network",
+        metavar="NAME",
+        help="network of the zoo, or package.module:function (the data set's own)",
+    )
     add("--ratios", type=ratio_list, metavar="R,R,...", help=f"pruning ratio per level ({ratios})")
     for name, text in _HELP.items():
         value = getattr(default, name)

@@ -7,12 +7,13 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aio.models.commands.progress import epoch_progress
 from aio.models.commands.setting_options import add_setting_options, given_settings
-from aio.models.errors import CheckpointError, ModelError
+from aio.models.errors import CheckpointError, ModelError, WorkerError
 from aio.models.files import check_writable
 from aio.models.recipes import RECIPES
 from aio.models.settings import TrainSettings
@@ -78,10 +79,11 @@ def _run(args: argparse.Namespace, group: "Group") -> int:
         check_writable(args.example_request)
     checkpoint = _checkpoint_file(args, output)
     started = time.monotonic()
-    outcome = _train(settings, checkpoint, output, args, group)
-    if group.rank != 0:
-        return 0
-    size_bytes = _export(outcome, output)
+    with _resumable(checkpoint, output, group):
+        outcome = _train(settings, checkpoint, args, group)
+        if group.rank != 0:
+            return 0
+        size_bytes = _export(outcome, output)
     if args.example_request is not None:
         from aio.models.example_request import write_example_request  # noqa: PLC0415
 
@@ -148,12 +150,23 @@ def _checkpoint_file(args: argparse.Namespace, output: Path) -> Path:
     return file
 
 
+@contextlib.contextmanager
+def _resumable(checkpoint: Path, output: Path, group: "Group") -> Iterator[None]:
+    """Say how to go on when the user, a full disk or a lost process ends a run."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError, WorkerError):
+        if group.rank == 0 and checkpoint.exists():
+            print(
+                "aio train: interrupted; continue with: "
+                f"aio train --resume {checkpoint.parent} --output {output}",
+                file=sys.stderr,
+            )
+        raise
+
+
 def _train(
-    settings: TrainSettings,
-    checkpoint: Path,
-    output: Path,
-    args: argparse.Namespace,
-    group: "Group",
+    settings: TrainSettings, checkpoint: Path, args: argparse.Namespace, group: "Group"
 ) -> "Outcome":
     from aio.models.training import train  # noqa: PLC0415
 
@@ -163,22 +176,13 @@ def _train(
     from aio.models.run_log import RunLog  # noqa: PLC0415
 
     log = RunLog(args.log, args.tensorboard)
-    try:
-        with epoch_progress(settings.epochs) as show:
+    with epoch_progress(settings.epochs) as show:
 
-            def on_epoch(result: "EpochResult") -> None:
-                log.add(result)
-                show(result)
+        def on_epoch(result: "EpochResult") -> None:
+            log.add(result)
+            show(result)
 
-            return train(settings, checkpoint, resume=resume, on_epoch=on_epoch, group=group)
-    except KeyboardInterrupt:
-        if checkpoint.exists():
-            print(
-                "aio train: interrupted; continue with: "
-                f"aio train --resume {checkpoint.parent} --output {output}",
-                file=sys.stderr,
-            )
-        raise
+        return train(settings, checkpoint, resume=resume, on_epoch=on_epoch, group=group)
 
 
 def _export(outcome: "Outcome", output: Path) -> int:

@@ -40,9 +40,9 @@ class Difficulty:
         noise: standard deviation of every pixel.
     """
 
-    pieces: int = 3
+    pieces: int = 1
     piece_side: int = 11
-    contrast: float = 0.35
+    contrast: float = 0.5
     noise: float = 0.08
 
 

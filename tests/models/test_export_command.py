@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,41 @@ def test_without_labels_accuracy_is_not_claimed(
     assert call(*words) == 0
     assert "accuracy is not known" in capsys.readouterr().out
     assert read_model(weights.with_suffix(".aio")).metrics == {}
+
+
+MINE = """
+from torch import nn
+
+def make():
+    return nn.Sequential(nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.ReLU(),
+                         nn.Conv2d(32, 32, 3), nn.BatchNorm2d(32), nn.ReLU(),
+                         nn.Conv2d(32, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+def picky(size): ...
+def number(): return 3
+"""
+
+
+def test_a_network_of_the_users_own_is_named_by_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_nets_of_a_test.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    net = zoo.network("my_nets_of_a_test:make", 0)
+    torch.save(net.state_dict(), "mine.pt")  # without a linear layer, unlike those of the zoo
+    np.savez(
+        "images.npz",
+        images=GENERATOR.normal(size=(20, 3, 16, 16)).astype(np.float32),
+        labels=np.arange(20) % 4,
+    )
+    rest = ["--from", "mine.pt", "--calibrate", "images.npz", "--network"]
+    found = result(capsys, *rest, "my_nets_of_a_test:make", "--test", "images.npz")
+    assert len(found["accuracy"]) == 6
+    expect_error("'nowhere' can't be imported", *rest, "nowhere:make")
+    expect_error("has no function 'other'", *rest, "my_nets_of_a_test:other")
+    expect_error("has to work without arguments", *rest, "my_nets_of_a_test:picky")
+    expect_error("returns int, not a torch.nn.Module", *rest, "my_nets_of_a_test:number")
 
 
 def test_a_network_without_normalisation_is_said_to_be_one(

@@ -112,6 +112,33 @@ def test_interrupted_run_says_how_to_go_on_and_gives_the_same_file(tmp_path: Pat
     assert sorted(file.name for file in tmp_path.iterdir()) == ["cut.aio", "straight.aio"]
 
 
+def test_a_full_disk_keeps_the_last_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: the system refuses to write on."""
+    limited = TINY_NETWORK + (
+        "import resource, sys\n"
+        "from aio.models import training\n"
+        "def save_twice(path, *rest, saved=[]):\n"
+        "    if saved: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "    saved.append(path)\n"
+        "    real(path, *rest)\n"
+        "real, training.save_checkpoint = training.save_checkpoint, save_twice\n"
+        "from aio.runtime.cli import main\n"
+        "sys.exit(main(['train', *sys.argv[1:]]))\n"
+    )
+    words = [sys.executable, "-c", limited, *QUICK, "--output", "net.aio"]
+    run = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "aio train --resume net.aio.checkpoint --output net.aio" in run.stderr
+    assert "File too large: 'net.aio.checkpoint/checkpoint.pt'" in run.stderr
+    assert "Traceback" not in run.stderr
+    left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == ["checkpoint.pt"]  # the one before, whole
+    free = TINY_NETWORK + "import sys; from aio.runtime.cli import main; sys.exit(main())"
+    resume = ["train", "--resume", "net.aio.checkpoint", "--output", "net.aio"]
+    subprocess.run([sys.executable, "-c", free, *resume], cwd=tmp_path, check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.aio"]
+
+
 def test_ctrl_c_before_the_first_epoch_is_resumable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
