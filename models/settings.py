@@ -79,7 +79,7 @@ class TrainSettings:
     warmup: float = 0.1
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
-    distillation: float = 1.0
+    distillation: float = 0.5
     random_levels: int = 2
     mixed_fraction: float = 0.25
     threads: int = 2

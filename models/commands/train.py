@@ -5,6 +5,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ examples:
 """
 
 _CHECKPOINT = "checkpoint.pt"
+_TERMINATED = 128 + signal.SIGTERM
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -152,17 +154,20 @@ def _checkpoint_file(args: argparse.Namespace, output: Path) -> Path:
 
 @contextlib.contextmanager
 def _resumable(checkpoint: Path, output: Path, group: "Group") -> Iterator[None]:
-    """Say how to go on when the user, a full disk or a lost process ends a run."""
+    """Say how to go on when the user, the system, a full disk or a lost process ends a run."""
+    # torchrun ends the processes that are left so, as containers and batch systems do.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         yield
-    except (KeyboardInterrupt, OSError, WorkerError):
+    except (KeyboardInterrupt, SystemExit, OSError, WorkerError):
         if group.rank == 0 and checkpoint.exists():
-            print(
-                "aio train: interrupted; continue with: "
-                f"aio train --resume {checkpoint.parent} --output {output}",
-                file=sys.stderr,
-            )
+            again = f"aio train --resume {checkpoint.parent} --output {output}"
+            if group.size > 1:
+                again = f"the same torchrun command and --auto-resume, from {checkpoint}"
+            print(f"aio train: interrupted; continue with: {again}", file=sys.stderr, flush=True)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _train(

@@ -78,6 +78,7 @@ def test_a_killed_worker_ends_all_and_the_run_goes_on(script: Path, tmp_path: Pa
             assert agent.wait(DEADLINE_S) != 0
         finally:
             agent.kill()
+    assert "continue with: the same torchrun command and --auto-resume" in path.read_text()
     assert not output.exists()
     load_checkpoint(checkpoint)  # whole, whatever the moment was
     again = subprocess.run(words, check=True, capture_output=True, text=True, timeout=DEADLINE_S)
