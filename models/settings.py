@@ -89,7 +89,7 @@ class TrainSettings:
     block_heights: tuple[tuple[str, int], ...] = (("*", 16),)
     allocation: str = "uniform"
     costs: tuple[tuple[str, float], ...] = ()
-    adjacent_fraction: float = 0.0
+    adjacent_fraction: float = 0.75
     growth: float = 0.0
     score_end: float = 1.0
     dense_epochs: int = 0

@@ -39,6 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_setting_options(parser)
 
 
+def run_for(folder: Path, settings: argparse.Namespace) -> int:
+    """Do what `aio evaluate FOLDER` does, with the settings that another command was given."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args([str(folder)])
+    for name, value in given_settings(settings).items():
+        setattr(args, name, value)
+    args.json = settings.json
+    return run(args)
+
+
 def run(args: argparse.Namespace) -> int:
     """Begin or continue a comparison and print its table."""
     plan = _plan(args)

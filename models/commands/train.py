@@ -33,6 +33,7 @@ examples:
   aio train --dataset digits --validation --seed 1    judge settings without the held-out set
   aio train --dataset cifar10 --data ~/cifar-10-batches-py --average 0.999
   aio train --dataset folder --data photos --network mobilenet_v2 --side 128
+  aio train --dataset clutter --epochs 10 --evaluate study
   torchrun --nproc-per-node 2 -m aio.runtime.cli train --dataset clutter --parts 2 --auto-resume
 """
 
@@ -60,11 +61,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write a request with one held-out digit, for curl",
     )
+    add(
+        "--evaluate",
+        type=Path,
+        metavar="DIR",
+        help="compare with networks trained for one ratio each; `aio evaluate DIR` goes on with it",
+    )
     add("--json", action="store_true", help="print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, print a table of accuracies, write the model file."""
+    if args.evaluate is not None:
+        from aio.models.commands import evaluate  # noqa: PLC0415
+
+        return evaluate.run_for(args.evaluate, args)
     from aio.models.distributed import process_group  # noqa: PLC0415
 
     with process_group() as group:
