@@ -84,3 +84,16 @@ def make_divisible(channels: float, divisor: int = 8) -> int:
     """Round to a multiple of `divisor`, at least one of it, but never by more than 10 % down."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def init_layers(net: nn.Module, init_linear: Callable[[nn.Linear], object]) -> None:
+    """Initialise convolutions for a ReLU after them, and linear layers as the network's paper."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        elif isinstance(module, nn.Linear):
+            init_linear(module)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -9,7 +9,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from aio.models.conv_bn import SqueezeExcitation, StochasticDepth, conv_bn, silu
+from aio.models.conv_bn import (
+    SqueezeExcitation,
+    StochasticDepth,
+    conv_bn,
+    init_layers,
+    silu,
+)
 
 # Expansion, kernel, stride of the first block, channels and blocks: table 1 of the paper.
 _STAGES = (
@@ -95,7 +101,7 @@ class EfficientNet(nn.Module):
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Sequential(nn.Dropout(0.2, inplace=True), nn.Linear(last, num_classes))
-        _init_weights(self)
+        init_layers(self, _init_linear)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits for images (N, 3, H, W)."""
@@ -103,13 +109,6 @@ class EfficientNet(nn.Module):
         return cast("Tensor", self.classifier(x))
 
 
-def _init_weights(net: nn.Module) -> None:
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear):
-            spread = module.out_features**-0.5
-            nn.init.uniform_(module.weight, -spread, spread)
-            nn.init.zeros_(module.bias)
+def _init_linear(linear: nn.Linear) -> None:
+    spread = linear.out_features**-0.5
+    nn.init.uniform_(linear.weight, -spread, spread)

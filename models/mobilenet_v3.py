@@ -15,6 +15,7 @@ from aio.models.conv_bn import (
     SqueezeExcitation,
     conv_bn,
     hardswish,
+    init_layers,
     make_divisible,
     relu,
 )
@@ -109,20 +110,9 @@ class MobileNetV3Large(nn.Module):
         self.classifier = nn.Sequential(
             nn.Linear(last, 1280), hardswish(), nn.Dropout(0.2), nn.Linear(1280, num_classes)
         )
-        _init_weights(self)
+        init_layers(self, lambda linear: nn.init.normal_(linear.weight, 0.0, 0.01))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits for images (N, 3, H, W)."""
         x = torch.flatten(self.avgpool(self.features(x)), 1)
         return cast("Tensor", self.classifier(x))
-
-
-def _init_weights(net: nn.Module) -> None:
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0.0, 0.01)
-            nn.init.zeros_(module.bias)

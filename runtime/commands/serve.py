@@ -63,42 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="TOML file with any of these options, named as here without the dashes; environment "
         f"variables are named like {VARIABLES}TARGET_MS; the command line counts most",
     )
-    add(
-        "--model-repository",
-        type=Path,
-        metavar="DIR",
-        help="serve the models NAME/VERSION/model.aio and NAME.aio of a directory, not one file",
-    )
-    add(
-        "--model-control",
-        choices=("none", "explicit"),
-        default="none",
-        help="explicit: clients may load and unload models of the repository (%(default)s)",
-    )
-    add(
-        "--load-model",
-        action="append",
-        metavar="NAME",
-        help="load only this model of the repository at the start, and fail without it; may be "
-        "repeated",
-    )
-    add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    add("--port", type=int, default=8000, help="port; 0 takes a free one (%(default)s)")
-    add(
-        "--grpc-port",
-        type=int,
-        metavar="N",
-        help="serve gRPC too, on this port; 0 takes a free one (off)",
-    )
-    add("--unix-socket", type=Path, metavar="PATH", help="also listen on a Unix socket")
-    add(
-        "--unix-mode",
-        type=_octal,
-        default=0o660,
-        metavar="MODE",
-        help="permissions of the Unix socket (0660)",
-    )
-    add("--no-tcp", action="store_true", help="listen on the Unix socket alone")
+    _add_repository(parser)
+    _add_addresses(parser)
     _add_access(parser)
     add_governor_options(parser)
     add("--threads", type=int, metavar="N", help="threads that compute (follows the machine)")
@@ -110,18 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--level", type=int, metavar="L", help="always use this level; 0 is the densest")
     add_queue_options(parser)
-    add(
-        "--log-level",
-        choices=_LOG_LEVELS,
-        default="warning",
-        help="of the log on stderr; info logs every request (%(default)s)",
-    )
-    add(
-        "--log-format",
-        choices=("text", "json"),
-        default="text",
-        help="json: one object a line, the start line too (%(default)s)",
-    )
+    _add_logging(parser)
     add(
         "--drain-delay",
         type=_seconds,
@@ -143,8 +98,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_repository(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("several models").add_argument
+    add(
+        "--model-repository",
+        type=Path,
+        metavar="DIR",
+        help="serve the models NAME/VERSION/model.aio and NAME.aio of a directory, not one file",
+    )
+    add(
+        "--model-control",
+        choices=("none", "explicit"),
+        default="none",
+        help="explicit: clients may load and unload models of the repository (%(default)s)",
+    )
+    add(
+        "--load-model",
+        action="append",
+        metavar="NAME",
+        help="load only this model of the repository at the start, and fail without it; may be "
+        "repeated",
+    )
+
+
+def _add_logging(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("log").add_argument
+    add(
+        "--log-level",
+        choices=_LOG_LEVELS,
+        default="warning",
+        help="of the log on stderr; info logs every request (%(default)s)",
+    )
+    add(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="json: one object a line, the start line too (%(default)s)",
+    )
+
+
+def _add_addresses(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("addresses").add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    add("--port", type=int, default=8000, help="port; 0 takes a free one (%(default)s)")
+    add(
+        "--grpc-port",
+        type=int,
+        metavar="N",
+        help="serve gRPC too, on this port; 0 takes a free one (off)",
+    )
+    add("--unix-socket", type=Path, metavar="PATH", help="also listen on a Unix socket")
+    add(
+        "--unix-mode",
+        type=_octal,
+        default=0o660,
+        metavar="MODE",
+        help="permissions of the Unix socket (0660)",
+    )
+    add("--no-tcp", action="store_true", help="listen on the Unix socket alone")
+
+
 def _add_access(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+    add = parser.add_argument_group("access").add_argument
     add(
         "--token-file",
         type=Path,
