@@ -125,7 +125,7 @@ def test_a_network_of_the_users_own_is_named_by_its_place(
     )
     rest = ["--from", "mine.pt", "--calibrate", "images.npz", "--network"]
     found = result(capsys, *rest, "my_nets_of_a_test:make", "--test", "images.npz")
-    assert len(found["accuracy"]) == 6
+    assert len(found["accuracy"]) == 7
     expect_error("'nowhere' can't be imported", *rest, "nowhere:make")
     expect_error("has no function 'other'", *rest, "my_nets_of_a_test:other")
     expect_error("has to work without arguments", *rest, "my_nets_of_a_test:picky")
