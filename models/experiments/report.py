@@ -105,6 +105,16 @@ def as_text(comparison: Comparison) -> str:
         )
     lines.append("")
     lines += [f"{name}: {text}" for name, text in METHODS.items()]
+    worst = max((row.worst_torch_difference for row in comparison.rows), default=0.0)
+    lines.append(f"accuracies are at most {100 * worst:.3f} points from those in torch")
+    sizes = {row.method: row.model_bytes for row in comparison.rows if row.ratio == 0}
+    if {"joint", "dense"} <= sizes.keys():
+        levels = sum(row.method == "joint" for row in comparison.rows)
+        times = sizes["joint"] / sizes["dense"]
+        lines.append(
+            f"the file of all {levels} ratios is {times:.3f} times the dense model file, where a file for "
+            f"each ratio would be {levels} times"
+        )
     if comparison.mixed_plans:
         lines.append(
             f"{comparison.mixed_inside} of {comparison.mixed_plans} plans that mix two adjacent "

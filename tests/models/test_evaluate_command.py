@@ -73,7 +73,12 @@ def test_aio_train_begins_a_comparison_with_its_settings(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begun: list[Plan] = []
-    monkeypatch.setattr(queue, "work", lambda plan, *_: begun.append(plan) or [])
+
+    def begin(plan: Plan, *_: object) -> list[str]:
+        begun.append(plan)
+        return []
+
+    monkeypatch.setattr(queue, "work", begin)
     parser = argparse.ArgumentParser()
     train.add_arguments(parser)
     assert train.run(parser.parse_args([*SETTINGS, "--seed", "5", "--evaluate", "study"])) == 0
