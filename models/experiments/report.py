@@ -112,8 +112,8 @@ def as_text(comparison: Comparison) -> str:
         levels = sum(row.method == "joint" for row in comparison.rows)
         times = sizes["joint"] / sizes["dense"]
         lines.append(
-            f"the file of all {levels} ratios is {times:.3f} times the dense model file, where a file for "
-            f"each ratio would be {levels} times"
+            f"the file of all {levels} ratios is {times:.3f} times the dense model file, where "
+            f"a file for each ratio would be {levels} times"
         )
     if comparison.mixed_plans:
         lines.append(
