@@ -24,6 +24,7 @@ _FRACTIONS = (
     "distillation",
     "mixed_fraction",
     "adjacent_fraction",
+    "dense_fraction",
     "growth",
     "score_end",
     "average",
@@ -59,7 +60,7 @@ class TrainSettings:
         adjacent_fraction: share of the mixed subnets that go from a level to the next sparser one.
         growth: fraction of the steps in which the ratios grow from zero.
         score_end: fraction of the steps after which scores, and so masks, stay as they are.
-        dense_epochs: epochs at the beginning that train the densest level only.
+        dense_fraction: fraction of the epochs, at the beginning, that train the densest level only.
         permute: group output channels of similar importance after the dense epochs.
         parts: equal parts a batch is cut into, each with batch statistics of its own; gradients are
             added up. Processes share the parts of a batch.
@@ -92,7 +93,7 @@ class TrainSettings:
     adjacent_fraction: float = 0.75
     growth: float = 0.0
     score_end: float = 1.0
-    dense_epochs: int = 0
+    dense_fraction: float = 0.25
     permute: bool = False
     parts: int = 1
     precision: str = "float32"
@@ -113,12 +114,12 @@ class TrainSettings:
         if self.average == 1.0:
             raise ModelError("average 1.0 would never leave the initial weights; 0.999 is usual")
         if self.permute and not self.dense_epochs:
-            raise ModelError("permute needs dense_epochs: random weights have no importance")
-        if self.dense_epochs >= self.epochs:
             raise ModelError(
-                f"dense_epochs {self.dense_epochs} leaves none of the {self.epochs} epochs to "
-                "sparse levels"
+                f"permute needs a dense epoch, dense_fraction {self.dense_fraction:g} of "
+                f"{self.epochs} is none: random weights have no importance"
             )
+        if self.dense_fraction == 1.0:
+            raise ModelError("dense_fraction 1 leaves no epoch to sparse levels; 0.25 is usual")
         if self.allocation == "cost" and not self.costs:
             raise ModelError(
                 "allocation 'cost' needs measured costs: write them by "
@@ -131,7 +132,6 @@ class TrainSettings:
             ("batch_size", 2),
             ("threads", 1),
             ("random_levels", 0),
-            ("dense_epochs", 0),
             ("side", 0),
             ("parts", 1),
         ):
@@ -148,6 +148,11 @@ class TrainSettings:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ModelError(f"{name} {value} is not a number of 0 or more")
+
+    @property
+    def dense_epochs(self) -> int:
+        """Epochs at the beginning that train the densest level only."""
+        return int(self.dense_fraction * self.epochs)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain numbers, strings, lists and dictionaries."""

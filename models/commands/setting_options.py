@@ -28,7 +28,7 @@ _HELP = {
     "adjacent_fraction": "share of the mixed ones that mix neighbouring levels",
     "growth": "fraction of the steps in which ratios grow from zero",
     "score_end": "fraction of the steps after which masks stay",
-    "dense_epochs": "epochs that train the densest level only, at first",
+    "dense_fraction": "fraction of the epochs that train the densest level only, at first",
     "parts": "equal parts of a batch whose gradients are added up; one per process at least",
     "average": "decay of the moving average of weights that is exported, 0 for none",
     "side": "pixels per side of the images of a folder, 0 for 224",

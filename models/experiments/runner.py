@@ -70,7 +70,7 @@ def settings_of(plan: Plan, run: Run) -> TrainSettings:
     if run.method == "joint":
         return settings
     # What comes before sparse levels, and mixed plans, are parts of the joint method.
-    settings = dataclasses.replace(settings, dense_epochs=0, permute=False, mixed_fraction=0.0)
+    settings = dataclasses.replace(settings, dense_fraction=0.0, permute=False, mixed_fraction=0.0)
     if run.method == "dense":
         return dataclasses.replace(settings, ratios=(0.0,))
     if run.ratio is not None:

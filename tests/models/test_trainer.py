@@ -134,7 +134,7 @@ def trained(**changes: object) -> AllInOne:
     [
         {"growth": 0.5},
         {"score_end": 0.5},
-        {"dense_epochs": 1, "permute": True},
+        {"dense_fraction": 0.34, "permute": True},
         {"parts": 2},
         {"precision": "bfloat16"},
         {"average": 0.9},
@@ -183,8 +183,11 @@ def test_an_average_is_resumed_with_the_rest() -> None:
     ("changes", "message"),
     [
         ({"parts": 3}, "batch_size 64 can't be cut into 3 equal parts"),
-        ({"permute": True}, "permute needs dense_epochs"),
-        ({"dense_epochs": 60}, "dense_epochs 60 leaves none of the 60 epochs"),
+        (
+            {"permute": True, "epochs": 3},
+            "permute needs a dense epoch, dense_fraction 0.25 of 3 is",
+        ),
+        ({"dense_fraction": 1.0}, "leaves no epoch to sparse levels"),
         ({"allocation": "cost"}, "needs measured costs"),
         ({"allocation": "magic"}, "allocation 'magic' is not one of"),
         ({"precision": "float16"}, "precision 'float16' is not one of"),
