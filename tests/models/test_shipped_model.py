@@ -28,7 +28,6 @@ def test_it_is_small_and_made_by_the_documented_command(shipped: Contents) -> No
     manifest, _ = shipped
     assert (ASSETS / "digits.aio").stat().st_size < 1_000_000
     assert manifest["provenance"]["command"] == "aio train --dataset digits"
-    # Settings that came later have defaults that change nothing.
     assert TrainSettings.from_dict(manifest["provenance"]["settings"]) == TrainSettings()
     ratios = [level["ratio"] for level in manifest["levels"]]
     assert len(ratios) >= 8
