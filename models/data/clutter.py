@@ -2,8 +2,8 @@
 """A generated data set: coloured, distorted digits among clutter, 3 x 32 x 32 pixels, 0 to 1.
 
 It exists because scikit-learn's digits are too easy to tell methods apart and nothing else is at
-hand without a network. An image has one whole digit near its middle, which is the class; around
-and over it lie pieces of other digits, on a background that is a colour gradient, under noise.
+hand without a network. An image has one whole digit near its middle, which is the class; behind it
+lies a piece of another digit, on a background that is a colour gradient, under noise.
 Digits come from `digits.load_split`, so held-out images are made only of held-out digits. The same
 seed gives the same images on one version of torch.
 """
