@@ -24,7 +24,7 @@ from aio.models.data.image_folder import FolderImages, find
 from aio.models.errors import CheckpointError, ModelError
 from aio.models.export import build_model
 from aio.models.export_check import check_answers
-from aio.models.imported import is_place
+from aio.models.imported import imported_network, is_place
 from aio.models.manifest import Model
 from aio.models.permutation import permute_channels
 from aio.models.statistics import correct_statistics, corrected_nodes
@@ -97,7 +97,10 @@ def load_network(path: Path, name: str, channels_in: int) -> nn.Module:
         CheckpointError: the file is none, or its names or shapes are not this network's.
     """
     state = _state_dict(path)
-    net = zoo.network(name, _classes(state, path, name), channels_in)
+    if is_place(name):
+        net = imported_network(name)
+    else:
+        net = zoo.network(name, _classes(state, path, name), channels_in)
     wanted = net.state_dict()
     missing = [key for key in wanted if key not in state]
     unknown = [key for key in state if key not in wanted]
@@ -200,9 +203,7 @@ def finish(
 
 
 def _classes(state: dict[str, Tensor], path: Path, name: str) -> int:
-    """Return the classes of a state dict, which a network of the user's own knows itself."""
-    if is_place(name):
-        return 0
+    """Return the classes that the last linear layer of a state dict tells apart."""
     matrices = [value for value in state.values() if value.ndim == 2]
     if not matrices:
         raise CheckpointError(f"{path} has no linear layer, the classifier of {name} is one")

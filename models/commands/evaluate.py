@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from aio.models.commands.progress import epoch_progress
-from aio.models.commands.setting_options import add_setting_options, given_settings
+from aio.models.commands.setting_options import add_setting_options, given_settings, ratio_list
 from aio.models.errors import ModelError
 from aio.models.experiments.plan import METHODS, PLAN_FILE, Plan, load_plan
 from aio.models.settings import TrainSettings
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folder", type=Path, help="holds the plan, a result per run, and the models")
     add("--seeds", type=_whole_numbers, metavar="N,N,...", help="a run of each (0,1,2)")
     add("--methods", type=_names, metavar="NAME,...", help=f"of {', '.join(METHODS)} (all)")
-    add("--alone", type=_ratios, metavar="R,R,...", help="ratios also trained alone (all)")
+    add("--alone", type=ratio_list, metavar="R,R,...", help="ratios also trained alone (all)")
     add("--jobs", type=int, default=1, metavar="N", help="runs at a time, each a process (1)")
     add("--report", action="store_true", help="run nothing, print what is done")
     add("--chart", type=Path, metavar="FILE.png", help="also draw accuracy by ratio")
@@ -118,13 +118,6 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of seeds like 0,1,2") from None
-
-
-def _ratios(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of ratios like 0.5,0.9") from None
 
 
 def _names(text: str) -> tuple[str, ...]:
