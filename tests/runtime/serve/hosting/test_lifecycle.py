@@ -95,6 +95,16 @@ def rows(host: Host) -> list[tuple[str, str, str, str]]:
     return [(s.name, s.version, s.state, s.reason) for s in host.index()]
 
 
+async def calibrating_b(host: Host, shelf: Shelf) -> asyncio.Future[None]:
+    """Load model b up to its calibration, which then waits for `shelf.passing`."""
+    shelf.passing.clear()
+    shelf.calibrating.clear()
+    loading = asyncio.ensure_future(host.load_model("b"))
+    while not shelf.calibrating.is_set():
+        await asyncio.sleep(0.001)
+    return loading
+
+
 def test_all_models_load_at_the_start_and_the_newest_version_serves(shelf: Shelf) -> None:
     for place in ("a/1/model.aio", "a/10/model.aio", "a/9/model.aio", "b.aio"):
         shelf.put(place)
@@ -225,11 +235,7 @@ def test_other_models_answer_while_one_is_calibrated(shelf: Shelf) -> None:
     async def scenario(host: Host) -> None:
         shelf.put("b/1/model.aio")
         assert rows(host)[1] == ("b", "1", "UNAVAILABLE", "not loaded")
-        shelf.passing.clear()
-        shelf.calibrating.clear()
-        loading = asyncio.ensure_future(host.load_model("b"))
-        while not shelf.calibrating.is_set():
-            await asyncio.sleep(0.001)
+        loading = await calibrating_b(host, shelf)
         assert rows(host)[1][:3] == ("b", "1", "LOADING")
         with pytest.raises(UnavailableError, match="being loaded"):
             host.find("b")
@@ -277,11 +283,7 @@ def test_a_load_goes_on_when_its_client_goes_away(shelf: Shelf) -> None:
 
     async def scenario(host: Host) -> None:
         shelf.put("b.aio")
-        shelf.passing.clear()
-        shelf.calibrating.clear()
-        loading = asyncio.ensure_future(host.load_model("b"))
-        while not shelf.calibrating.is_set():
-            await asyncio.sleep(0.001)
+        loading = await calibrating_b(host, shelf)
         loading.cancel()
         shelf.passing.set()
         while rows(host)[1][2] != "READY":
@@ -405,11 +407,7 @@ def test_stopping_gives_up_what_is_being_calibrated(shelf: Shelf) -> None:
 
     async def scenario(host: Host) -> None:
         shelf.put("b.aio")
-        shelf.passing.clear()
-        shelf.calibrating.clear()
-        loading = asyncio.ensure_future(host.load_model("b"))
-        while not shelf.calibrating.is_set():
-            await asyncio.sleep(0.001)
+        loading = await calibrating_b(host, shelf)
         host.stop()
         with pytest.raises(ModelLoadError, match="the server is stopping"):
             await loading
