@@ -129,6 +129,19 @@ class AllInOne(Supernet):
         for name, kept in self._allocation(layers, ratios or self.ratios).items():
             layers[name].set_kept_blocks(kept)
 
+    def restart_levels(self) -> None:
+        """Let every level start from the densest one.
+
+        Blocks are ranked by the magnitude of their weights of now, and each level's batch
+        normalisation is a copy of level 0's.
+        """
+        for layer in self.masked_layers().values():
+            layer.reset_scores()
+        for module in self.net.modules():
+            if isinstance(module, SwitchableBatchNorm):
+                module.restart_levels()
+        self.update_thresholds()
+
     def kept_weights(self) -> list[int]:
         """Return the prunable weights that are kept, per level."""
         per_layer = [layer.kept_weights() for layer in self.masked_layers().values()]

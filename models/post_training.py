@@ -5,7 +5,6 @@ Blocks are ranked by their weights, and the statistics of every layer are measur
 `statistics`). Nothing is trained, so sparse levels lose accuracy; how much is measured.
 """
 
-import pickle
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,15 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aio.models import zoo
 from aio.models.allinone import AllInOne
 from aio.models.allocation import allocation as named_allocation
 from aio.models.bench_process import accuracy
 from aio.models.data.image_folder import FolderImages, find
-from aio.models.errors import CheckpointError, ModelError
+from aio.models.errors import ModelError
 from aio.models.export import build_model
 from aio.models.export_check import check_answers
-from aio.models.imported import imported_network, is_place
 from aio.models.manifest import Model
 from aio.models.permutation import permute_channels
 from aio.models.statistics import correct_statistics, corrected_nodes
@@ -34,7 +31,6 @@ from aio.models.writer import write_model
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 BATCH = 64
 MOST_TEST_IMAGES = 5000
-_UNREADABLE = (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -88,37 +84,6 @@ def read_images(
         _spread(torch.tensor([label for _, label in members]), MOST_TEST_IMAGES),
         folder.labels,
     )
-
-
-def load_network(path: Path, name: str, channels_in: int) -> nn.Module:
-    """Return a network of the zoo, or of the user's code, with the weights of a state dict.
-
-    Raises:
-        CheckpointError: the file is none, or its names or shapes are not this network's.
-    """
-    state = _state_dict(path)
-    if is_place(name):
-        net = imported_network(name)
-    else:
-        net = zoo.network(name, _classes(state, path, name), channels_in)
-    wanted = net.state_dict()
-    missing = [key for key in wanted if key not in state]
-    unknown = [key for key in state if key not in wanted]
-    if missing or unknown:
-        examples = [f"{key!r} is missing" for key in missing[:2]]
-        examples += [f"{key!r} is not known" for key in unknown[:2]]
-        raise CheckpointError(
-            f"{path} is not of {name}: {len(missing)} of {len(wanted)} names missing, "
-            f"{len(unknown)} not known ({', '.join(examples)})"
-        )
-    for key, value in state.items():
-        if value.shape != wanted[key].shape:
-            raise CheckpointError(
-                f"{path}: {key} has shape {tuple(value.shape)}, {name} has "
-                f"{tuple(wanted[key].shape)}"
-            )
-    net.load_state_dict(state)
-    return net.eval()
 
 
 def dense_content(
@@ -200,33 +165,6 @@ def finish(
         "corrected_layers": len(corrected_nodes(content)),
         "notes": notes,
     }
-
-
-def _classes(state: dict[str, Tensor], path: Path, name: str) -> int:
-    """Return the classes that the last linear layer of a state dict tells apart."""
-    matrices = [value for value in state.values() if value.ndim == 2]
-    if not matrices:
-        raise CheckpointError(f"{path} has no linear layer, the classifier of {name} is one")
-    return int(matrices[-1].shape[0])
-
-
-def _state_dict(path: Path) -> dict[str, Tensor]:
-    """Read weights with torch's restricted unpickler, and unwrap what training scripts add."""
-    try:
-        found = torch.load(path, weights_only=True, map_location="cpu")
-    except FileNotFoundError:
-        raise
-    except _UNREADABLE as error:
-        raise CheckpointError(
-            f"{path} can't be read as a state dict, and a whole pickled network is refused because "
-            f"it could run code: {str(error).splitlines()[0]}"
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise CheckpointError(f"{path} holds no state dict: names and tensors")
-    return {str(key).removeprefix("module."): value for key, value in found.items()}
 
 
 def _arrays(path: Path) -> tuple[Tensor, Tensor | None]:

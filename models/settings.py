@@ -14,10 +14,11 @@ BLOCK_HEIGHTS = (16, 8)
 """Output channels of a block that the executor has kernels for."""
 ALLOCATIONS = ("uniform", "global", "erk", "cost")
 PRECISIONS = ("float32", "bfloat16")
-OPTIONS = {"block_heights": "block_height"}
+OPTIONS = {"block_heights": "block_height", "initial_weights": "from"}
 """Settings whose option on the command line has another name."""
 _SEED_LIMIT = 2**63
 _PAIRS = ("block_heights", "costs")
+_NAMED_APART = ("dataset", "data", "costs", "initial_weights")
 _FRACTIONS = (
     "warmup",
     "label_smoothing",
@@ -42,9 +43,10 @@ class TrainSettings:
         seed: of the initial weights, the order of images, distortions and sampled levels.
         validation: judge on a part of the training images, not on the held-out set.
         batch_size: images of a step.
-        learning_rate: highest rate of the weights; a cosine falls from it to zero.
+        learning_rate: highest rate of the weights; in each phase, dense and joint, a cosine falls
+            from it to zero.
         score_learning_rate: highest rate of the block scores.
-        warmup: fraction of the steps in which the rates rise.
+        warmup: fraction of the steps of each phase in which the rates rise.
         weight_decay: of weights with two axes or more.
         label_smoothing: for the densest level.
         distillation: weight of the densest level's answers against the labels, 0 to 1.
@@ -58,10 +60,12 @@ class TrainSettings:
         allocation: how a ratio is shared among layers, one of `allocation.ALLOCATIONS`.
         costs: measured time of each layer at full density, for the cost-aware allocation.
         adjacent_fraction: share of the mixed subnets that go from a level to the next sparser one.
-        growth: fraction of the steps in which the ratios grow from zero.
-        score_end: fraction of the steps after which scores, and so masks, stay as they are.
+        growth: fraction of the joint steps in which the ratios grow from zero.
+        score_end: fraction of the joint steps after which scores, and so masks, stay as they are.
         dense_fraction: fraction of the epochs, at the beginning, that train the densest level only.
-        permute: group output channels of similar importance after the dense epochs.
+        initial_weights: file of a trained network to start from, which replaces the dense epochs;
+            empty for random weights.
+        permute: group output channels of similar importance before the joint epochs.
         parts: equal parts a batch is cut into, each with batch statistics of its own; gradients are
             added up. Processes share the parts of a batch.
         precision: of the arithmetic in forward and backward passes, "float32" or "bfloat16".
@@ -71,7 +75,7 @@ class TrainSettings:
 
     dataset: str = "digits"
     ratios: tuple[float, ...] = DEFAULT_RATIOS
-    epochs: int = 60
+    epochs: int = 80
     seed: int = 0
     validation: bool = False
     batch_size: int = 64
@@ -93,7 +97,8 @@ class TrainSettings:
     adjacent_fraction: float = 0.75
     growth: float = 0.0
     score_end: float = 1.0
-    dense_fraction: float = 0.25
+    dense_fraction: float = 0.5
+    initial_weights: str = ""
     permute: bool = False
     parts: int = 1
     precision: str = "float32"
@@ -113,13 +118,13 @@ class TrainSettings:
             )
         if self.average == 1.0:
             raise ModelError("average 1.0 would never leave the initial weights; 0.999 is usual")
-        if self.permute and not self.dense_epochs:
+        if self.permute and not self.has_trained_start:
             raise ModelError(
                 f"permute needs a dense epoch, dense_fraction {self.dense_fraction:g} of "
                 f"{self.epochs} is none: random weights have no importance"
             )
         if self.dense_fraction == 1.0:
-            raise ModelError("dense_fraction 1 leaves no epoch to sparse levels; 0.25 is usual")
+            raise ModelError("dense_fraction 1 leaves no epoch to sparse levels; 0.5 is usual")
         if self.allocation == "cost" and not self.costs:
             raise ModelError(
                 "allocation 'cost' needs measured costs: write them by "
@@ -152,7 +157,12 @@ class TrainSettings:
     @property
     def dense_epochs(self) -> int:
         """Epochs at the beginning that train the densest level only."""
-        return int(self.dense_fraction * self.epochs)
+        return 0 if self.initial_weights else int(self.dense_fraction * self.epochs)
+
+    @property
+    def has_trained_start(self) -> bool:
+        """Whether the joint epochs start from trained weights."""
+        return bool(self.initial_weights) or self.dense_epochs > 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain numbers, strings, lists and dictionaries."""
@@ -182,14 +192,13 @@ class TrainSettings:
         words = ["aio train --dataset", self.dataset]
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in {"dataset", "data", "costs"} or value == getattr(default, field.name):
+            if field.name in _NAMED_APART or value == getattr(default, field.name):
                 continue
             option = OPTIONS.get(field.name, field.name).replace("_", "-")
             words.append(f"--{option}" if value is True else f"--{option} {_word(value)}")
-        if self.data:
-            words.append("--data DIR")
-        if self.costs:
-            words.append("--costs FILE")
+        files = {"--data DIR": self.data, "--costs FILE": self.costs}
+        files["--from FILE"] = self.initial_weights
+        words += [option for option, given in files.items() if given]
         return " ".join(words)
 
 

@@ -24,6 +24,12 @@ class SwitchableBatchNorm(nn.Module):
         """Return the batch normalisation of a level."""
         return cast("_BatchNorm", self.by_level[level])
 
+    def restart_levels(self) -> None:
+        """Let every level have the parameters and statistics of level 0."""
+        first = self.at(0).state_dict()
+        for bn in self.by_level[1:]:
+            bn.load_state_dict(first)
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise with the parameters of the current level."""
         return cast("Tensor", self.by_level[self.level](x))

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joint training of all levels.
+"""Joint training of all levels, after the densest one has been trained alone.
 
-Every step runs a few subnets on the same batch (see sampling.py), adds up their gradients and
-moves the weights once; then each layer's thresholds follow its scores, so that every level keeps
-exactly its number of blocks at any time.
+Two phases, each with a whole schedule of rates of its own: sparse levels need a well-trained
+network to start from, and then the rates to leave it. A joint step runs a few subnets on the same
+batch (see sampling.py), adds up their gradients and moves the weights once; then each layer's
+thresholds follow its scores, so that every level keeps exactly its number of blocks at any time.
 """
 
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ class Trainer:
         totals = torch.zeros(2, dtype=torch.float64)
         batches = self._source.train_batches(self._settings.batch_size, self._generator)
         for index, batch in enumerate(batches):
-            progress = (self.epoch * self._steps + index) / (self._steps * self._settings.epochs)
+            progress = self._progress(index / self._steps)
             self._set_rates(progress)
             totals += torch.tensor(self._step(batch, progress), dtype=torch.float64)
         self.epoch += 1
@@ -86,16 +87,21 @@ class Trainer:
         self.model.to("cpu").update_thresholds()
         self.model.eval()
 
+    def _progress(self, part: float) -> float:
+        """Return how much of its phase is done, 0 to 1, after a part of the current epoch."""
+        dense, all_epochs = self._settings.dense_epochs, self._settings.epochs
+        if self.epoch < dense:
+            return (self.epoch + part) / dense
+        return (self.epoch - dense + part) / (all_epochs - dense)
+
     def _start_epoch(self) -> None:
-        """Leave the dense epochs: from now on scores are those of trained weights."""
-        ends = self._settings.dense_epochs == self.epoch > 0
-        if not ends or not isinstance(self.model, AllInOne):
+        """Begin the joint phase: every level starts from the densest one."""
+        begins = self._settings.has_trained_start and self.epoch == self._settings.dense_epochs
+        if not begins or not isinstance(self.model, AllInOne):
             return
         if self._settings.permute:
             permute_channels(self.model)
-        for layer in self.model.masked_layers().values():
-            layer.reset_scores()
-        self.model.update_thresholds()
+        self.model.restart_levels()
         self._optimizer.state.clear()  # momenta are of channels in another order
         if self._average is not None:
             self._average.restart()

@@ -6,6 +6,8 @@ on one kind of processor and one version of torch. Another processor may sum in 
 """
 
 import contextlib
+import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,10 @@ from aio.models.export import export_model
 from aio.models.recipes import make_net, make_source, recipe
 from aio.models.settings import TrainSettings
 from aio.models.supernet import Supernet
+from aio.models.trained_weights import load_weights
 from aio.models.trainer import EpochResult, Trainer
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,26 @@ MakeModel = Callable[[TrainSettings, Source], Supernet]
 
 
 def all_in_one(settings: TrainSettings, source: Source) -> AllInOne:
-    """Return the network of a run with random weights."""
-    return wrapped(make_net(settings, source), settings)
+    """Return the network of a run, with random weights or those it is to start from."""
+    return wrapped(started_net(settings, source), settings)
+
+
+def started_net(settings: TrainSettings, source: Source) -> nn.Module:
+    """Return the dense network of a run, with random weights or those it is to start from.
+
+    Raises:
+        CheckpointError: the file it is to start from is of another network.
+    """
+    net = make_net(settings, source)
+    if settings.initial_weights:
+        random = load_weights(net, Path(settings.initial_weights))
+        if random:
+            _LOG.warning(
+                "%s tells other classes apart than the data: %s start from random weights",
+                settings.initial_weights,
+                " and ".join(random),
+            )
+    return net
 
 
 def wrapped(net: nn.Module, settings: TrainSettings) -> AllInOne:
@@ -138,6 +161,9 @@ def provenance(settings: TrainSettings) -> dict[str, Any]:
     """Return what a model file says about its origin; no dates and paths, so bytes repeat."""
     plain = settings.to_dict()
     del plain["data"]  # a path of this machine
+    start = plain.pop("initial_weights")
+    if start:
+        plain["initial_weights_sha256"] = hashlib.sha256(Path(start).read_bytes()).hexdigest()
     return {
         "command": settings.command(),
         "settings": plain,

@@ -104,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
 def _levels(args: argparse.Namespace, data: "Calibration", name: str) -> tuple["Model", list[int]]:
     """Return the content of the file, and which levels have statistics of another one."""
     from aio.models import post_training  # noqa: PLC0415
+    from aio.models.trained_weights import load_network  # noqa: PLC0415
 
     if args.add_ratio is not None:
         from aio.models.reading import add_ratios, read_model  # noqa: PLC0415
@@ -113,7 +114,7 @@ def _levels(args: argparse.Namespace, data: "Calibration", name: str) -> tuple["
         return add_ratios(read_model(args.source), args.add_ratio)
     if args.network is None:
         raise ModelError("--network is missing: a state dict has weights, but no network")
-    net = post_training.load_network(args.source, args.network, data.images.shape[1])
+    net = load_network(args.source, args.network, data.images.shape[1])
     content = post_training.dense_content(
         net, data, args.ratios, args.allocation, name=name, permute=args.permute
     )

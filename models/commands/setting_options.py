@@ -19,15 +19,15 @@ _HELP = {
     "batch_size": "images of a step",
     "learning_rate": "highest rate of the weights",
     "score_learning_rate": "highest rate of the block scores",
-    "warmup": "fraction of the steps in which rates rise",
+    "warmup": "fraction of the steps of each phase in which rates rise",
     "weight_decay": "of weights",
     "label_smoothing": "for the densest level",
     "distillation": "weight of the densest level's answers against the labels",
     "random_levels": "levels drawn in a step, beside the two ends",
     "mixed_fraction": "share of these that mix two levels across layers",
     "adjacent_fraction": "share of the mixed ones that mix neighbouring levels",
-    "growth": "fraction of the steps in which ratios grow from zero",
-    "score_end": "fraction of the steps after which masks stay",
+    "growth": "fraction of the joint steps in which ratios grow from zero",
+    "score_end": "fraction of the joint steps after which masks stay",
     "dense_fraction": "fraction of the epochs that train the densest level only, at first",
     "parts": "equal parts of a batch whose gradients are added up; one per process at least",
     "average": "decay of the moving average of weights that is exported, 0 for none",
@@ -77,7 +77,13 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         "--permute",
         action="store_true",
         default=None,
-        help="group channels of similar importance after the dense epochs",
+        help="group channels of similar importance before the joint epochs",
+    )
+    add(
+        "--from",
+        dest="initial_weights",
+        metavar="NET.pt",
+        help="state dict of a trained network to start from, instead of the dense epochs",
     )
     add("--precision", choices=PRECISIONS, help="of forward and backward passes (float32)")
     add("--device", help="torch device (cpu)")

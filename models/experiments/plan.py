@@ -18,16 +18,16 @@ from aio.models.settings import TrainSettings
 
 PLAN_FILE = "plan.json"
 METHODS = {
-    "joint": "All-in-One: one set of weights for all ratios",
+    "joint": "All-in-One: the dense network trained again, one set of weights for all ratios",
     "dense": "a dense network alone",
     "scratch_e": "each ratio alone from scratch, equal epochs",
     "scratch_b": "each ratio alone from scratch, the compute of the dense network",
     "finetune": "each ratio alone, a dense network pruned and trained again",
-    "slimmable": "uniform widths at equal multiply-accumulates, trained jointly",
+    "slimmable": "the dense network trained again, uniform widths at equal multiply-accumulates",
     "magnitude": "a dense network pruned by magnitude, batch normalisation re-calibrated",
 }
 _PER_RATIO = ("scratch_e", "scratch_b", "finetune")
-_NEEDS_DENSE = ("finetune", "magnitude")
+_NEEDS_DENSE = ("joint", "finetune", "slimmable", "magnitude")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Plan:
             methods.add("dense")
         runs = []
         for seed in self.seeds:
-            for method in (m for m in ("dense", "joint", *METHODS) if m in methods):
+            for method in (m for m in ("dense", *METHODS) if m in methods):
                 alone = self.alone or self.settings.ratios[1:]
                 ratios = alone if method in _PER_RATIO else [None]
                 runs += [Run(method, seed, ratio) for ratio in ratios]

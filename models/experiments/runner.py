@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from aio.models.allinone import AllInOne
 from aio.models.bench_process import accuracy, bench
@@ -23,11 +22,18 @@ from aio.models.evaluate import accuracy_per_level, recalibrate
 from aio.models.experiments.plan import Plan, Run
 from aio.models.experiments.slimmable import Slimmable, count_macs, widths_for
 from aio.models.files import replacing
-from aio.models.recipes import make_net, make_source
+from aio.models.recipes import make_source
 from aio.models.settings import TrainSettings
 from aio.models.supernet import Supernet
 from aio.models.trainer import EpochResult
-from aio.models.training import MakeModel, Outcome, all_in_one, export_outcome, train, wrapped
+from aio.models.training import (
+    Outcome,
+    all_in_one,
+    export_outcome,
+    started_net,
+    train,
+    wrapped,
+)
 
 MIXED_PLANS = 50
 LATENCY_SECONDS = 1.0
@@ -43,7 +49,7 @@ def perform(
         OSError: a file can't be written.
     """
     started = time.monotonic()
-    settings = settings_of(plan, run)
+    settings = settings_of(plan, run, folder)
     checkpoint = folder / f"{run.name}.checkpoint"
     outcome = _outcome(run, settings, checkpoint, on_epoch)
     if run.method == "dense":
@@ -64,13 +70,22 @@ def perform(
     return result
 
 
-def settings_of(plan: Plan, run: Run) -> TrainSettings:
-    """Return the settings of a run: those of the plan, but for what its method says."""
-    settings = dataclasses.replace(plan.settings, seed=run.seed)
+def settings_of(plan: Plan, run: Run, folder: Path) -> TrainSettings:
+    """Return the settings of a run: those of the plan, but for what its method says.
+
+    Raises:
+        ModelError: the weights that it starts from are not in the folder.
+    """
+    settings = dataclasses.replace(plan.settings, seed=run.seed, dense_fraction=0.0)
+    if run.needs is not None:
+        start = folder / f"{run.needs}.pt"
+        if not start.exists():
+            raise ModelError(f"{start} is missing: the run {run.needs} has to be done first")
+        settings = dataclasses.replace(settings, initial_weights=str(start))
     if run.method == "joint":
         return settings
-    # What comes before sparse levels, and mixed plans, are parts of the joint method.
-    settings = dataclasses.replace(settings, dense_fraction=0.0, permute=False, mixed_fraction=0.0)
+    # These are parts of the joint method.
+    settings = dataclasses.replace(settings, permute=False, mixed_fraction=0.0)
     if run.method == "dense":
         return dataclasses.replace(settings, ratios=(0.0,))
     if run.ratio is not None:
@@ -84,40 +99,29 @@ def _outcome(
     checkpoint: Path,
     on_epoch: Callable[[EpochResult], None],
 ) -> Outcome:
-    dense = None if run.needs is None else _load_dense(checkpoint.with_name(f"{run.needs}.pt"))
     if run.method == "magnitude":
-        assert dense is not None
-        return _magnitude(settings, dense)
-    makers: dict[str, MakeModel] = {"slimmable": _slimmable}
-    if dense is not None:
-        makers[run.method] = lambda s, source: wrapped(_with_weights(s, source, dense), s)
+        return _magnitude(settings)
     return train(
         settings,
         checkpoint,
         resume=checkpoint.exists(),
         on_epoch=on_epoch,
-        make_model=makers.get(run.method, all_in_one),
+        make_model=_slimmable if run.method == "slimmable" else all_in_one,
     )
 
 
-def _magnitude(settings: TrainSettings, dense: dict[str, Tensor]) -> Outcome:
+def _magnitude(settings: TrainSettings) -> Outcome:
     """Prune a dense network by magnitude and measure its statistics again; nothing is trained."""
     source = make_source(settings)
-    model = wrapped(_with_weights(settings, source, dense), settings).eval()
+    model = all_in_one(settings, source).eval()
     recalibrate(model, source.calibration_batches)
     found = accuracy_per_level(model, source.held_out_batches)
     held_out = sum(len(labels) for _, labels in source.held_out_batches())
     return Outcome(model, settings, found, held_out)
 
 
-def _with_weights(settings: TrainSettings, source: Source, weights: dict[str, Tensor]) -> nn.Module:
-    net = make_net(settings, source)
-    net.load_state_dict(weights)
-    return net
-
-
 def _slimmable(settings: TrainSettings, source: Source) -> Supernet:
-    net = make_net(settings, source)
+    net = started_net(settings, source)
     reference = wrapped(net, settings)
     macs = []
     for level in range(len(settings.ratios)):
@@ -134,13 +138,6 @@ def _save_dense(model: Supernet, path: Path) -> None:
     }
     with replacing(path) as file:
         torch.save(names, file)
-
-
-def _load_dense(path: Path) -> dict[str, Tensor]:
-    if not path.exists():
-        raise ModelError(f"{path} is missing: the run {path.stem} has to be done first")
-    weights: dict[str, Tensor] = torch.load(path, weights_only=True)
-    return weights
 
 
 def _judge(outcome: Outcome, stem: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -55,9 +55,14 @@ class _SlimBatchNorm(SwitchableBatchNorm):
 
     def __init__(self, bn: nn.BatchNorm2d, channels: Sequence[int]) -> None:
         super().__init__(bn, 0)
-        self.by_level = nn.ModuleList(
-            nn.BatchNorm2d(count, bn.eps, bn.momentum) for count in channels
-        )
+        self.by_level = nn.ModuleList(_first_channels(bn, count) for count in channels)
+
+
+def _first_channels(bn: nn.BatchNorm2d, count: int) -> nn.BatchNorm2d:
+    first = nn.BatchNorm2d(count, bn.eps, bn.momentum)
+    state = bn.state_dict()
+    first.load_state_dict({name: v[:count] if v.ndim else v for name, v in state.items()})
+    return first
 
 
 class Slimmable(Supernet):

@@ -175,7 +175,7 @@ def test_a_shape_that_differs_is_named(images: Path, tmp_path: Path) -> None:
     state["3.weight"] = torch.zeros(32, 32, 1, 1)
     torch.save(state, tmp_path / "net.pt")
     expect_error(
-        r"3.weight has shape \(32, 32, 1, 1\), small has \(32, 32, 3, 3\)",
+        r"net.pt is not of small: 3.weight has shape \(32, 32, 1, 1\), not \(32, 32, 3, 3\)",
         "--from", tmp_path / "net.pt", "--network", "small", "--calibrate", images,
     )  # fmt: skip
 

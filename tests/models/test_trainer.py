@@ -7,11 +7,13 @@ import torch
 from torch import nn
 
 from aio.models import AllInOne, ModelError
+from aio.models.blocks import magnitude
 from aio.models.data.augment import Distortion
 from aio.models.data.source import Source, array_source
 from aio.models.evaluate import accuracy_per_level, recalibrate
 from aio.models.schedules import rate_factor
 from aio.models.settings import TrainSettings
+from aio.models.switchable import SwitchableBatchNorm
 from aio.models.trainer import Trainer
 
 RATIOS = (0.0, 0.5, 0.9)
@@ -134,7 +136,8 @@ def trained(**changes: object) -> AllInOne:
     [
         {"growth": 0.5},
         {"score_end": 0.5},
-        {"dense_fraction": 0.34, "permute": True},
+        {"dense_fraction": 0.0},
+        {"dense_fraction": 0.67, "permute": True},
         {"parts": 2},
         {"precision": "bfloat16"},
         {"average": 0.9},
@@ -149,8 +152,39 @@ def test_every_option_trains_to_the_ratios(changes: dict[str, object]) -> None:
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
+def test_each_phase_has_a_whole_schedule_of_rates() -> None:
+    run = trainer(epochs=5)  # two dense ones, three joint ones
+    rates = []
+    for _ in range(5):
+        run.run_epoch()
+        rates.append(run.state_dict()["optimizer"]["param_groups"][0]["lr"])
+    dense, joint = rates[:2], rates[2:]
+    assert dense == sorted(dense, reverse=True)
+    assert joint == sorted(joint, reverse=True)
+    assert joint[0] > dense[1]
+
+
+def test_joint_epochs_start_from_what_the_densest_level_has_learned() -> None:
+    run = trainer(epochs=4)
+    model = run.model
+    assert isinstance(model, AllInOne)
+    run.run_epoch()
+    norm = model.net.get_submodule("1")
+    assert isinstance(norm, SwitchableBatchNorm)
+    assert not torch.equal(norm.at(0).weight, norm.at(2).weight)
+    model.restart_levels()
+    for level in (1, 2):
+        first, other = norm.at(0).state_dict(), norm.at(level).state_dict()
+        assert all(torch.equal(first[name], other[name]) for name in first)
+    for layer in model.masked_layers().values():
+        assert torch.equal(layer.score, magnitude(layer.weight.detach(), layer.block_height))
+        assert layer.kept_blocks() == [layer.blocks_at(ratio) for ratio in RATIOS]
+
+
 def test_masks_stay_after_the_scores_end() -> None:
-    settings = TrainSettings(epochs=2, ratios=RATIOS, batch_size=16, score_end=0.5)
+    settings = TrainSettings(
+        epochs=2, ratios=RATIOS, batch_size=16, score_end=0.5, dense_fraction=0.0
+    )
     model = AllInOne(tiny_net(), RATIOS)
     run = Trainer(model, stripes(), settings)
     run.run_epoch()
@@ -184,8 +218,8 @@ def test_an_average_is_resumed_with_the_rest() -> None:
     [
         ({"parts": 3}, "batch_size 64 can't be cut into 3 equal parts"),
         (
-            {"permute": True, "epochs": 3},
-            "permute needs a dense epoch, dense_fraction 0.25 of 3 is",
+            {"permute": True, "epochs": 1},
+            "permute needs a dense epoch, dense_fraction 0.5 of 1 is",
         ),
         ({"dense_fraction": 1.0}, "leaves no epoch to sparse levels"),
         ({"allocation": "cost"}, "needs measured costs"),

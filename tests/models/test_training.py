@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
 
-from aio.models import CheckpointError, ModelError
+from aio.models import CheckpointError, ModelError, zoo
 from aio.models.checkpoint import load_checkpoint, save_checkpoint
-from aio.models.recipes import recipe
+from aio.models.recipes import make_net, make_source, recipe
 from aio.models.settings import TrainSettings
 from aio.models.trainer import EpochResult
-from aio.models.training import provenance, train
+from aio.models.training import provenance, started_net, train
 
 # A batch of everything: one step per epoch.
 SETTINGS = TrainSettings(epochs=2, ratios=(0.0, 0.9), batch_size=256, validation=True, threads=1)
@@ -74,6 +76,29 @@ def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         train(SETTINGS, checkpoint, resume=True)
     with pytest.raises(CheckpointError, match="no file to resume"):
         train(SETTINGS, resume=True)
+
+
+def test_a_run_starts_from_trained_weights(tmp_path: Path) -> None:
+    start = tmp_path / "dense.pt"
+    net = make_net(SETTINGS, make_source(SETTINGS))
+    torch.save(net.state_dict(), start)
+    settings = dataclasses.replace(
+        SETTINGS, initial_weights=str(start), learning_rate=0.0, score_learning_rate=0.0
+    )
+    assert (settings.dense_epochs, SETTINGS.dense_epochs) == (0, 1)
+    found = train(settings).model.state_dict()
+    assert torch.equal(found["net.conv1.weight"], net.state_dict()["conv1.weight"])
+    said = provenance(settings)
+    assert said["command"].endswith("--from FILE")
+    assert said["settings"]["initial_weights_sha256"] == sha256(start.read_bytes()).hexdigest()
+    assert str(tmp_path) not in str(said)
+
+
+def test_a_new_classifier_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch.save(zoo.network("digits_resnet", 7, 1).state_dict(), tmp_path / "seven.pt")
+    settings = dataclasses.replace(SETTINGS, initial_weights=str(tmp_path / "seven.pt"))
+    started_net(settings, make_source(settings))
+    assert "seven.pt tells other classes apart than the data: fc.weight and fc.bias" in caplog.text
 
 
 def test_unknown_data_set_is_named() -> None:

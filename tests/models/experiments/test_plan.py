@@ -28,21 +28,35 @@ def test_what_is_needed_is_added() -> None:
     assert [run.name for run in plan.runs()] == ["dense-seed0", "magnitude-seed0"]
 
 
-def test_settings_differ_in_what_the_method_says() -> None:
+def test_settings_differ_in_what_the_method_says(tmp_path: Path) -> None:
     plan = Plan(SETTINGS, (3,))
-    assert settings_of(plan, Run("joint", 3)).ratios == (0.0, 0.5, 0.9)
-    assert settings_of(plan, Run("dense", 3)).ratios == (0.0,)
-    assert settings_of(plan, Run("scratch_e", 3, 0.9)).ratios == (0.9,)
-    assert settings_of(plan, Run("scratch_e", 3, 0.9)).epochs == 4
-    assert settings_of(plan, Run("scratch_b", 3, 0.9)).epochs == 8  # never more than twice
+    (tmp_path / "dense-seed3.pt").touch()
+
+    def settings(method: str, ratio: float | None = None) -> TrainSettings:
+        return settings_of(plan, Run(method, 3, ratio), tmp_path)
+
+    assert settings("joint").ratios == (0.0, 0.5, 0.9)
+    assert settings("dense").ratios == (0.0,)
+    assert settings("scratch_e", 0.9).ratios == (0.9,)
+    assert settings("scratch_e", 0.9).epochs == 4
+    assert settings("scratch_b", 0.9).epochs == 8  # never more than twice
+    started = {m for m in METHODS if settings(m, 0.9).initial_weights}
+    assert started == {"joint", "finetune", "slimmable", "magnitude"}
     low = Plan(TrainSettings(epochs=10, ratios=(0.0, 0.3)))
     assert low.epochs(Run("scratch_b", 0, 0.3)) == 14  # 10 / 0.7
-    assert all(settings_of(plan, run).seed == 3 for run in plan.runs())
+    for run in plan.runs():
+        found = settings_of(plan, run, tmp_path)
+        assert (found.seed, found.dense_epochs) == (3, 0)
+
+
+def test_a_run_says_which_one_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="the run dense-seed3 has to be done first"):
+        settings_of(Plan(SETTINGS, (3,)), Run("joint", 3), tmp_path)
 
 
 def test_a_plan_is_read_back(tmp_path: Path) -> None:
     plan = Plan(SETTINGS, (1, 2), ("joint", "scratch_e"), (0.9,))
-    assert [run.name for run in plan.runs()][:2] == ["joint-seed1", "scratch_e-0.9-seed1"]
+    assert [run.name for run in plan.runs()][:2] == ["dense-seed1", "joint-seed1"]
     plan.save(tmp_path)
     assert load_plan(tmp_path) == plan
 

@@ -12,7 +12,7 @@ from aio.models.experiments import queue
 from aio.models.experiments.plan import Plan, Run
 from aio.models.settings import TrainSettings
 
-PLAN = Plan(TrainSettings(epochs=1, ratios=(0.0, 0.5)), (0,), ("dense", "finetune", "joint"))
+PLAN = Plan(TrainSettings(epochs=1, ratios=(0.0, 0.5)), (0,), ("dense", "scratch_e", "joint"))
 WRITE = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_text('{}')"
 
 
@@ -32,7 +32,7 @@ def test_all_runs_are_done_in_order(tmp_path: Path, jobs: int) -> None:
     assert all(queue.is_done(run, tmp_path) for run in PLAN.runs())
     dense, tuned = (
         said.index(next(s for s in said if s.startswith(w)))
-        for w in ("dense-seed0: done", "finetune-0.5-seed0: begun")
+        for w in ("dense-seed0: done", "joint-seed0: begun")
     )
     assert dense < tuned
     assert any("min left" in line for line in said)
@@ -44,14 +44,14 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     said: list[str] = []
     queue.work(PLAN, tmp_path, 1, writing(tmp_path), said.append)
     begun = [line for line in said if "begun" in line]
-    assert begun == ["joint-seed0: begun", "finetune-0.5-seed0: begun"]
+    assert begun == ["joint-seed0: begun", "scratch_e-0.5-seed0: begun"]
 
 
 def test_a_run_that_fails_stops_only_what_needs_it(tmp_path: Path) -> None:
     said: list[str] = []
     failed = queue.work(PLAN, tmp_path, 1, writing(tmp_path, "dense-seed0"), said.append)
-    assert failed == ["dense-seed0", "finetune-0.5-seed0"]
-    assert queue.is_done(Run("joint", 0), tmp_path)
+    assert failed == ["dense-seed0", "joint-seed0"]
+    assert queue.is_done(Run("scratch_e", 0, 0.5), tmp_path)
     assert any("exit code 3, see" in line for line in said)
     assert "it broke" in (tmp_path / "dense-seed0.log").read_text()
 
