@@ -17,6 +17,7 @@ PRECISIONS = ("float32", "bfloat16")
 OPTIONS = {"block_heights": "block_height", "initial_weights": "from"}
 """Settings whose option on the command line has another name."""
 _SEED_LIMIT = 2**63
+_MOST_PREFERENCE = 4.0  # the sparsest level would be all that is drawn long before
 _PAIRS = ("block_heights", "costs")
 _NAMED_APART = ("dataset", "data", "costs", "initial_weights")
 _FRACTIONS = (
@@ -51,6 +52,8 @@ class TrainSettings:
         label_smoothing: for the densest level.
         distillation: weight of the densest level's answers against the labels, 0 to 1.
         random_levels: levels drawn in a step, beside the densest and the sparsest.
+        sparse_preference: how much more often a sparse level is drawn, in proportion to its density
+            to the power of minus this; 0 for all alike.
         mixed_fraction: share of these that use two levels, changing at a random layer.
         threads: torch threads; sums, and so results, depend on their number.
         network: of the zoo, or `package.module:function`; empty for the data set's own.
@@ -85,7 +88,8 @@ class TrainSettings:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
     distillation: float = 0.5
-    random_levels: int = 2
+    random_levels: int = 3
+    sparse_preference: float = 0.5
     mixed_fraction: float = 0.25
     threads: int = 2
     network: str = ""
@@ -149,6 +153,10 @@ class TrainSettings:
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise ModelError(f"{name} {value} is not in 0 to 1")
+        if not 0.0 <= self.sparse_preference <= _MOST_PREFERENCE:
+            raise ModelError(
+                f"sparse_preference {self.sparse_preference} is not in 0 to {_MOST_PREFERENCE:g}"
+            )
         for name in ("learning_rate", "score_learning_rate", "weight_decay"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):

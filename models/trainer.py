@@ -128,12 +128,13 @@ class Trainer:
         if self.epoch < settings.dense_epochs:
             return [0]
         return sandwich(
-            len(model.ratios),
+            model.ratios,
             len(model.layer_names),
             settings.random_levels,
             settings.mixed_fraction,
             self._generator,
             adjacent_fraction=settings.adjacent_fraction,
+            sparse_preference=settings.sparse_preference,
         )
 
     def _backward(

@@ -24,6 +24,7 @@ _HELP = {
     "label_smoothing": "for the densest level",
     "distillation": "weight of the densest level's answers against the labels",
     "random_levels": "levels drawn in a step, beside the two ends",
+    "sparse_preference": "how much more often sparse levels are drawn, 0 for all alike",
     "mixed_fraction": "share of these that mix two levels across layers",
     "adjacent_fraction": "share of the mixed ones that mix neighbouring levels",
     "growth": "fraction of the joint steps in which ratios grow from zero",

@@ -111,6 +111,8 @@ def test_scores_have_their_own_rate_and_no_decay() -> None:
         ("warmup", 1.5),
         ("distillation", -0.1),
         ("learning_rate", float("inf")),
+        ("sparse_preference", 5.0),
+        ("sparse_preference", float("nan")),
     ],
 )
 def test_settings_out_of_range_are_named(name: str, value: float) -> None:
