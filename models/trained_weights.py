@@ -64,10 +64,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise
     except _UNREADABLE as error:
-        reason = str(error).partition("\n")[0] or "it is empty or cut off"
+        # torch's own text advises to read the file without restrictions.
         raise CheckpointError(
-            f"{path} can't be read as a state dict, and a whole pickled network is refused because "
-            f"it could run code: {reason}"
+            f"{path} can't be read as a state dict: it is no file of torch.save, or damaged, or "
+            "holds more than tensors; a whole pickled network is refused because it could run "
+            "code, save its state_dict()"
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):

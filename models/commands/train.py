@@ -97,11 +97,11 @@ def _run(args: argparse.Namespace, group: "Group") -> int:
         if group.rank != 0:
             return 0
         size_bytes = _export(outcome, output)
-    if args.example_request is not None:
-        from aio.models.example_request import write_example_request  # noqa: PLC0415
+        if args.example_request is not None:
+            from aio.models.example_request import write_example_request  # noqa: PLC0415
 
-        write_example_request(output, args.example_request)
-    _remove(checkpoint)
+            write_example_request(output, args.example_request)
+        checkpoint.unlink(missing_ok=True)
     _report(outcome, output, size_bytes, time.monotonic() - started, as_json=args.json)
     return 0
 
@@ -165,7 +165,10 @@ def _checkpoint_file(args: argparse.Namespace, output: Path) -> Path:
 
 @contextlib.contextmanager
 def _resumable(checkpoint: Path, output: Path, group: "Group") -> Iterator[None]:
-    """Say how to go on when the user, the system, a full disk or a lost process ends a run."""
+    """Say how to go on when the user, the system, a full disk or a lost process ends a run.
+
+    No empty directory is left for checkpoints that were not made or are not needed any more.
+    """
     # torchrun ends the processes that are left so, as containers and batch systems do.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
@@ -179,6 +182,8 @@ def _resumable(checkpoint: Path, output: Path, group: "Group") -> Iterator[None]
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+        with contextlib.suppress(OSError):
+            checkpoint.parent.rmdir()
 
 
 def _train(
@@ -205,13 +210,6 @@ def _export(outcome: "Outcome", output: Path) -> int:
     from aio.models.training import export_outcome  # noqa: PLC0415
 
     return export_outcome(outcome, output)
-
-
-def _remove(checkpoint: Path) -> None:
-    """Remove the checkpoint of a finished run, and its directory when nothing else is in it."""
-    checkpoint.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        checkpoint.parent.rmdir()
 
 
 def _report(
