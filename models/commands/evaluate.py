@@ -3,12 +3,12 @@
 
 import argparse
 import json
-import signal
 import sys
 from pathlib import Path
 
 from aio.models.commands.progress import epoch_progress
 from aio.models.commands.setting_options import add_setting_options, given_settings, ratio_list
+from aio.models.commands.termination import exit_on_sigterm
 from aio.models.errors import ModelError
 from aio.models.experiments.plan import METHODS, PLAN_FILE, Plan, load_plan
 from aio.models.settings import TrainSettings
@@ -60,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
         from aio.models.experiments.queue import run_command, work  # noqa: PLC0415
 
         # Otherwise the processes of a queue that is stopped would go on without it.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        failed = work(plan, args.folder, args.jobs, run_command(args.folder), _say)
+        with exit_on_sigterm():
+            failed = work(plan, args.folder, args.jobs, run_command(args.folder), _say)
     from aio.models.experiments.report import as_text, compare, draw  # noqa: PLC0415
 
     comparison = compare(plan, args.folder)

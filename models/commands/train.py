@@ -5,7 +5,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aio.models.commands.progress import epoch_progress
 from aio.models.commands.setting_options import add_setting_options, given_settings
+from aio.models.commands.termination import exit_on_sigterm
 from aio.models.errors import CheckpointError, ModelError, WorkerError
 from aio.models.files import check_writable
 from aio.models.recipes import RECIPES
@@ -38,7 +38,6 @@ examples:
 """
 
 _CHECKPOINT = "checkpoint.pt"
-_TERMINATED = 128 + signal.SIGTERM
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -169,10 +168,10 @@ def _resumable(checkpoint: Path, output: Path, group: "Group") -> Iterator[None]
 
     No empty directory is left for checkpoints that were not made or are not needed any more.
     """
-    # torchrun ends the processes that are left so, as containers and batch systems do.
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
-        yield
+        # torchrun ends the processes that are left so, as containers and batch systems do.
+        with exit_on_sigterm():
+            yield
     except (KeyboardInterrupt, SystemExit, OSError, WorkerError):
         if group.rank == 0 and checkpoint.exists():
             again = f"aio train --resume {checkpoint.parent} --output {output}"
@@ -181,7 +180,6 @@ def _resumable(checkpoint: Path, output: Path, group: "Group") -> Iterator[None]
             print(f"aio train: interrupted; continue with: {again}", file=sys.stderr, flush=True)
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
         with contextlib.suppress(OSError):
             checkpoint.parent.rmdir()
 
