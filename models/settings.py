@@ -203,6 +203,8 @@ class TrainSettings:
             if field.name in _NAMED_APART or value == getattr(default, field.name):
                 continue
             option = OPTIONS.get(field.name, field.name).replace("_", "-")
+            if field.name == "block_heights":
+                value = tuple(f"{pattern}={height}" for pattern, height in value)
             words.append(f"--{option}" if value is True else f"--{option} {_word(value)}")
         files = {"--data DIR": self.data, "--costs FILE": self.costs}
         files["--from FILE"] = self.initial_weights

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import argparse
 import dataclasses
 from hashlib import sha256
 from pathlib import Path
@@ -8,6 +9,7 @@ import torch
 
 from aio.models import CheckpointError, ModelError, zoo
 from aio.models.checkpoint import load_checkpoint, save_checkpoint
+from aio.models.commands.setting_options import add_setting_options, given_settings
 from aio.models.recipes import make_net, make_source, recipe
 from aio.models.settings import TrainSettings
 from aio.models.trainer import EpochResult
@@ -114,3 +116,25 @@ def test_provenance_repeats_and_names_the_run() -> None:
     assert found["held_out_images"] == 359
     assert set(found["versions"]) == {"torch", "scikit-learn", "numpy"}
     assert provenance(SETTINGS)["command"].endswith("--validation --batch-size 256 --threads 1")
+    heights = TrainSettings(block_heights=(("layer3.*", 8), ("*", 16)), permute=True)
+    assert heights.command() == (
+        "aio train --dataset digits --block-height layer3.*=8,*=16 --permute"
+    )
+
+
+def test_the_command_gives_the_settings_back() -> None:
+    settings = TrainSettings(
+        ratios=(0.0, 0.75),
+        epochs=7,
+        block_heights=(("fc", 8), ("*", 16)),
+        allocation="erk",
+        permute=True,
+        precision="bfloat16",
+        average=0.99,
+        network="resnet20",
+        dataset="clutter",
+    )
+    parser = argparse.ArgumentParser()
+    add_setting_options(parser)
+    words = settings.command().split()[2:]
+    assert TrainSettings(**given_settings(parser.parse_args(words))) == settings
