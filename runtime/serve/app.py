@@ -28,7 +28,10 @@ def make_app(host: Host, limits: Limits) -> ASGIApp:
     metrics.watch_governors(lambda: host.engines)
     infer = InferEndpoint(host, limits)
     app = Starlette(
-        routes=[*routes(host, Endpoints(host, metrics, limits), infer), *page_routes(host, limits)],
+        routes=[
+            *routes(host, limits, Endpoints(host, metrics, limits), infer),
+            *page_routes(host, limits),
+        ],
         exception_handlers={
             HTTPException: _answer_http_error,
             AioError: _answer_error,

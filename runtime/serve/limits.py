@@ -18,10 +18,12 @@ class Limits:
         body_bytes: Largest request body, whether declared or streamed.
         json_bytes: Largest JSON part of a request. Parsing takes memory and holds the interpreter,
             so it is smaller than `body_bytes`; an image of 3x224x224 floats fits.
+        small_body_bytes: Largest body of a request that is no inference, such as to load a model.
         buffered_bytes: All request bodies held at one time, over all connections.
         batch: Most samples in one request; a huge batch would hold the one executor.
         queue: Requests waiting for the executor or running in it; one more is refused.
         queue_ms: How long a request without a timeout may wait for its turn; infinity for no limit.
+        loads: Requests to load or unload models at one time; one more is refused.
         merged_batch: Samples of requests that run merged into one; 1 is no merging.
         merge_wait_ms: How long a request may wait for others to be merged with.
         connections: Open connections; one more is answered 503 and closed.
@@ -37,10 +39,12 @@ class Limits:
 
     body_bytes: int = 64 * MIB
     json_bytes: int = 8 * MIB
+    small_body_bytes: int = 16 * 1024
     buffered_bytes: int = 256 * MIB
     batch: int = 1024
     queue: int = 64
     queue_ms: float = 1000.0
+    loads: int = 8
     merged_batch: int = 1
     merge_wait_ms: float = 0.0
     connections: int = 256

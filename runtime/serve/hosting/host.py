@@ -11,6 +11,7 @@ from aio.runtime.serve.errors import ControlError, UnavailableError, UnknownMode
 from aio.runtime.serve.hosting.engine import Engine, answer_parameters, describe
 from aio.runtime.serve.hosting.lifecycle import Lifecycle, ModelDirectory
 from aio.runtime.serve.hosting.states import LOADING, READY, ModelState
+from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.schema import InferRequest, InferResult
 from aio.runtime.serve.scheduling.admission import DeadlineError
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from aio.governors import DeviceSample
 
 VERSION = "1"  # of a model that is served from a single file
-MOST_LOADS = 8  # requests to load or unload at one time
 
 
 class State(enum.Enum):
@@ -129,10 +129,16 @@ def _served(request: InferRequest, answer: Answer, arrived_s: float) -> Served:
 
 
 class Host:
-    """All models by name, and whether they can be asked."""
+    """All models by name, and whether they can be asked.
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    Args:
+        dispatcher: the way to the executor thread.
+        most_loads: requests to load or unload at one time.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, most_loads: int = Limits.loads) -> None:
         self.dispatcher = dispatcher
+        self._most_loads = most_loads
         self.state = State.LOADING
         self._models: dict[str, ServedModel] = {}
         self._lifecycle: Lifecycle | None = None
@@ -167,7 +173,7 @@ class Host:
             AioError: none can be loaded, or one that must can't; the message says which and why.
         """
         self._lifecycle = Lifecycle(
-            directory, self.dispatcher, self._serve, self._models, MOST_LOADS
+            directory, self.dispatcher, self._serve, self._models, self._most_loads
         )
         await self._lifecycle.start()
         self._be_ready()

@@ -38,6 +38,7 @@ class _Page:
     def __init__(self, host: Host, limits: Limits) -> None:
         self._snapshots = Snapshots(host, limits)
         self._controls = Controls(host)
+        self._most_bytes = limits.small_body_bytes
         self._feed = Feed(host, self._snapshots, limits.listeners)
 
     async def state(self, _: Request) -> Response:
@@ -56,7 +57,7 @@ class _Page:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != JSON:
             raise RequestError(f"content-type is {kind[:80]!r}, expected {JSON}")
-        return _json(self._controls.apply(await read_object(request)))
+        return _json(self._controls.apply(await read_object(request, self._most_bytes)))
 
 
 class _EventStream(Response):

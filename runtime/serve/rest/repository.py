@@ -14,6 +14,7 @@ from starlette.responses import Response
 from aio.runtime.serve.errors import RequestError
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.hosting.states import ModelState
+from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.rest.answers import json_response
 from aio.runtime.serve.rest.small_body import read_object
 
@@ -25,20 +26,22 @@ class RepositoryEndpoints:
 
     Args:
         host: where they are loaded and unloaded.
+        limits: bounds for clients.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, limits: Limits) -> None:
         self._host = host
+        self._most_bytes = limits.small_body_bytes
 
     async def index(self, request: Request) -> Response:
         """List the models, or those that serve."""
-        ready_only = _flag(await read_object(request), "ready")
+        ready_only = _flag(await read_object(request, self._most_bytes), "ready")
         return json_response([_row(state) for state in self._host.index(ready_only)])
 
     async def load(self, request: Request) -> Response:
         """Serve the newest version of a model that can be loaded."""
         name = request.path_params["model"]
-        for parameter in _parameters(await read_object(request)):
+        for parameter in _parameters(await read_object(request, self._most_bytes)):
             raise RequestError(
                 f"parameter {short_repr(parameter)} is not supported: a model is loaded as it is "
                 "in the model repository"
@@ -49,7 +52,7 @@ class RepositoryEndpoints:
     async def unload(self, request: Request) -> Response:
         """Stop serving a model."""
         name = request.path_params["model"]
-        parameters = _parameters(await read_object(request))
+        parameters = _parameters(await read_object(request, self._most_bytes))
         _flag(parameters, UNLOAD_DEPENDENTS)
         for parameter in set(parameters) - {UNLOAD_DEPENDENTS}:
             raise RequestError(f"parameter {short_repr(parameter)} is not supported")

@@ -9,6 +9,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from aio.runtime.serve.hosting.host import Host
+from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.rest.endpoints import Endpoints
 from aio.runtime.serve.rest.repository import RepositoryEndpoints
 from aio.runtime.serve.rest.shared_memory import SharedMemoryEndpoints
@@ -21,9 +22,13 @@ VERSION = "/versions/{version}"
 OPENAPI = "/openapi.json"
 
 
-def routes(host: Host, endpoints: Endpoints, infer: ASGIApp) -> list[Route]:
+def routes(host: Host, limits: Limits, endpoints: Endpoints, infer: ASGIApp) -> list[Route]:
     """Return every path of the protocol, and the metrics."""
-    return [*_server(host, endpoints), *_models(host, endpoints, infer), *_repository(host)]
+    return [
+        *_server(host, endpoints),
+        *_models(host, endpoints, infer),
+        *_repository(RepositoryEndpoints(host, limits)),
+    ]
 
 
 def _server(host: Host, endpoints: Endpoints) -> Iterator[Route]:
@@ -45,8 +50,8 @@ def _models(host: Host, endpoints: Endpoints, infer: ASGIApp) -> Iterator[Route]
         yield Route(f"{path}/infer", infer, methods=["POST"], name=f"model{of}_infer")
 
 
-def _repository(host: Host) -> Iterator[Route]:
-    repository, memory = RepositoryEndpoints(host), SharedMemoryEndpoints()
+def _repository(repository: RepositoryEndpoints) -> Iterator[Route]:
+    memory = SharedMemoryEndpoints()
     model = "/v2/repository/models/{model}"
     yield _post("/v2/repository/index", repository.index, "repository_index")
     yield _post(f"{model}/load", repository.load, "repository_load")

@@ -10,17 +10,15 @@ from aio.runtime.serve.errors import RequestError
 from aio.runtime.serve.protocol import codec_json
 from aio.runtime.serve.transport.body import check_coding, read_body
 
-MAX_BYTES = 16 * 1024
 
-
-async def read_object(request: Request) -> dict[str, object]:
-    """Return the JSON object of a request's body; no body is an empty object.
+async def read_object(request: Request, limit: int) -> dict[str, object]:
+    """Return the JSON object of a request's body of `limit` bytes at most; no body is an empty one.
 
     Raises:
         RequestError: it is large, slow, compressed, cut short or something else.
     """
     check_coding(request.headers.get("content-encoding", "identity"))
-    text = bytes(await read_body(request.receive, MAX_BYTES))
+    text = bytes(await read_body(request.receive, limit))
     if not text:
         return {}
     value = codec_json.loads(text)

@@ -27,7 +27,7 @@ from aio.runtime.serve.telemetry.metrics import Metrics
 def table() -> list[Route]:
     host, limits = Host(Dispatcher(1)), Limits()
     endpoints = Endpoints(host, Metrics(), limits)
-    found = routes(host, endpoints, InferEndpoint(host, limits))
+    found = routes(host, limits, endpoints, InferEndpoint(host, limits))
     assert host.close(timeout_s=5)
     return found
 
