@@ -206,9 +206,12 @@ class TrainSettings:
             if field.name == "block_heights":
                 value = tuple(f"{pattern}={height}" for pattern, height in value)
             words.append(f"--{option}" if value is True else f"--{option} {_word(value)}")
-        files = {"--data DIR": self.data, "--costs FILE": self.costs}
-        files["--from FILE"] = self.initial_weights
-        words += [option for option, given in files.items() if given]
+        files = (
+            ("--data DIR", self.data),
+            ("--costs FILE", self.costs),
+            ("--from FILE", self.initial_weights),
+        )
+        words += [option for option, given in files if given]
         return " ".join(words)
 
 

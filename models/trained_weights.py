@@ -42,13 +42,10 @@ def load_weights(net: nn.Module, path: Path) -> list[str]:
     """
     state = read_state_dict(path)
     wanted = net.state_dict()
-    classifier = next((n for n, m in reversed(list(net.named_modules())) if _is_linear(m)), None)
-    own = [
-        f"{classifier}.{name}"
-        for name in ("weight", "bias")
-        if (key := f"{classifier}.{name}") in wanted.keys() & state.keys()
-        and state[key].shape != wanted[key].shape
-    ]
+    linear = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
+    classifier = [f"{linear[-1]}.{part}" for part in ("weight", "bias")] if linear else []
+    both = wanted.keys() & state.keys()
+    own = [key for key in classifier if key in both and state[key].shape != wanted[key].shape]
     _load(net, state | {key: wanted[key] for key in own}, f"{path} is not of this network")
     return own
 
@@ -106,7 +103,3 @@ def _classes(state: dict[str, Tensor], path: Path, name: str) -> int:
     if not matrices:
         raise CheckpointError(f"{path} has no linear layer, the classifier of {name} is one")
     return int(matrices[-1].shape[0])
-
-
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear)

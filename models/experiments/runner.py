@@ -76,21 +76,29 @@ def settings_of(plan: Plan, run: Run, folder: Path) -> TrainSettings:
     Raises:
         ModelError: the weights that it starts from are not in the folder.
     """
-    settings = dataclasses.replace(plan.settings, seed=run.seed, dense_fraction=0.0)
-    if run.needs is not None:
-        start = folder / f"{run.needs}.pt"
-        if not start.exists():
-            raise ModelError(f"{start} is missing: the run {run.needs} has to be done first")
-        settings = dataclasses.replace(settings, initial_weights=str(start))
-    if run.method == "joint":
-        return settings
-    # These are parts of the joint method.
-    settings = dataclasses.replace(settings, permute=False, mixed_fraction=0.0)
+    changes: dict[str, Any] = {
+        "seed": run.seed,
+        "epochs": plan.epochs(run),
+        "dense_fraction": 0.0,
+        "initial_weights": _start_of(plan, run, folder),
+    }
+    if run.method != "joint":  # these are parts of the joint method
+        changes |= {"permute": False, "mixed_fraction": 0.0}
     if run.method == "dense":
-        return dataclasses.replace(settings, ratios=(0.0,))
-    if run.ratio is not None:
-        settings = dataclasses.replace(settings, ratios=(run.ratio,))
-    return dataclasses.replace(settings, epochs=plan.epochs(run))
+        changes["ratios"] = (0.0,)
+    elif run.ratio is not None:
+        changes["ratios"] = (run.ratio,)
+    return dataclasses.replace(plan.settings, **changes)
+
+
+def _start_of(plan: Plan, run: Run, folder: Path) -> str:
+    """Return the file of the weights that a run starts from, empty for random ones."""
+    if run.needs is None:
+        return plan.settings.initial_weights if run.method == "dense" else ""
+    start = folder / f"{run.needs}.pt"
+    if not start.exists():
+        raise ModelError(f"{start} is missing: the run {run.needs} has to be done first")
+    return str(start)
 
 
 def _outcome(

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def test_settings_differ_in_what_the_method_says(tmp_path: Path) -> None:
     for run in plan.runs():
         found = settings_of(plan, run, tmp_path)
         assert (found.seed, found.dense_epochs) == (3, 0)
+
+
+def test_a_plan_may_permute_and_start_from_a_trained_network(tmp_path: Path) -> None:
+    (tmp_path / "dense-seed3.pt").touch()
+    plan = Plan(dataclasses.replace(SETTINGS, permute=True, initial_weights="net.pt"), (3,))
+    found = {run.method: settings_of(plan, run, tmp_path) for run in plan.runs()}
+    assert [method for method in found if found[method].permute] == ["joint"]
+    assert found["dense"].initial_weights == "net.pt"
+    assert found["joint"].initial_weights == str(tmp_path / "dense-seed3.pt")
+    assert found["scratch_e"].initial_weights == found["scratch_b"].initial_weights == ""
 
 
 def test_a_run_says_which_one_it_needs(tmp_path: Path) -> None:
