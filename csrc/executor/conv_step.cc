@@ -99,17 +99,18 @@ class ConvStep final : public Step {
   }
 
   LayerInfo info() const override {
-    LayerInfo info = describe_node(node_, direct_.kernel_name(), layer_.packed().levels);
+    LayerInfo info = describe_node(node_, direct_.kernel_name(0), layer_.packed().levels);
     if (winograd_) info.kernel += std::string(" or ") + winograd_->kernel_name();
     for (size_t level = 0; level < info.kernels.size(); ++level) {
-      if (winograd_levels_[level]) info.kernels[level] = winograd_->kernel_name();
+      info.kernels[level] = winograd_levels_[level] ? winograd_->kernel_name()
+                                                    : direct_.kernel_name(static_cast<int>(level));
     }
     layer_.describe(int64_t{operands_.out.height} * operands_.out.width, &info);
     return info;
   }
 
   size_t weight_bytes() const override {
-    return layer_.bytes() + direct_.table_bytes() + (winograd_ ? winograd_->weight_bytes() : 0);
+    return layer_.bytes() + (winograd_ ? winograd_->weight_bytes() : 0);
   }
 
   int64_t scratch_floats() const override { return winograd_ ? winograd_->scratch_floats() : 0; }

@@ -6,10 +6,12 @@
 #define AIO_CSRC_EXECUTOR_DIRECT_CONV_H_
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "csrc/base/isa.h"
 #include "csrc/executor/conv_operands.h"
+#include "csrc/executor/cover.h"
 #include "csrc/executor/step.h"
 #include "csrc/kernels/sparse_conv/sparse_conv.h"
 
@@ -32,52 +34,40 @@ class DirectConv {
   void run(const RunContext& context, int level, Range blocks) const;
   // Multiply-adds of whole vectors of kLanes.
   double cost(int level) const;
-  const char* kernel_name() const { return kernel_->name; }
-  size_t table_bytes() const { return spans_.size() * sizeof(SparseConvSpan); }
+  const char* kernel_name(int level) const { return cover(level).kernel->name; }
 
  private:
-  // Where the tile's data starts in each buffer, in floats from the arena.
-  struct PlacedTile {
-    SparseConvFn fn;
-    int row;
-    int rows;
-    int cols;
-    int64_t in;
-    int64_t residual;
-    int64_t out;
-    int run = 1;  // this tile and those to the right that are like it and adjacent
-  };
   struct Job {
     const DirectConv* conv;
+    const Cover* cover;
     float* arena;
     int level;
     Range blocks;
-    bool by_tiles;  // a chunk is some tiles, all blocks; else the reverse
-    int64_t chunks;
+    bool by_tiles;  // a share is some tiles, all blocks; else the reverse
+    int64_t shares;
+  };
+  struct Chunks {
+    int begin;
+    int end;
   };
 
-  void tile_output(Isa isa);
-  void add_tile(const SparseConvKernel& kernel, int row, int col);
-  void find_runs();
-  int64_t choose_part() const;
-  void run_chunk(const Job& job, int64_t chunk) const;
+  const Cover& cover(int level) const { return near_levels_[at(level)] ? near_ : wide_; }
+  void run_share(const Job& job, int64_t share) const;
   void run_range(const Job& job, Range tiles, Range blocks) const;
-  void run_part(const Job& job, Range tiles, Range blocks) const;
+  void run_part(const Job& job, Range tiles, Range blocks, Chunks chunks) const;
   void prefetch_tile(const float* arena, const PlacedTile& placed) const;
-  SparseConvTile common_tile() const;
-  void set_block(int level, int block, SparseConvTile* tile) const;
+  SparseConvTile common_tile(Chunks chunks) const;
+  void set_block(int level, int block, Chunks chunks, int64_t tiles, SparseConvSpan* spans,
+                 SparseConvTile* tile) const;
   void set_place(float* arena, const PlacedTile& placed, int block, SparseConvTile* tile) const;
-  static void advance_prefetch(const SparseConvTile& tile, SparseConvSpan* spans);
-  SparseConvSpan span_of(int level, int block, int chunk) const;
-  void make_spans(int level);
 
+  static size_t at(int index) { return static_cast<size_t>(index); }
   int height() const { return operands_.layer->height(); }
 
   const ConvOperands& operands_;
-  const SparseConvKernel* kernel_ = nullptr;  // the one of most pixels
-  std::vector<PlacedTile> tiles_;
-  int64_t part_ = 1;
-  std::vector<SparseConvSpan> spans_;  // as the packed weights' spans
+  std::vector<bool> near_levels_;
+  Cover wide_;
+  Cover near_;  // if any level uses it
 };
 
 }  // namespace aio

@@ -40,6 +40,10 @@ struct SparseConvTile {
   ptrdiff_t out_row;
   ptrdiff_t out_col;
   Activation activation;
+  // A sum over many spans can be made in passes: `out` holds it between them, as it is, and what
+  // is said of scale to activation applies when it is complete.
+  bool resumes;     // starts from what `out` holds, else from 0
+  bool pauses;      // leaves the bare sum in `out`
   ptrdiff_t count;  // of tiles, each so far from the one before it:
   ptrdiff_t in_step;
   ptrdiff_t residual_step;

@@ -81,9 +81,11 @@ struct Data {
   }
 };
 
-std::vector<float> run_kernel(const SparseConvKernel& kernel, const Case& c, const Data& data) {
+// In passes over `pass` chunks each; 0 is all of them.
+std::vector<float> run_kernel(const SparseConvKernel& kernel, const Case& c, const Data& data,
+                              int pass = 0) {
   std::vector<float> out(static_cast<size_t>(c.rows * c.cols * c.height), NAN);
-  aio::SparseConvTile tile;
+  aio::SparseConvTile tile{};
   tile.in = data.in.data();
   tile.in_row = ptrdiff_t{data.in_width} * c.in_channels * c.stride;
   tile.in_col = ptrdiff_t{c.in_channels} * c.stride;
@@ -95,8 +97,6 @@ std::vector<float> run_kernel(const SparseConvKernel& kernel, const Case& c, con
     spans.push_back(
         {values, offsets, offsets + kept.nnz, reinterpret_cast<const char*>(values), 64, 0});
   }
-  tile.spans = spans.data();
-  tile.span_count = data.packed.chunks;
   tile.scale = data.scale.data();
   tile.bias = data.bias.data();
   tile.residual = c.residual ? data.residual.data() : nullptr;
@@ -105,7 +105,14 @@ std::vector<float> run_kernel(const SparseConvKernel& kernel, const Case& c, con
   tile.out = out.data();
   tile.activation = c.activation;
   tile.count = 1;
-  kernel.fn(tile);
+  const int step = pass == 0 ? data.packed.chunks : pass;
+  for (int chunk = 0; chunk < data.packed.chunks; chunk += step) {
+    tile.spans = spans.data() + chunk;
+    tile.span_count = std::min(step, data.packed.chunks - chunk);
+    tile.resumes = chunk > 0;
+    tile.pauses = chunk + step < data.packed.chunks;
+    kernel.fn(tile);
+  }
   return out;
 }
 
@@ -172,6 +179,8 @@ void test_table(std::mt19937* generator) {
         for (const SparseConvKernel* candidate : group) {
           const std::vector<float> out = run_kernel(*candidate, c, data);
           check_against_oracle(*candidate, c, data, out);
+          AIO_CHECK(out == run_kernel(*candidate, c, data, 1));
+          AIO_CHECK(out == run_kernel(*candidate, c, data, 2));
           if (candidate->isa == aio::Isa::kScalar) continue;
           if (!vector_result.empty()) AIO_CHECK(out == vector_result);
           vector_result = out;
