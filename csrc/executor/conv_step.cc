@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "csrc/executor/direct_conv.h"
-#include "csrc/executor/step.h"
+#include "csrc/executor/row_step.h"
 #include "csrc/executor/winograd_conv.h"
 
 namespace aio {
@@ -53,7 +53,7 @@ int chunk_channels(const Node& node, int levels) {
 
 // At each level the algorithm that costs less: the direct one costs what the level keeps, the other
 // the same at every level.
-class ConvStep final : public Step {
+class ConvStep final : public RowStep {
  public:
   ConvStep(const Graph& graph, const Plan& plan, const PlannedStep& planned, int threads, Isa isa)
       : node_(graph.nodes()[static_cast<size_t>(planned.node)]),
@@ -97,6 +97,20 @@ class ConvStep final : public Step {
     const int64_t blocks = layer_.packed().blocks;
     direct_.run(context, level, {blocks * part / parts_, blocks * (part + 1) / parts_});
   }
+
+  bool makes_rows(int level) const override {
+    return !winograd_levels_[static_cast<size_t>(level)];
+  }
+
+  void run_rows(float* arena, const Origins& origins, int level, RowRange rows) const override {
+    direct_.run_rows(arena, origins, level, rows);
+  }
+
+  void prepare_rows(int count) override { direct_.prepare_rows(count); }
+
+  int64_t macs(int level) const override { return direct_.macs(level); }
+
+  int64_t level_bytes(int level) const override { return layer_.level_bytes(level); }
 
   LayerInfo info() const override {
     LayerInfo info = describe_node(node_, direct_.kernel_name(0), layer_.packed().levels);

@@ -2,14 +2,12 @@
 #include <algorithm>
 
 #include "csrc/executor/layer_weights.h"
-#include "csrc/executor/step.h"
+#include "csrc/executor/row_step.h"
 #include "csrc/kernels/depthwise_conv/depthwise_conv.h"
 
 namespace aio {
 namespace {
 
-// Below this many multiply-adds a layer stays on one thread, as in direct_conv.cc.
-constexpr int64_t kMinParallelMacs = 2 * 1024 * 1024;
 // More chunks than threads let one thread take over from another that was interrupted.
 constexpr int kChunksPerThread = 4;
 // All blocks pass over a band of rows before the next band, so that its inputs stay in the L2
@@ -28,7 +26,7 @@ std::vector<int32_t> tap_offsets(const Window2d& window, const BufferLayout& in)
   return offsets;
 }
 
-class DepthwiseStep final : public Step {
+class DepthwiseStep final : public RowStep {
  public:
   DepthwiseStep(const Graph& graph, const Plan& plan, const PlannedStep& planned, Isa isa)
       : node_(graph.nodes()[static_cast<size_t>(planned.node)]),
@@ -46,19 +44,33 @@ class DepthwiseStep final : public Step {
 
   void run(const RunContext& context, int level) const override {
     zero_halo(out_, context.arena);
-    const int64_t macs = layer_.total_nnz(level) * kLanes * out_.height * out_.width;
     const int64_t chunks = int64_t{context.pool->threads()} * kChunksPerThread;
     const bool by_rows = out_.height >= chunks;
     const int64_t parts = by_rows ? out_.height : layer_.packed().blocks;
-    const Job job{this, context.arena, level, by_rows};
+    const Origins origins{in_.origin(), residual_.origin(), out_.origin()};
+    const Job job{this, context.arena, origins, level, by_rows};
     context.pool->parallel_for(
-        parts, macs < kMinParallelMacs ? parts : (parts + chunks - 1) / chunks,
+        parts, macs(level) < kMinParallelMacs ? parts : (parts + chunks - 1) / chunks,
         [](const void* data, int64_t begin, int64_t end) {
           const Job* work = static_cast<const Job*>(data);
           work->step->run_blocks(*work, static_cast<int>(begin), static_cast<int>(end));
         },
         &job);
   }
+
+  bool makes_rows(int /*level*/) const override { return true; }
+
+  void run_rows(float* arena, const Origins& origins, int level, RowRange rows) const override {
+    run_blocks({this, arena, origins, level, true}, rows.begin, rows.end);
+  }
+
+  void prepare_rows(int /*count*/) override {}
+
+  int64_t macs(int level) const override {
+    return layer_.total_nnz(level) * kLanes * out_.height * out_.width;
+  }
+
+  int64_t level_bytes(int level) const override { return layer_.level_bytes(level); }
 
   LayerInfo info() const override {
     LayerInfo info = describe_node(node_, kernel_->name, layer_.packed().levels);
@@ -72,6 +84,7 @@ class DepthwiseStep final : public Step {
   struct Job {
     const DepthwiseStep* step;
     float* arena;
+    Origins origins;
     int level;
     bool by_rows;  // a part is some rows, all blocks; else the reverse
   };
@@ -94,7 +107,7 @@ class DepthwiseStep final : public Step {
     DepthwiseConvRegion region{};
     region.rows = rows;
     region.cols = out_.width;
-    region.in = job.arena + in_.origin() + channel +
+    region.in = job.arena + job.origins.in + channel +
                 (ptrdiff_t{row} * w.stride_h - w.pad_top) * in_.row() - w.pad_left * in_.col();
     region.in_row = in_.row() * w.stride_h;
     region.in_col = in_.col() * w.stride_w;
@@ -104,11 +117,11 @@ class DepthwiseStep final : public Step {
     region.scale = layer_.scale(job.level, block);
     region.bias = layer_.bias(job.level, block);
     if (has_residual_) {
-      region.residual = job.arena + residual_.origin() + channel + row * residual_.row();
+      region.residual = job.arena + job.origins.residual + channel + row * residual_.row();
     }
     region.residual_row = residual_.row();
     region.residual_col = residual_.col();
-    region.out = job.arena + out_.origin() + channel + row * out_.row();
+    region.out = job.arena + job.origins.out + channel + row * out_.row();
     region.out_row = out_.row();
     region.out_col = out_.col();
     region.activation = activation_;

@@ -7,10 +7,6 @@
 namespace aio {
 namespace {
 
-// Below this many multiply-adds a layer stays on one thread. Two threads took a layer of 1.3
-// million from 23 to 19 us only, as its activations moved between the cores' caches, and made the
-// latency several times less steady.
-constexpr int64_t kMinParallelMacs = 2 * 1024 * 1024;
 // More shares than threads let one thread take over from another that was interrupted.
 constexpr int kSharesPerThread = 4;
 // With fewer tiles per share, threads would wait for the one that got a tile more, and each share
@@ -21,27 +17,40 @@ constexpr ptrdiff_t kLineFloats = 16;  // of a cache line
 }  // namespace
 
 DirectConv::DirectConv(const ConvOperands& operands, int levels, Isa isa)
-    : operands_(operands), wide_(cover_wide(operands, isa, operands.out.height)) {
+    : operands_(operands), isa_(isa) {
   const PackedLayer& layer = *operands_.layer;
   const double elements = 1.0 * layer.packed().blocks * operands_.in_channels;
   for (int level = 0; level < levels; ++level) {
     const double density = static_cast<double>(layer.total_nnz(level)) / elements;
     near_levels_.push_back(prefers_near(operands_, isa, density));
   }
+  prepare_rows(operands_.out.height);
+}
+
+void DirectConv::prepare_rows(int count) {
+  if (covers_.count(count) > 0) return;
+  Covers& covers = covers_[count];
+  covers.wide = cover_wide(operands_, isa_, count);
   // The sparsest level is the first to want it.
-  if (near_levels_.back()) near_ = cover_near(operands_, isa, operands_.out.height);
+  if (near_levels_.back()) covers.near = cover_near(operands_, isa_, count);
+}
+
+const Cover& DirectConv::cover(int level, int rows) const {
+  const Covers& covers = covers_.find(rows)->second;
+  return near_levels_[at(level)] ? covers.near : covers.wide;
 }
 
 void DirectConv::run(const RunContext& context, int level, Range blocks) const {
-  const BufferLayout& out = operands_.out;
-  const int64_t macs = operands_.layer->total_nnz(level) * height() * out.height * out.width;
-  const int64_t tiles = static_cast<int64_t>(cover(level).tiles.size());
+  const Cover& all = cover(level, operands_.out.height);
+  const int64_t tiles = static_cast<int64_t>(all.tiles.size());
   const int64_t shares = int64_t{context.pool->threads()} * kSharesPerThread;
   // A thread that keeps to its own rows finds them in its own cache in the next layer.
   const bool by_tiles = tiles >= shares * kMinTilesPerShare;
-  const int64_t count =
-      macs < kMinParallelMacs ? 1 : std::min(shares, by_tiles ? tiles : blocks.end - blocks.begin);
-  const Job job{this, &cover(level), context.arena, level, blocks, by_tiles, count};
+  const int64_t count = macs(level) < kMinParallelMacs
+                            ? 1
+                            : std::min(shares, by_tiles ? tiles : blocks.end - blocks.begin);
+  const Origins origins{operands_.in.origin(), operands_.residual.origin(), operands_.out.origin()};
+  const Job job{this, &all, context.arena, origins, level, blocks, by_tiles, count};
   context.pool->parallel_for(
       count, 1,
       [](const void* data, int64_t begin, int64_t end) {
@@ -49,6 +58,21 @@ void DirectConv::run(const RunContext& context, int level, Range blocks) const {
         for (int64_t share = begin; share < end; ++share) work->conv->run_share(*work, share);
       },
       &job);
+}
+
+void DirectConv::run_rows(float* arena, Origins origins, int level, RowRange rows) const {
+  origins.in += int64_t{rows.begin} * operands_.window.stride_h * operands_.in.row();
+  origins.residual += rows.begin * operands_.residual.row();
+  origins.out += rows.begin * operands_.out.row();
+  const Cover& some = cover(level, rows.count());
+  const Range blocks{0, operands_.layer->packed().blocks};
+  const Job job{this, &some, arena, origins, level, blocks, true, 1};
+  run_share(job, 0);
+}
+
+int64_t DirectConv::macs(int level) const {
+  const BufferLayout& out = operands_.out;
+  return operands_.layer->total_nnz(level) * height() * out.height * out.width;
 }
 
 void DirectConv::run_share(const Job& job, int64_t share) const {
@@ -74,7 +98,7 @@ void DirectConv::run_range(const Job& job, Range tiles, Range blocks) const {
   for (int c = 0; c < chunks; c += cover.pass) {
     for (int64_t t = tiles.begin; t < tiles.end; t += cover.part) {
       if (cover.part == 1 && t + 1 < tiles.end) {
-        prefetch_tile(job.arena, cover.tiles[static_cast<size_t>(t + 1)]);
+        prefetch_tile(job, cover.tiles[static_cast<size_t>(t + 1)]);
       }
       run_part(job, {t, std::min(t + cover.part, tiles.end)}, blocks,
                {c, std::min(c + cover.pass, chunks)});
@@ -91,7 +115,7 @@ void DirectConv::run_part(const Job& job, Range tiles, Range blocks, Chunks chun
     set_block(job.level, block, chunks, tiles.end - tiles.begin, spans.data(), &tile);
     for (int64_t t = tiles.begin; t < tiles.end; t += tile.count) {
       const PlacedTile& first = job.cover->tiles[static_cast<size_t>(t)];
-      set_place(job.arena, first, block, &tile);
+      set_place(job, first, block, &tile);
       tile.count = std::min<int64_t>(first.run, tiles.end - t);
       first.fn(tile);
       if (t + tile.count == tiles.end) break;
@@ -105,11 +129,11 @@ void DirectConv::run_part(const Job& job, Range tiles, Range blocks, Chunks chun
 
 // Brings the inputs of a tile into L2. A tile is a few short runs in different rows, which the
 // hardware does not foresee.
-void DirectConv::prefetch_tile(const float* arena, const PlacedTile& placed) const {
+void DirectConv::prefetch_tile(const Job& job, const PlacedTile& placed) const {
   const Window2d& w = operands_.window;
   const int rows = (placed.rows - 1) * w.stride_h + (w.kernel_h - 1) * w.dilation_h + 1;
   const int cols = (placed.cols - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1;
-  const float* const in = arena + operands_.in.origin() + placed.in;
+  const float* const in = job.arena + job.origins.in + placed.in;
   for (int y = 0; y < rows; ++y) {
     const float* row = in + y * operands_.in.row();
     for (ptrdiff_t i = 0; i < cols * operands_.in.col(); i += kLineFloats) {
@@ -158,17 +182,17 @@ void DirectConv::set_block(int level, int block, Chunks chunks, int64_t tiles,
   tile->bias = layer.bias(level, block);
 }
 
-void DirectConv::set_place(float* arena, const PlacedTile& placed, int block,
+void DirectConv::set_place(const Job& job, const PlacedTile& placed, int block,
                            SparseConvTile* tile) const {
   const int channel = block * height();
   tile->in_step = placed.cols * tile->in_col;
   tile->residual_step = placed.cols * tile->residual_col;
   tile->out_step = placed.cols * tile->out_col;
-  tile->in = arena + operands_.in.origin() + placed.in;
+  tile->in = job.arena + job.origins.in + placed.in;
   tile->residual = operands_.has_residual
-                       ? arena + operands_.residual.origin() + placed.residual + channel
+                       ? job.arena + job.origins.residual + placed.residual + channel
                        : nullptr;
-  tile->out = arena + operands_.out.origin() + placed.out + channel;
+  tile->out = job.arena + job.origins.out + placed.out + channel;
 }
 
 }  // namespace aio

@@ -12,7 +12,7 @@
 #include "csrc/base/isa.h"
 #include "csrc/executor/conv_operands.h"
 #include "csrc/executor/cover.h"
-#include "csrc/executor/step.h"
+#include "csrc/executor/row_step.h"
 #include "csrc/kernels/sparse_conv/sparse_conv.h"
 
 namespace aio {
@@ -34,13 +34,21 @@ class DirectConv {
   void run(const RunContext& context, int level, Range blocks) const;
   // Multiply-adds of whole vectors of kLanes.
   double cost(int level) const;
-  const char* kernel_name(int level) const { return cover(level).kernel->name; }
+  int64_t macs(int level) const;
+  const char* kernel_name(int level) const {
+    return cover(level, operands_.out.height).kernel->name;
+  }
+
+  // As those of RowStep.
+  void prepare_rows(int count);
+  void run_rows(float* arena, Origins origins, int level, RowRange rows) const;
 
  private:
   struct Job {
     const DirectConv* conv;
     const Cover* cover;
     float* arena;
+    Origins origins;
     int level;
     Range blocks;
     bool by_tiles;  // a share is some tiles, all blocks; else the reverse
@@ -51,23 +59,28 @@ class DirectConv {
     int end;
   };
 
-  const Cover& cover(int level) const { return near_levels_[at(level)] ? near_ : wide_; }
+  struct Covers {
+    Cover wide;
+    Cover near;  // if any level uses it
+  };
+
+  const Cover& cover(int level, int rows) const;
   void run_share(const Job& job, int64_t share) const;
   void run_range(const Job& job, Range tiles, Range blocks) const;
   void run_part(const Job& job, Range tiles, Range blocks, Chunks chunks) const;
-  void prefetch_tile(const float* arena, const PlacedTile& placed) const;
+  void prefetch_tile(const Job& job, const PlacedTile& placed) const;
   SparseConvTile common_tile(Chunks chunks) const;
   void set_block(int level, int block, Chunks chunks, int64_t tiles, SparseConvSpan* spans,
                  SparseConvTile* tile) const;
-  void set_place(float* arena, const PlacedTile& placed, int block, SparseConvTile* tile) const;
+  void set_place(const Job& job, const PlacedTile& placed, int block, SparseConvTile* tile) const;
 
   static size_t at(int index) { return static_cast<size_t>(index); }
   int height() const { return operands_.layer->height(); }
 
   const ConvOperands& operands_;
+  Isa isa_;
   std::vector<bool> near_levels_;
-  Cover wide_;
-  Cover near_;  // if any level uses it
+  std::map<int, Covers> covers_;  // by number of rows
 };
 
 }  // namespace aio

@@ -2,10 +2,12 @@
 #include "csrc/executor/executor.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <string>
 #include <utility>
 
+#include "csrc/executor/row_step.h"
 #include "csrc/kernels/block_layout.h"
 
 namespace aio {
@@ -127,14 +129,15 @@ void zero_halo(const BufferLayout& buffer, float* arena) {
   std::fill(image + (buffer.height - 1) * buffer.row() + width, begin + buffer.size, 0.0f);
 }
 
-Status Executor::create(Graph graph, int threads, Isa isa, std::unique_ptr<Executor>* executor) {
+Status Executor::create(Graph graph, int threads, Isa isa, std::unique_ptr<Executor>* executor,
+                        int64_t min_chained_bytes) {
   constexpr int kMaxThreads = 1024;
   if (threads < 1 || threads > kMaxThreads) {
     return Status::error("threads=" + std::to_string(threads) + " is outside [1, " +
                          std::to_string(kMaxThreads) + "]");
   }
   Plan plan;
-  AIO_RETURN_IF_ERROR(make_plan(graph, &plan));
+  AIO_RETURN_IF_ERROR(make_plan(graph, &plan, min_chained_bytes));
   executor->reset(new Executor(&graph, std::move(plan), threads, isa));
   return Status::ok();
 }
@@ -153,6 +156,7 @@ Executor::Executor(Graph* graph, Plan plan, int threads, Isa isa)
     activation_bytes_.push_back(activation_bytes(*graph, planned));
     graph->drop_weights(planned.node);
   }
+  make_chains(*graph);
   int64_t scratch = 0;
   for (const auto& step : steps_) scratch = std::max(scratch, step->scratch_floats());
   scratch_ = AlignedBuffer<float>(static_cast<size_t>(scratch));
@@ -168,6 +172,33 @@ Executor::Executor(Graph* graph, Plan plan, int threads, Isa isa)
   mixed_.assign(steps_.size(), 0);
   layer_ns_.assign(steps_.size(), 0);
   level_of_step_ = uniform_[0].data();
+}
+
+void Executor::make_chains(const Graph& graph) {
+  chains_.resize(steps_.size());
+  for (const ChainRange& range : plan_.chains) {
+    std::vector<BandedChain::Link> links;
+    for (int i = range.first; i <= range.last; ++i) {
+      const PlannedStep& planned = plan_.steps[static_cast<size_t>(i)];
+      const bool has_residual = planned.residual != kNoValue;
+      links.push_back({steps_[static_cast<size_t>(i)]->by_rows(),
+                       graph.nodes()[static_cast<size_t>(planned.node)].window,
+                       plan_.buffer(planned.inputs[0]),
+                       has_residual ? plan_.buffer(planned.residual) : BufferLayout(),
+                       plan_.buffer(planned.output)});
+    }
+    const bool complete = std::all_of(links.begin(), links.end(),
+                                      [](const BandedChain::Link& l) { return l.step != nullptr; });
+    if (!complete) continue;
+    chains_[static_cast<size_t>(range.first)] =
+        BandedChain::create(std::move(links), pool_.threads());
+  }
+}
+
+// The chain that begins with the step, if it is to be used; levels[i] is that of step i.
+const BandedChain* Executor::chain_at(int step, const int* levels) const {
+  const BandedChain* const chain = chains_[static_cast<size_t>(step)].get();
+  return chain != nullptr && chain->pays(levels + step) ? chain : nullptr;
 }
 
 Status Executor::set_level(int level) {
@@ -261,22 +292,64 @@ std::vector<int> Executor::paced_levels() {
 
 void Executor::run_steps_paced(std::chrono::steady_clock::time_point begin) {
   const RunContext context{arena_.data(), scratch_.data(), &pool_};
-  for (int i = 0; i < static_cast<int>(units_.size()); ++i) {
+  const int units = static_cast<int>(units_.size());
+  for (int i = 0; i < units; ++i) {
     if (pace_.due()) pace_.check(i, nanoseconds(Clock::now() - begin));
     const Unit& unit = units_[static_cast<size_t>(i)];
+    if (unit.part == 0 && chains_[static_cast<size_t>(unit.step)] != nullptr) {
+      const int last = run_chain_paced(context, i);
+      if (last > i) {
+        i = last - 1;
+        continue;
+      }
+    }
     steps_[static_cast<size_t>(unit.step)]->run_part(context, pace_.next(i), unit.part);
   }
 }
 
+// Runs the chain that begins with the unit, unless it does not pay or one of its steps has several
+// levels. Returns the unit after the last one that was run.
+int Executor::run_chain_paced(const RunContext& context, int first) {
+  const int step = units_[static_cast<size_t>(first)].step;
+  const size_t size = chains_[static_cast<size_t>(step)]->size();
+  std::array<int, kMaxChain> levels{};
+  int end = first;
+  for (; end < static_cast<int>(units_.size()); ++end) {
+    const Unit& unit = units_[static_cast<size_t>(end)];
+    const size_t link = static_cast<size_t>(unit.step - step);
+    if (link >= size) break;
+    const int level = pace_.levels()[static_cast<size_t>(end)];
+    if (unit.part == 0) levels[link] = level;
+    if (level != levels[link]) return first;
+  }
+  if (!chains_[static_cast<size_t>(step)]->pays(levels.data())) return first;
+  for (int i = first; i < end; ++i) pace_.next(i);
+  chains_[static_cast<size_t>(step)]->run(context, levels.data(), nullptr);
+  return end;
+}
+
 void Executor::run_steps(const int* levels) {
   const RunContext context{arena_.data(), scratch_.data(), &pool_};
-  for (size_t i = 0; i < steps_.size(); ++i) steps_[i]->run(context, levels[i]);
+  for (int i = 0; i < static_cast<int>(steps_.size()); ++i) {
+    if (const BandedChain* chain = chain_at(i, levels)) {
+      chain->run(context, levels + i, nullptr);
+      i += static_cast<int>(chain->size()) - 1;
+    } else {
+      steps_[static_cast<size_t>(i)]->run(context, levels[i]);
+    }
+  }
 }
 
 void Executor::run_steps_timed(const int* levels) {
   const RunContext context{arena_.data(), scratch_.data(), &pool_};
   auto before = Clock::now();
   for (size_t i = 0; i < steps_.size(); ++i) {
+    if (const BandedChain* chain = chain_at(static_cast<int>(i), levels)) {
+      chain->run(context, levels + i, &layer_ns_[i]);
+      i += chain->size() - 1;
+      before = Clock::now();
+      continue;
+    }
     steps_[i]->run(context, levels[i]);
     const auto now = Clock::now();
     layer_ns_[i] += std::chrono::duration_cast<std::chrono::nanoseconds>(now - before).count();

@@ -16,6 +16,7 @@
 #include "csrc/base/isa.h"
 #include "csrc/base/status.h"
 #include "csrc/base/thread_pool.h"
+#include "csrc/executor/banded_chain.h"
 #include "csrc/executor/graph.h"
 #include "csrc/executor/pace.h"
 #include "csrc/executor/planner.h"
@@ -35,7 +36,9 @@ class Executor {
  public:
   // Plans and packs; `threads` counts the caller. A layer's weights are let go as soon as they are
   // packed, so a graph that is moved in never lies in memory beside all of its packed form.
-  static Status create(Graph graph, int threads, Isa isa, std::unique_ptr<Executor>* executor);
+  // `min_chained_bytes` is that of make_plan().
+  static Status create(Graph graph, int threads, Isa isa, std::unique_ptr<Executor>* executor,
+                       int64_t min_chained_bytes = kMinChainedBytes);
 
   // Runs `batch` samples. inputs[i] is batch x input_shapes()[i] in NCHW order; outputs[i] receives
   // batch x output_shapes()[i], in NCHW order too. Calls from several threads are serialised.
@@ -77,9 +80,12 @@ class Executor {
 
   void load_inputs(const float* const* inputs, int64_t sample);
   void load_input(size_t index, const float* sample);
+  void make_chains(const Graph& graph);
+  const BandedChain* chain_at(int step, const int* levels) const;
   void run_steps(const int* levels);
   void run_steps_timed(const int* levels);
   void run_steps_paced(std::chrono::steady_clock::time_point begin);
+  int run_chain_paced(const RunContext& context, int first);
   void store_outputs(int64_t sample, float* const* outputs) const;
   void store_output(size_t index, float* sample) const;
 
@@ -92,7 +98,8 @@ class Executor {
   AlignedBuffer<float> arena_;
   AlignedBuffer<float> scratch_;  // shared by the steps, one after the other
   std::vector<std::unique_ptr<Step>> steps_;
-  std::vector<int64_t> activation_bytes_;  // by step
+  std::vector<int64_t> activation_bytes_;             // by step
+  std::vector<std::unique_ptr<BandedChain>> chains_;  // by their first step; others null
   ThreadPool pool_;
 
   std::vector<std::vector<int>> uniform_;  // by level: that level for every step

@@ -36,6 +36,10 @@ class PackedLayer {
   const float* bias(int level, int block) const { return bias_.data() + vector_at(level, block); }
   // Kept elements of all blocks.
   int64_t total_nnz(int level) const { return total_nnz_[static_cast<size_t>(level)]; }
+  // Of a level's values and offsets.
+  int64_t level_bytes(int level) const {
+    return total_nnz(level) * (height() * int64_t{sizeof(float)} + int64_t{sizeof(int32_t)});
+  }
   size_t bytes() const { return packed_.bytes() + scale_.bytes() + bias_.bytes(); }
 
   // Fills in the counts of describe_node(); `pixels` is how often each weight is used per sample.

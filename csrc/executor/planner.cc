@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "csrc/executor/chain_plan.h"
 #include "csrc/executor/concat_plan.h"
 #include "csrc/kernels/block_layout.h"
 
@@ -116,17 +117,24 @@ struct Lifetime {
 };
 
 // Of values that are no part of another one: a whole lives from the first of its parts that is made
-// to the last use of any.
+// to the last use of any. The steps of a chain run at the same time.
 std::vector<Lifetime> find_lifetimes(const Graph& graph, const Plan& plan) {
   std::vector<Lifetime> lifetimes;
   std::vector<int> slot(graph.nodes().size(), -1);
+  std::vector<ChainRange> ranges(plan.steps.size());
+  for (int i = 0; i < static_cast<int>(plan.steps.size()); ++i) ranges[at(i)] = {i, i};
+  for (const ChainRange& chain : plan.chains) {
+    for (int i = chain.first; i <= chain.last; ++i) ranges[at(i)] = chain;
+  }
   const auto use = [&](int value, int step) {
+    const bool runs = step >= 0 && step < static_cast<int>(plan.steps.size());
+    const ChainRange range = runs ? ranges[at(step)] : ChainRange{step, step};
     const int whole = plan.range(value).whole;
     if (slot[at(whole)] < 0) {
       slot[at(whole)] = static_cast<int>(lifetimes.size());
-      lifetimes.push_back({whole, step, step});
+      lifetimes.push_back({whole, range.first, range.last});
     }
-    lifetimes[at(slot[at(whole)])].last = step;
+    lifetimes[at(slot[at(whole)])].last = range.last;
   };
   for (int id = 0; id < static_cast<int>(graph.nodes().size()); ++id) {
     if (graph.nodes()[at(id)].op == Op::kInput) use(id, -1);
@@ -244,10 +252,11 @@ void locate_parts(Plan* plan) {
 
 }  // namespace
 
-Status make_plan(const Graph& graph, Plan* plan) {
+Status make_plan(const Graph& graph, Plan* plan, int64_t min_chained_bytes) {
   AIO_RETURN_IF_ERROR(graph.check_complete());
   Fuser(graph, plan).run();
   join_in_place(graph, plan);
+  find_chains(graph, min_chained_bytes, plan);
   const std::vector<Lifetime> lifetimes = find_lifetimes(graph, *plan);
   AIO_RETURN_IF_ERROR(lay_out(graph, lifetimes, plan));
   place(lifetimes, plan);

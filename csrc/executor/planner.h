@@ -59,8 +59,19 @@ struct ChannelRange {
   }
 };
 
+// Steps from the first to the last that may run band by band.
+struct ChainRange {
+  int first;
+  int last;
+};
+
+constexpr int kMaxChain = 8;
+// Values below this stay in the L2 cache until the next step has read them.
+constexpr int64_t kMinChainedBytes = 512 * 1024;
+
 struct Plan {
   std::vector<PlannedStep> steps;
+  std::vector<ChainRange> chains;
   std::vector<BufferLayout>
       buffers;               // by value; empty for values that were fused away or are views
   std::vector<int> storage;  // by value: the value whose buffer it lives in (views), else itself
@@ -75,8 +86,9 @@ struct Plan {
   }
 };
 
-// Refuses a graph whose activations need more than 1 GiB.
-Status make_plan(const Graph& graph, Plan* plan);
+// Refuses a graph whose activations need more than 1 GiB. Steps form a chain where one hands at
+// least `min_chained_bytes` to the next.
+Status make_plan(const Graph& graph, Plan* plan, int64_t min_chained_bytes = kMinChainedBytes);
 
 }  // namespace aio
 

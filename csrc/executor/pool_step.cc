@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
-#include "csrc/executor/step.h"
+#include "csrc/executor/row_step.h"
 #include "csrc/kernels/pool/pool.h"
 
 namespace aio {
@@ -12,7 +12,7 @@ constexpr int64_t kMinParallelElements = 64 * 1024;
 // The kernels take four blocks of channels at a time.
 constexpr int kPartChannels = 64;
 
-class PoolStep final : public Step {
+class PoolStep final : public RowStep {
  public:
   PoolStep(const Graph& graph, const Plan& plan, const PlannedStep& planned, Isa isa)
       : levels_(graph.levels()),
@@ -44,8 +44,7 @@ class PoolStep final : public Step {
 
   void run(const RunContext& context, int /*level*/) const override {
     zero_halo(out_, context.arena);
-    const bool is_max = node_.op == Op::kMaxPool2d || node_.op == Op::kAdaptiveMaxPool2d;
-    Job job{is_max ? kernels_->max : kernels_->avg, pool_, out_.height < context.pool->threads()};
+    Job job{pool_fn(), pool_, out_.height < context.pool->threads()};
     job.pool.in = context.arena + in_.origin();
     job.pool.out = context.arena + out_.origin();
     // Few rows, as of a global pooling, are shared out by their channels.
@@ -61,6 +60,21 @@ class PoolStep final : public Step {
         &job);
   }
 
+  bool makes_rows(int /*level*/) const override { return !pool_.adaptive; }
+
+  void run_rows(float* arena, const Origins& origins, int /*level*/, RowRange rows) const override {
+    Pool2d pool = pool_;
+    pool.in = arena + origins.in;
+    pool.out = arena + origins.out;
+    pool_fn()(pool, rows.begin, rows.end);
+  }
+
+  void prepare_rows(int /*count*/) override {}
+
+  int64_t macs(int /*level*/) const override { return window_elements(); }
+
+  int64_t level_bytes(int /*level*/) const override { return 0; }
+
   LayerInfo info() const override { return describe_node(node_, kernels_->name, levels_); }
 
  private:
@@ -69,6 +83,11 @@ class PoolStep final : public Step {
     Pool2d pool;
     bool by_channels;  // a part is some channels, all rows; else the reverse
   };
+
+  PoolFn pool_fn() const {
+    const bool is_max = node_.op == Op::kMaxPool2d || node_.op == Op::kAdaptiveMaxPool2d;
+    return is_max ? kernels_->max : kernels_->avg;
+  }
 
   int64_t window_elements() const {
     if (pool_.adaptive) {  // about: windows may overlap
