@@ -2,6 +2,7 @@
 #include "csrc/executor/banded_chain.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <limits>
@@ -12,30 +13,20 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// What the windows of a chain may take of the L2 cache together; the smallest ones of current cores
-// are 512 KiB.
-constexpr int64_t kBandBytes = 256 * 1024;
 // Every band reads all weights of the chain, which should stay in L2 too.
 constexpr int64_t kWeightBytes = 256 * 1024;
 // More parts than threads let one thread take over from another that was interrupted, but each
 // makes the rows above it once more.
 constexpr int kPartsPerThread = 2;
 
-int64_t row_bytes(const BufferLayout& buffer) {
-  return buffer.row() * static_cast<int64_t>(sizeof(float));
-}
-
-RowRange clip(RowRange rows, const BufferLayout& image) {
-  return {std::max(rows.begin, 0), std::min(rows.end, image.height)};
-}
-
 }  // namespace
 
-std::unique_ptr<BandedChain> BandedChain::create(std::vector<Link> links, int threads) {
-  std::unique_ptr<BandedChain> chain(new BandedChain(std::move(links)));
+std::unique_ptr<BandedChain> BandedChain::create(std::vector<ChainLink> links,
+                                                 std::vector<Operands> operands, int threads) {
+  std::unique_ptr<BandedChain> chain(new BandedChain(std::move(links), std::move(operands)));
   for (const int parts : {1, threads == 1 ? 1 : threads * kPartsPerThread}) {
-    Split split;
-    if (!chain->plan_split(parts, &split)) continue;
+    BandSplit split;
+    if (!BandSplit::plan(chain->links_, parts, &split)) continue;
     chain->prepare(split);
     chain->splits_.push_back(split);
   }
@@ -45,8 +36,8 @@ std::unique_ptr<BandedChain> BandedChain::create(std::vector<Link> links, int th
 bool BandedChain::pays(const int* levels) const {
   int64_t bytes = 0;
   for (size_t i = 0; i < links_.size(); ++i) {
-    if (!links_[i].step->makes_rows(levels[i])) return false;
-    bytes += links_[i].step->level_bytes(levels[i]);
+    if (!operands_[i].step->makes_rows(levels[i])) return false;
+    bytes += operands_[i].step->level_bytes(levels[i]);
   }
   return bytes <= kWeightBytes;
 }
@@ -56,12 +47,12 @@ void BandedChain::run(const RunContext& context, const int* levels, int64_t* ste
   const auto begin = Clock::now();
   zero_halo(links_.back().out, context.arena);
   int64_t macs = 0;
-  for (size_t i = 0; i < links_.size(); ++i) macs += links_[i].step->macs(levels[i]);
+  for (size_t i = 0; i < links_.size(); ++i) macs += operands_[i].step->macs(levels[i]);
   const bool parallel = context.pool->threads() > 1 && macs >= kMinParallelMacs;
-  const Split& split = parallel ? splits_.back() : splits_.front();
+  const BandSplit& split = parallel ? splits_.back() : splits_.front();
   const Job job{this, &split, context.arena, levels, step_ns == nullptr ? nullptr : &parts_ns[0]};
   context.pool->parallel_for(
-      split.parts, parallel ? 1 : split.parts,
+      split.parts(), parallel ? 1 : split.parts(),
       [](const void* data, int64_t first, int64_t last) {
         const Job* work = static_cast<const Job*>(data);
         for (int64_t i = first; i < last; ++i) work->chain->run_part(*work, static_cast<int>(i));
@@ -77,111 +68,39 @@ void BandedChain::run(const RunContext& context, const int* levels, int64_t* ste
   }
 }
 
-// The largest band whose windows are small enough.
-bool BandedChain::plan_split(int parts, Split* split) const {
-  bool found = false;
-  for (int band = 1; band <= links_.back().out.height; ++band) {
-    Split tried{parts, band, {}};
-    for (int part = 0; part < parts; ++part) {
-      for_each_band(tried, part, [&](const Ranges& missing) {
-        for (size_t i = 0; i + 1 < links_.size(); ++i) {
-          const RowRange rows = rows_read(i + 1, missing[i + 1]);
-          tried.rows[i] = std::max(tried.rows[i], rows.count());
-        }
-      });
-    }
-    if (!fits(tried)) break;
-    *split = tried;
-    found = true;
-  }
-  return found;
-}
-
-bool BandedChain::fits(const Split& split) const {
-  int64_t bytes = 0;
-  for (size_t i = 0; i + 1 < links_.size(); ++i) {
-    const BufferLayout& buffer = links_[i].out;
-    if (int64_t{split.parts} * split.rows[i] * buffer.row() > buffer.size) return false;
-    bytes += split.rows[i] * row_bytes(buffer);
-  }
-  return bytes <= kBandBytes;
-}
-
-void BandedChain::prepare(const Split& split) {
-  for (int part = 0; part < split.parts; ++part) {
-    for_each_band(split, part, [&](const Ranges& missing) {
+void BandedChain::prepare(const BandSplit& split) {
+  for (int part = 0; part < split.parts(); ++part) {
+    split.for_each_band(part, [&](const BandSplit::Ranges& missing) {
       for (size_t i = 0; i < links_.size(); ++i) {
-        const RowRange rows = clip(missing[i], links_[i].out);
-        if (rows.count() > 0) links_[i].step->prepare_rows(rows.count());
+        const RowRange rows = split.image_rows(i, missing[i]);
+        if (rows.count() > 0) operands_[i].step->prepare_rows(rows.count());
       }
     });
   }
-}
-
-RowRange BandedChain::part_rows(const Split& split, int part) const {
-  const int height = links_.back().out.height;
-  const int bands = (height + split.band - 1) / split.band;
-  const auto at = [&](int i) { return std::min(bands * i / split.parts * split.band, height); };
-  return {at(part), at(part + 1)};
-}
-
-// Calls visit(rows that each step has to make) for every band of a part.
-template <typename Visit>
-void BandedChain::for_each_band(const Split& split, int part, const Visit& visit) const {
-  std::array<int, kMaxChain> made;
-  made.fill(std::numeric_limits<int>::min());
-  const RowRange rows = part_rows(split, part);
-  for (int row = rows.begin; row < rows.end; row += split.band) {
-    const Ranges missing = missing_rows({row, std::min(row + split.band, rows.end)}, made);
-    for (size_t i = 0; i < links_.size(); ++i) made[i] = std::max(made[i], missing[i].end);
-    visit(missing);
-  }
-}
-
-// Padding included.
-BandedChain::Ranges BandedChain::missing_rows(RowRange band,
-                                              const std::array<int, kMaxChain>& made) const {
-  Ranges missing{};
-  missing[links_.size() - 1] = band;
-  for (size_t i = links_.size() - 1; i > 0; --i) {
-    const RowRange read = rows_read(i, missing[i]);
-    const int begin = std::max(read.begin, made[i - 1]);
-    missing[i - 1] = {begin, std::max(begin, read.end)};
-    if (read.count() <= 0) missing[i - 1] = {made[i - 1], made[i - 1]};
-  }
-  return missing;
-}
-
-// Of the input, for these rows of the output, of which its padding takes nothing.
-RowRange BandedChain::rows_read(size_t link, RowRange rows) const {
-  const Window2d& w = links_[link].window;
-  const RowRange real = clip(rows, links_[link].out);
-  if (real.count() <= 0) return {0, 0};
-  return {real.begin * w.stride_h - w.pad_top,
-          (real.end - 1) * w.stride_h - w.pad_top + (w.kernel_h - 1) * w.dilation_h + 1};
 }
 
 void BandedChain::run_part(const Job& job, int part) const {
   Slots slots;
   for (size_t i = 0; i + 1 < links_.size(); ++i) {
     const BufferLayout& buffer = links_[i].out;
-    const int64_t window = job.split->rows[i] * buffer.row();
+    const int64_t window = job.split->window_rows(i) * buffer.row();
     slots[i] = {buffer.arena_offset + part * window, 0, std::numeric_limits<int>::min()};
   }
-  for_each_band(*job.split, part, [&](const Ranges& missing) { run_band(job, missing, &slots); });
+  job.split->for_each_band(
+      part, [&](const BandSplit::Ranges& missing) { run_band(job, missing, &slots); });
 }
 
-void BandedChain::run_band(const Job& job, const Ranges& missing, Slots* slots) const {
+void BandedChain::run_band(const Job& job, const BandSplit::Ranges& missing, Slots* slots) const {
   auto before = job.step_ns == nullptr ? Clock::time_point() : Clock::now();
   for (size_t i = 0; i < links_.size(); ++i) {
     if (missing[i].count() == 0) continue;
     if (i + 1 < links_.size()) {
       Slot* const slot = &(*slots)[i];
-      slide(job, i, rows_read(i + 1, missing[i + 1]), slot);
+      slide(job, i, job.split->rows_read(i + 1, missing[i + 1]), slot);
       clear_padding(job.arena, i, missing[i], *slot);
       slot->end = missing[i].end;
     }
-    make_rows(job, i, clip(missing[i], links_[i].out), *slots);
+    make_rows(job, i, job.split->image_rows(i, missing[i]), *slots);
     if (job.step_ns == nullptr) continue;
     const auto now = Clock::now();
     job.step_ns[i] += std::chrono::duration_cast<std::chrono::nanoseconds>(now - before).count();
@@ -190,19 +109,19 @@ void BandedChain::run_band(const Job& job, const Ranges& missing, Slots* slots) 
 }
 
 void BandedChain::make_rows(const Job& job, size_t link, RowRange rows, const Slots& slots) const {
-  if (rows.count() <= 0) return;
-  const Link& made = links_[link];
+  if (rows.count() == 0) return;
+  const Operands& made = operands_[link];
   const bool is_last = link + 1 == links_.size();
   const Origins origins{link == 0 ? made.in.origin() : origin(link - 1, slots[link - 1]),
                         made.residual.origin(),
-                        is_last ? made.out.origin() : origin(link, slots[link])};
+                        is_last ? links_[link].out.origin() : origin(link, slots[link])};
   made.step->run_rows(job.arena, origins, job.levels[link], rows);
 }
 
 // Moves the window down, and with it what will be read again, if `wanted` is not in it.
 void BandedChain::slide(const Job& job, size_t link, RowRange wanted, Slot* slot) const {
   const bool has_place = wanted.begin >= slot->first &&
-                         wanted.end - slot->first <= job.split->rows[link] &&
+                         wanted.end - slot->first <= job.split->window_rows(link) &&
                          slot->end >= wanted.begin;
   if (has_place) return;
   const ptrdiff_t row = links_[link].out.row();

@@ -24,17 +24,16 @@ namespace aio {
 
 class BandedChain {
  public:
-  struct Link {
+  struct Operands {
     RowStep* step;
-    Window2d window;
     BufferLayout in;
     BufferLayout residual;  // empty for none
-    BufferLayout out;
   };
 
-  // `links` are at most kMaxChain, each reading what the one before it made. Null if no band of
-  // them has place in the buffers of what they hand on.
-  static std::unique_ptr<BandedChain> create(std::vector<Link> links, int threads);
+  // links[i] is what operands[i] makes, reading what the one before it made. Null if no band has
+  // place in the cache.
+  static std::unique_ptr<BandedChain> create(std::vector<ChainLink> links,
+                                             std::vector<Operands> operands, int threads);
 
   size_t size() const { return links_.size(); }
   // Whether the chain is faster than its steps one by one; levels[i] is that of step i.
@@ -44,47 +43,35 @@ class BandedChain {
   void run(const RunContext& context, const int* levels, int64_t* step_ns) const;
 
  private:
-  // How the image is divided.
-  struct Split {
-    int parts;                          // made independently
-    int band;                           // rows of the last output
-    std::array<int, kMaxChain> rows{};  // by step: of its window, where it hands on
-  };
-  // The rows of what a step hands on that are in its window.
+  // A window on what a link hands on. It lies in the buffer that would hold all of it.
   struct Slot {
-    int64_t begin;  // of the window, in floats from the arena's begin
-    int first;      // the row at its begin
+    int64_t begin;  // in floats from the arena's begin
+    int first;      // the row that lies there
     int end;        // of the rows made
   };
   using Slots = std::array<Slot, kMaxChain>;
-  using Ranges = std::array<RowRange, kMaxChain>;
   struct Job {
     const BandedChain* chain;
-    const Split* split;
+    const BandSplit* split;
     float* arena;
     const int* levels;
     std::atomic<int64_t>* step_ns;
   };
 
-  explicit BandedChain(std::vector<Link> links) : links_(std::move(links)) {}
+  BandedChain(std::vector<ChainLink> links, std::vector<Operands> operands)
+      : links_(std::move(links)), operands_(std::move(operands)) {}
 
-  bool plan_split(int parts, Split* split) const;
-  bool fits(const Split& split) const;
-  void prepare(const Split& split);
-  RowRange part_rows(const Split& split, int part) const;
-  template <typename Visit>
-  void for_each_band(const Split& split, int part, const Visit& visit) const;
-  Ranges missing_rows(RowRange band, const std::array<int, kMaxChain>& made) const;
-  RowRange rows_read(size_t link, RowRange rows) const;
+  void prepare(const BandSplit& split);
   void run_part(const Job& job, int part) const;
-  void run_band(const Job& job, const Ranges& missing, Slots* slots) const;
+  void run_band(const Job& job, const BandSplit::Ranges& missing, Slots* slots) const;
   void make_rows(const Job& job, size_t link, RowRange rows, const Slots& slots) const;
   void slide(const Job& job, size_t link, RowRange wanted, Slot* slot) const;
   void clear_padding(float* arena, size_t link, RowRange rows, const Slot& slot) const;
   int64_t origin(size_t link, const Slot& slot) const;
 
-  std::vector<Link> links_;
-  std::vector<Split> splits_;  // for one thread, for all
+  std::vector<ChainLink> links_;
+  std::vector<Operands> operands_;
+  std::vector<BandSplit> splits_;  // for one thread, for all
 };
 
 }  // namespace aio

@@ -21,7 +21,23 @@ std::vector<int> count_uses(const Graph& graph, const Plan& plan) {
   return uses;
 }
 
+bool has_bands(const Graph& graph, const Plan& plan, ChainRange range) {
+  const std::vector<ChainLink> links = chain_links(graph, plan, range);
+  BandSplit split;
+  return BandSplit::plan(links, 1, &split);
+}
+
 }  // namespace
+
+std::vector<ChainLink> chain_links(const Graph& graph, const Plan& plan, ChainRange range) {
+  std::vector<ChainLink> links;
+  for (int i = range.first; i <= range.last; ++i) {
+    const PlannedStep& step = plan.steps[static_cast<size_t>(i)];
+    const Node& node = graph.nodes()[static_cast<size_t>(step.node)];
+    links.push_back({node.window, plan.buffer(step.output)});
+  }
+  return links;
+}
 
 void find_chains(const Graph& graph, int64_t min_bytes, Plan* plan) {
   const std::vector<int> uses = count_uses(graph, *plan);
@@ -46,8 +62,10 @@ void find_chains(const Graph& graph, int64_t min_bytes, Plan* plan) {
     const auto step = [&](int i) -> const PlannedStep& {
       return plan->steps[static_cast<size_t>(i)];
     };
-    while (last + 1 < steps && last + 1 - first < kMaxChain && hands_on(step(last), step(last + 1)))
+    while (last + 1 < steps && last + 1 - first < kMaxChain &&
+           hands_on(step(last), step(last + 1)) && has_bands(graph, *plan, {first, last + 1})) {
       ++last;
+    }
     if (last > first) plan->chains.push_back({first, last});
   }
 }

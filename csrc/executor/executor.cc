@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "csrc/executor/chain_plan.h"
 #include "csrc/executor/row_step.h"
 #include "csrc/kernels/block_layout.h"
 
@@ -177,21 +178,20 @@ Executor::Executor(Graph* graph, Plan plan, int threads, Isa isa)
 void Executor::make_chains(const Graph& graph) {
   chains_.resize(steps_.size());
   for (const ChainRange& range : plan_.chains) {
-    std::vector<BandedChain::Link> links;
+    std::vector<BandedChain::Operands> operands;
     for (int i = range.first; i <= range.last; ++i) {
       const PlannedStep& planned = plan_.steps[static_cast<size_t>(i)];
       const bool has_residual = planned.residual != kNoValue;
-      links.push_back({steps_[static_cast<size_t>(i)]->by_rows(),
-                       graph.nodes()[static_cast<size_t>(planned.node)].window,
-                       plan_.buffer(planned.inputs[0]),
-                       has_residual ? plan_.buffer(planned.residual) : BufferLayout(),
-                       plan_.buffer(planned.output)});
+      operands.push_back({steps_[static_cast<size_t>(i)]->by_rows(),
+                          plan_.buffer(planned.inputs[0]),
+                          has_residual ? plan_.buffer(planned.residual) : BufferLayout()});
     }
-    const bool complete = std::all_of(links.begin(), links.end(),
-                                      [](const BandedChain::Link& l) { return l.step != nullptr; });
+    const bool complete =
+        std::all_of(operands.begin(), operands.end(),
+                    [](const BandedChain::Operands& o) { return o.step != nullptr; });
     if (!complete) continue;
     chains_[static_cast<size_t>(range.first)] =
-        BandedChain::create(std::move(links), pool_.threads());
+        BandedChain::create(chain_links(graph, plan_, range), std::move(operands), pool_.threads());
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -300,6 +301,45 @@ void test_parts_of_a_layer_run_at_levels_of_their_own() {
   }
 }
 
+// Sparse levels of 1x1 kernels with many channels are made in passes, here three of up to 512.
+void test_many_channels_are_summed_in_passes() {
+  constexpr int kIn = 1100, kOut = 40, kPixels = 5 * 7;
+  std::mt19937 generator(13);
+  const aio::LayerWeights weights = random_weights(&generator, kOut, kIn, 1);
+  const aio::Floats& score = weights.score;
+  aio::Graph graph(kLevels);
+  int x = 0, y = 0;
+  AIO_CHECK(graph.add_input("x", kIn, 5, 7, &x).is_ok());
+  AIO_CHECK(graph.add_conv2d("conv", x, weights, aio::Window2d(), &y).is_ok());
+  AIO_CHECK(graph.add_output(y).is_ok());
+  std::vector<float> in(size_t{kIn} * kPixels);
+  std::normal_distribution<float> normal;
+  for (float& value : in) value = normal(generator);
+  for (const aio::Isa isa : aio::list_isas(aio::detect_isa())) {
+    std::unique_ptr<aio::Executor> executor;
+    AIO_CHECK(aio::Executor::create(graph, 2, isa, &executor).is_ok());
+    for (int level = 0; level < kLevels; ++level) {
+      AIO_CHECK(executor->set_level(level).is_ok());
+      std::vector<float> out(size_t{kOut} * kPixels);
+      const float* inputs[] = {in.data()};
+      float* outputs[] = {out.data()};
+      executor->run(inputs, 1, outputs);
+      double largest = 0.0;
+      for (int n = 0; n < kOut; ++n) {
+        for (int pixel = 0; pixel < kPixels; ++pixel) {
+          double sum = 0.0;
+          for (int k = 0; k < kIn; ++k) {
+            const bool kept = score.data()[n / 16 * kIn + k] > weights.threshold.data()[level];
+            if (kept) sum += double{weights.weight.data()[n * kIn + k]} * in[k * kPixels + pixel];
+          }
+          largest = std::max(largest, std::fabs(sum - double{out[n * kPixels + pixel]}));
+        }
+      }
+      AIO_CHECK(largest < 1e-4);  // sums of 1100 products of about 0.1
+    }
+  }
+}
+
 void test_bad_levels_are_refused() {
   const auto executor = make_network(1);
   AIO_CHECK(executor->set_level(kLevels).message() ==
@@ -319,6 +359,7 @@ int main() {
   test_threads_do_not_change_the_result();
   test_paced_runs_answer_as_their_levels();
   test_parts_of_a_layer_run_at_levels_of_their_own();
+  test_many_channels_are_summed_in_passes();
   test_bad_levels_are_refused();
   return aio::finish_checks();
 }

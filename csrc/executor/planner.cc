@@ -256,10 +256,9 @@ Status make_plan(const Graph& graph, Plan* plan, int64_t min_chained_bytes) {
   AIO_RETURN_IF_ERROR(graph.check_complete());
   Fuser(graph, plan).run();
   join_in_place(graph, plan);
+  AIO_RETURN_IF_ERROR(lay_out(graph, find_lifetimes(graph, *plan), plan));
   find_chains(graph, min_chained_bytes, plan);
-  const std::vector<Lifetime> lifetimes = find_lifetimes(graph, *plan);
-  AIO_RETURN_IF_ERROR(lay_out(graph, lifetimes, plan));
-  place(lifetimes, plan);
+  place(find_lifetimes(graph, *plan), plan);
   locate_parts(plan);
   if (plan->arena_size > kMaxArenaFloats) {
     return Status::error("the activations need " + std::to_string(plan->arena_size) +

@@ -66,8 +66,9 @@ struct ChainRange {
 };
 
 constexpr int kMaxChain = 8;
-// Values below this stay in the L2 cache until the next step has read them.
-constexpr int64_t kMinChainedBytes = 512 * 1024;
+// Smaller values stay in the L2 cache until the next step has read them, for the most part: to
+// make those of half the size in bands took ResNet-50 2 % longer.
+constexpr int64_t kMinChainedBytes = 1024 * 1024;
 
 struct Plan {
   std::vector<PlannedStep> steps;

@@ -6,17 +6,10 @@
 
 #include <cstdint>
 
+#include "csrc/executor/band_split.h"
 #include "csrc/executor/step.h"
 
 namespace aio {
-
-// Rows [begin, end) of an image; in its padding they are below 0 or from its height on.
-struct RowRange {
-  int begin;
-  int end;
-
-  int count() const { return end - begin; }
-};
 
 // Where pixel (0, 0) of each image would be, in floats from the arena's begin, if all of its rows
 // were there.
