@@ -38,6 +38,8 @@ class DepthwiseStep final : public RowStep {
         layer_(node_.weights, graph.levels(), tap_offsets(node_.window, in_)),
         kernel_(select_depthwise_conv(isa)) {
     node_.weights = LayerWeights();  // packed now
+    const PackedOffsets& packed = layer_.packed().offsets;
+    for (size_t i = 0; i < packed.size(); ++i) offsets_.push_back(packed[i]);
     const int64_t row_bytes = in_.row() * node_.window.stride_h * int64_t{sizeof(float)};
     band_ = static_cast<int>(std::clamp<int64_t>(kBandBytes / row_bytes, 1, out_.height));
   }
@@ -78,7 +80,9 @@ class DepthwiseStep final : public RowStep {
     return info;
   }
 
-  size_t weight_bytes() const override { return layer_.bytes(); }
+  size_t weight_bytes() const override {
+    return layer_.bytes() + offsets_.size() * sizeof(int32_t);
+  }
 
  private:
   struct Job {
@@ -112,7 +116,8 @@ class DepthwiseStep final : public RowStep {
     region.in_row = in_.row() * w.stride_h;
     region.in_col = in_.col() * w.stride_w;
     region.values = layer_.values(block);
-    region.offsets = layer_.offsets(block);
+    region.offsets =
+        &offsets_[static_cast<size_t>(layer_.packed().begins[static_cast<size_t>(block)])];
     region.nnz = layer_.packed().nnz(job.level, block);
     region.scale = layer_.scale(job.level, block);
     region.bias = layer_.bias(job.level, block);
@@ -135,6 +140,7 @@ class DepthwiseStep final : public RowStep {
   bool has_residual_;
   Activation activation_;
   PackedLayer layer_;
+  std::vector<int32_t> offsets_;  // of the kept taps: so few that the kernel gets them wide
   const DepthwiseConvKernel* kernel_;
   int band_;  // rows
 };

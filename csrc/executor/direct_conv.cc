@@ -150,6 +150,7 @@ SparseConvTile DirectConv::common_tile(Chunks chunks) const {
   tile.residual_col = operands_.residual.col();
   tile.out_row = operands_.out.row();
   tile.out_col = operands_.out.col();
+  tile.offset_format = operands_.layer->offset_format();
   tile.activation = operands_.activation;
   tile.span_count = chunks.end - chunks.begin;
   tile.resumes = chunks.begin > 0;
@@ -169,8 +170,8 @@ void DirectConv::set_block(int level, int block, Chunks chunks, int64_t tiles,
   for (int c = chunks.begin; c < chunks.end; ++c) {
     SparseConvSpan& span = spans[c - chunks.begin];
     span.values = layer.values(block) + int64_t{kept[c].begin} * height();
-    span.offsets = layer.offsets(block) + kept[c].begin;
-    span.end = span.offsets + kept[c].nnz;
+    span.offsets = layer.offsets(block) + kept[c].begin * layer.offset_format().bytes;
+    span.end = span.offsets + kept[c].nnz * layer.offset_format().bytes;
     const float* const values = layer.values(next) + int64_t{next_kept[c].begin} * height();
     span.prefetch = reinterpret_cast<const char*>(values);
     const auto bytes = static_cast<uint32_t>(next_kept[c].nnz * height()) * uint32_t{sizeof(float)};

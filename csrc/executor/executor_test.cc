@@ -301,44 +301,67 @@ void test_parts_of_a_layer_run_at_levels_of_their_own() {
   }
 }
 
-// Sparse levels of 1x1 kernels with many channels are made in passes, here three of up to 512.
-void test_many_channels_are_summed_in_passes() {
-  constexpr int kIn = 1100, kOut = 40, kPixels = 5 * 7;
+// Against sums in double precision, on every instruction set.
+void check_convolution(int in_channels, int kernel, int height, int width) {
+  constexpr int kOut = 40;
   std::mt19937 generator(13);
-  const aio::LayerWeights weights = random_weights(&generator, kOut, kIn, 1);
-  const aio::Floats& score = weights.score;
+  const aio::LayerWeights weights = random_weights(&generator, kOut, in_channels, kernel);
+  const int elements = in_channels * kernel * kernel;
+  const int out_height = height - kernel + 1;
+  const int out_width = width - kernel + 1;
+  aio::Window2d window;
+  window.kernel_h = window.kernel_w = kernel;
   aio::Graph graph(kLevels);
   int x = 0, y = 0;
-  AIO_CHECK(graph.add_input("x", kIn, 5, 7, &x).is_ok());
-  AIO_CHECK(graph.add_conv2d("conv", x, weights, aio::Window2d(), &y).is_ok());
+  AIO_CHECK(graph.add_input("x", in_channels, height, width, &x).is_ok());
+  AIO_CHECK(graph.add_conv2d("conv", x, weights, window, &y).is_ok());
   AIO_CHECK(graph.add_output(y).is_ok());
-  std::vector<float> in(size_t{kIn} * kPixels);
+  std::vector<float> in(static_cast<size_t>(in_channels * height * width));
   std::normal_distribution<float> normal;
   for (float& value : in) value = normal(generator);
+  std::vector<std::unique_ptr<aio::Executor>> executors;
   for (const aio::Isa isa : aio::list_isas(aio::detect_isa())) {
-    std::unique_ptr<aio::Executor> executor;
-    AIO_CHECK(aio::Executor::create(graph, 2, isa, &executor).is_ok());
-    for (int level = 0; level < kLevels; ++level) {
-      AIO_CHECK(executor->set_level(level).is_ok());
-      std::vector<float> out(size_t{kOut} * kPixels);
-      const float* inputs[] = {in.data()};
-      float* outputs[] = {out.data()};
-      executor->run(inputs, 1, outputs);
-      double largest = 0.0;
-      for (int n = 0; n < kOut; ++n) {
-        for (int pixel = 0; pixel < kPixels; ++pixel) {
-          double sum = 0.0;
-          for (int k = 0; k < kIn; ++k) {
-            const bool kept = score.data()[n / 16 * kIn + k] > weights.threshold.data()[level];
-            if (kept) sum += double{weights.weight.data()[n * kIn + k]} * in[k * kPixels + pixel];
-          }
-          largest = std::max(largest, std::fabs(sum - double{out[n * kPixels + pixel]}));
-        }
-      }
-      AIO_CHECK(largest < 1e-4);  // sums of 1100 products of about 0.1
+    executors.emplace_back();
+    AIO_CHECK(aio::Executor::create(graph, 2, isa, &executors.back()).is_ok());
+  }
+  const auto expect = [&](int level, int n, int row, int col) {
+    double sum = 0.0;
+    for (int e = 0; e < elements; ++e) {
+      const int channel = e / (kernel * kernel);
+      const int tap_row = e / kernel % kernel, tap_col = e % kernel;
+      if (weights.score.data()[n / 16 * elements + e] <= weights.threshold.data()[level]) continue;
+      sum += double{weights.weight.data()[n * elements + e]} *
+             in[static_cast<size_t>((channel * height + row + tap_row) * width + col + tap_col)];
     }
+    return sum;
+  };
+  for (int level = 0; level < kLevels; ++level) {
+    std::vector<std::vector<float>> answers;
+    for (const auto& executor : executors) {
+      AIO_CHECK(executor->set_level(level).is_ok());
+      answers.emplace_back(static_cast<size_t>(kOut * out_height * out_width));
+      const float* inputs[] = {in.data()};
+      float* outputs[] = {answers.back().data()};
+      executor->run(inputs, 1, outputs);
+    }
+    double largest = 0.0;
+    for (size_t i = 0; i < answers[0].size(); i += 7) {
+      const int at = static_cast<int>(i);
+      const double expected =
+          expect(level, at / (out_height * out_width), at / out_width % out_height, at % out_width);
+      for (const auto& answer : answers) {
+        largest = std::max(largest, std::fabs(expected - double{answer[i]}));
+      }
+    }
+    AIO_CHECK(largest < 1e-4);  // sums of some 1000 products of about 0.1
   }
 }
+
+// Sparse levels of 1x1 kernels with many channels are made in passes, here three of up to 512.
+void test_many_channels_are_summed_in_passes() { check_convolution(1100, 1, 5, 7); }
+
+// Two rows of so wide an image are more than two bytes can count.
+void test_far_taps() { check_convolution(64, 3, 4, 520); }
 
 void test_bad_levels_are_refused() {
   const auto executor = make_network(1);
@@ -360,6 +383,7 @@ int main() {
   test_paced_runs_answer_as_their_levels();
   test_parts_of_a_layer_run_at_levels_of_their_own();
   test_many_channels_are_summed_in_passes();
+  test_far_taps();
   test_bad_levels_are_refused();
   return aio::finish_checks();
 }

@@ -28,9 +28,11 @@ class PackedLayer {
   const float* values(int block) const {
     return packed_.values.data() + packed_.begins[static_cast<size_t>(block)] * height();
   }
-  const int32_t* offsets(int block) const {
-    return packed_.offsets.data() + packed_.begins[static_cast<size_t>(block)];
+  // From the block's first one on, of the format below.
+  const char* offsets(int block) const {
+    return packed_.offsets.at(packed_.begins[static_cast<size_t>(block)]);
   }
+  OffsetFormat offset_format() const { return packed_.offsets.format(); }
   // As many floats as a block is high.
   const float* scale(int level, int block) const { return scale_.data() + vector_at(level, block); }
   const float* bias(int level, int block) const { return bias_.data() + vector_at(level, block); }
@@ -38,7 +40,7 @@ class PackedLayer {
   int64_t total_nnz(int level) const { return total_nnz_[static_cast<size_t>(level)]; }
   // Of a level's values and offsets.
   int64_t level_bytes(int level) const {
-    return total_nnz(level) * (height() * int64_t{sizeof(float)} + int64_t{sizeof(int32_t)});
+    return total_nnz(level) * (height() * int64_t{sizeof(float)} + offset_format().bytes);
   }
   size_t bytes() const { return packed_.bytes() + scale_.bytes() + bias_.bytes(); }
 

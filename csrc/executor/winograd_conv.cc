@@ -68,9 +68,12 @@ WinogradConv::WinogradConv(const ConvOperands& operands, std::vector<uint16_t> p
       by_strips_ ? divide_up(tiles, threads * divide_up(tiles, threads * kMaxStripTiles)) : tiles;
   strip_tiles_ = std::min(tiles, most);
   group_tiles(isa);
-  for (int channel = 0; channel < operands.in_channels; ++channel) {
-    offsets_.push_back(channel / kLanes * padded_strip_tiles_ * kLanes + channel % kLanes);
-  }
+  const auto channels = static_cast<size_t>(operands.in_channels);
+  const auto offset = [&](int channel) {
+    return channel / kLanes * padded_strip_tiles_ * kLanes + channel % kLanes;
+  };
+  offsets_ = PackedOffsets(channels, OffsetFormat::for_largest(offset(operands.in_channels - 1)));
+  for (size_t i = 0; i < channels; ++i) offsets_.set(i, offset(static_cast<int>(i)));
 }
 
 // Equal groups, as large as the largest kernel; the last may cover tiles that do not exist.
@@ -215,13 +218,14 @@ void WinogradConv::multiply(const Job& job, int block, int channel, int channels
                             float* sums) const {
   transform_weights(job.level, block, channel, channels, weights);
   SparseConvSpan span{};
-  span.offsets = offsets_.data() + channel;
-  span.end = span.offsets + channels;
-  plan_prefetch(job, block, channel, &span);
+  span.offsets = offsets_.at(channel);
+  span.end = offsets_.at(channel + channels);
+  plan_prefetch(job, block, channel, channels, &span);
   SparseConvTile tile{};
   tile.in_col = kLanes;
   tile.spans = &span;
   tile.span_count = 1;
+  tile.offset_format = offsets_.format();
   tile.scale = kOnes;
   tile.bias = kZeros;
   tile.out_col = kLanes;
@@ -264,16 +268,16 @@ void WinogradConv::transform_weights(int level, int block, int channel, int chan
 
 // While the products of one block are made, the kept weights of the next come into L2. In chunks
 // they are not all that lie there, but Winograd runs at levels that keep most.
-void WinogradConv::plan_prefetch(const Job& job, int block, int channel,
+void WinogradConv::plan_prefetch(const Job& job, int block, int channel, int channels,
                                  SparseConvSpan* span) const {
   const PackedLayer& layer = *operands_.layer;
-  span->prefetch = reinterpret_cast<const char*>(span->offsets);
+  span->prefetch = span->offsets;
   if (block + 1 >= layer.packed().blocks) return;
   const int64_t bytes = int64_t{layer.packed().nnz(job.level, block + 1)} * kLanes * 4;
   int64_t calls = 0;
   for (const Group& group : groups_) calls += kWinogradPoints * group.count;
   span->prefetch_step = bytes / (calls * operands_.in_channels);
-  span->prefetch_tile = span->prefetch_step * (span->end - span->offsets);
+  span->prefetch_tile = span->prefetch_step * channels;
   span->prefetch = reinterpret_cast<const char*>(layer.values(block + 1)) +
                    span->prefetch_step * calls * channel;
 }

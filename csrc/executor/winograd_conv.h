@@ -67,7 +67,8 @@ class WinogradConv {
   void multiply(const Job& job, int block, int channel, int channels, float* weights,
                 float* sums) const;
   void transform_weights(int level, int block, int channel, int channels, float* out) const;
-  void plan_prefetch(const Job& job, int block, int channel, SparseConvSpan* span) const;
+  void plan_prefetch(const Job& job, int block, int channel, int channels,
+                     SparseConvSpan* span) const;
   void store_tiles(const Job& job, int block, const float* sums) const;
 
   const ConvOperands& operands_;
@@ -83,7 +84,7 @@ class WinogradConv {
   int64_t patch_point_;     // floats between the points of the transformed patches
   int64_t sum_point_;       // and of the sums
   std::vector<Group> groups_;
-  std::vector<int32_t> offsets_;  // of input channels within one point's tiles
+  PackedOffsets offsets_;  // of input channels within one point's tiles
 };
 
 }  // namespace aio

@@ -46,6 +46,7 @@ struct Data {
   int taps;
   std::vector<float> in, weight, score, threshold, scale, bias, residual;
   aio::PackedWeights packed;
+  std::vector<int32_t> offsets;  // in packed order
 
   Data(const Case& c, std::mt19937* generator)
       : channels(16 * c.blocks),
@@ -60,13 +61,14 @@ struct Data {
         residual(random_floats(generator, static_cast<size_t>(c.rows * c.cols * channels))) {
     std::uniform_real_distribution<float> uniform;
     for (int tap = 0; tap < taps; ++tap) score.push_back(uniform(*generator));
-    std::vector<int32_t> offsets;
+    std::vector<int32_t> tap_offsets;
     for (int y = 0; y < c.kernel; ++y) {
       for (int x = 0; x < c.kernel; ++x) {
-        offsets.push_back((y * width + x) * c.dilation * channels);
+        tap_offsets.push_back((y * width + x) * c.dilation * channels);
       }
     }
-    packed = aio::pack_nested(view(), offsets);
+    packed = aio::pack_nested(view(), tap_offsets);
+    for (size_t i = 0; i < packed.offsets.size(); ++i) offsets.push_back(packed.offsets[i]);
   }
 
   aio::WeightView view() const {
@@ -86,7 +88,7 @@ std::vector<float> run_kernel(const DepthwiseConvKernel& kernel, const Case& c, 
   region.in_row = ptrdiff_t{data.width} * data.channels * c.stride;
   region.in_col = ptrdiff_t{data.channels} * c.stride;
   region.values = data.packed.values.data();
-  region.offsets = data.packed.offsets.data();
+  region.offsets = data.offsets.data();
   region.nnz = data.packed.nnz(0, 0);
   region.scale = data.scale.data();
   region.bias = data.bias.data();

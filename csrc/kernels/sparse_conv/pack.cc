@@ -128,7 +128,7 @@ void pack_block(const WeightView& view, int block, const uint16_t* survives,
       values[place * static_cast<size_t>(height) + static_cast<size_t>(c % height)] =
           weight[int64_t{c} * view.elements];
     }
-    packed->offsets[begin + place] = element_offsets[static_cast<size_t>(element)];
+    packed->offsets.set(begin + place, element_offsets[static_cast<size_t>(element)]);
   });
 }
 
@@ -141,7 +141,7 @@ int32_t PackedWeights::nnz(int level, int block) const {
 }
 
 size_t PackedWeights::bytes() const {
-  return values.bytes() + offsets.size() * sizeof(int32_t) + begins.size() * sizeof(int64_t) +
+  return values.bytes() + offsets.bytes() + begins.size() * sizeof(int64_t) +
          prefix.size() * sizeof(PackedSpan);
 }
 
@@ -177,7 +177,8 @@ PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& el
     total += static_cast<size_t>(count_block(view, b, row(b), &packed));
   }
   packed.values = AlignedBuffer<float>(total * static_cast<size_t>(view.layout.height));
-  packed.offsets.resize(total);
+  const int32_t largest = *std::max_element(element_offsets.begin(), element_offsets.end());
+  packed.offsets = PackedOffsets(total, OffsetFormat::for_largest(largest));
   for (int b = 0; b < packed.blocks; ++b) {
     const size_t begin = static_cast<size_t>(packed.begins[static_cast<size_t>(b)]);
     pack_block(view, b, row(b), element_offsets, begin, &packed);

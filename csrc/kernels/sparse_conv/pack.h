@@ -18,6 +18,7 @@
 
 #include "csrc/base/aligned.h"
 #include "csrc/kernels/block_layout.h"
+#include "csrc/kernels/sparse_conv/packed_offsets.h"
 
 namespace aio {
 
@@ -48,8 +49,8 @@ struct PackedWeights {
   int blocks = 0;
   int chunks = 1;
   AlignedBuffer<float>
-      values;  // kept elements x block height, channels beyond out_channels are zero
-  std::vector<int32_t> offsets;    // kept elements
+      values;             // kept elements x block height, channels beyond out_channels are zero
+  PackedOffsets offsets;  // kept elements
   std::vector<int64_t> begins;     // per block: its first kept element
   std::vector<PackedSpan> prefix;  // levels x blocks x chunks
   std::vector<int64_t> weights;    // by level: weights kept, the zeros of the layout not counted

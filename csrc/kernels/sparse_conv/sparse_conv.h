@@ -11,14 +11,15 @@
 #include "csrc/base/isa.h"
 #include "csrc/kernels/activation.h"
 #include "csrc/kernels/block_layout.h"
+#include "csrc/kernels/sparse_conv/packed_offsets.h"
 
 namespace aio {
 
 // Kept elements that lie one after the other.
 struct SparseConvSpan {
   const float* values;      // nnz x block height, weights in packed order
-  const int32_t* offsets;   // nnz distances from the tile's `in`, in floats
-  const int32_t* end;       // offsets + nnz; nnz may be 0
+  const char* offsets;      // nnz distances from the tile's `in`, in floats
+  const char* end;          // of the offsets; nnz may be 0
   const char* prefetch;     // fetched into L2 meanwhile, such as the next block's weights
   ptrdiff_t prefetch_step;  // bytes further per kept element; may be 0
   ptrdiff_t prefetch_tile;  // bytes further per tile
@@ -31,9 +32,10 @@ struct SparseConvTile {
   ptrdiff_t in_col;             // between the inputs of horizontally adjacent output pixels
   const SparseConvSpan* spans;  // the block's kept elements
   int span_count;
-  const float* scale;     // block height
-  const float* bias;      // block height
-  const float* residual;  // added before the activation, laid out as `out`; null for none
+  OffsetFormat offset_format;  // up to two bytes after the last offset are read, too
+  const float* scale;          // block height
+  const float* bias;           // block height
+  const float* residual;       // added before the activation, laid out as `out`; null for none
   ptrdiff_t residual_row;
   ptrdiff_t residual_col;
   float* out;  // the block's channels of the first tile's first pixel

@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "csrc/base/check.h"
@@ -73,6 +74,14 @@ struct Data {
       }
     }
     packed = aio::pack_nested(view(), offsets);
+    if ((*generator)() % 2 == 0) widen_offsets();
+  }
+
+  // As if they did not fit in two bytes.
+  void widen_offsets() {
+    aio::PackedOffsets wide(packed.offsets.size(), aio::OffsetFormat{});
+    for (size_t i = 0; i < wide.size(); ++i) wide.set(i, packed.offsets[i]);
+    packed.offsets = std::move(wide);
   }
 
   aio::WeightView view() const {
@@ -93,10 +102,11 @@ std::vector<float> run_kernel(const SparseConvKernel& kernel, const Case& c, con
   for (int chunk = 0; chunk < data.packed.chunks; ++chunk) {
     const aio::PackedSpan& kept = data.packed.spans(0, 0)[chunk];
     const float* values = data.packed.values.data() + kept.begin * c.height;
-    const int32_t* offsets = data.packed.offsets.data() + kept.begin;
-    spans.push_back(
-        {values, offsets, offsets + kept.nnz, reinterpret_cast<const char*>(values), 64, 0});
+    const aio::PackedOffsets& offsets = data.packed.offsets;
+    spans.push_back({values, offsets.at(kept.begin), offsets.at(kept.begin + kept.nnz),
+                     reinterpret_cast<const char*>(values), 64, 0});
   }
+  tile.offset_format = data.packed.offsets.format();
   tile.scale = data.scale.data();
   tile.bias = data.bias.data();
   tile.residual = c.residual ? data.residual.data() : nullptr;

@@ -11,13 +11,15 @@
 #include "csrc/base/isa.h"
 #include "csrc/kernels/activation.h"
 #include "csrc/kernels/block_layout.h"
+#include "csrc/kernels/sparse_conv/packed_offsets.h"
 
 namespace aio {
 
 struct SparseLinearBlock {
   const float* in;
-  const float* values;     // nnz x block height
-  const int32_t* offsets;  // nnz, in floats from `in`
+  const float* values;         // nnz x block height
+  const char* offsets;         // nnz, in floats from `in`
+  OffsetFormat offset_format;  // up to two bytes after the last offset are read, too
   int32_t nnz;
   const float* scale;     // block height
   const float* bias;      // block height
