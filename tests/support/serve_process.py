@@ -24,7 +24,14 @@ PATIENCE_S = 60
 
 
 def serve_command(*arguments: object) -> list[str]:
-    return [str(Path(sys.executable).with_name("aio-serve")), *map(str, arguments)]
+    """Return the command of the server that belongs to this interpreter."""
+    server = Path(sys.executable).with_name("aio-serve")
+    if not server.exists():
+        raise SystemExit(
+            f"{sys.executable} has no aio-serve beside it; "
+            "run this with the project's interpreter, .venv/bin/python after scripts/install"
+        )
+    return [str(server), *map(str, arguments)]
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
