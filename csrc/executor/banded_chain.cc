@@ -16,7 +16,7 @@ using Clock = std::chrono::steady_clock;
 // Every band reads all weights of the chain, which should stay in L2 too.
 constexpr int64_t kWeightBytes = 256 * 1024;
 // More parts than threads let one thread take over from another that was interrupted, but each
-// makes the rows above it once more.
+// makes the rows above it once more, and has windows of its own.
 constexpr int kPartsPerThread = 2;
 
 }  // namespace
@@ -24,13 +24,15 @@ constexpr int kPartsPerThread = 2;
 std::unique_ptr<BandedChain> BandedChain::create(std::vector<ChainLink> links,
                                                  std::vector<Operands> operands, int threads) {
   std::unique_ptr<BandedChain> chain(new BandedChain(std::move(links), std::move(operands)));
-  for (const int parts : {1, threads == 1 ? 1 : threads * kPartsPerThread}) {
-    BandSplit split;
-    if (!BandSplit::plan(chain->links_, parts, &split)) continue;
-    chain->prepare(split);
-    chain->splits_.push_back(split);
-  }
-  return chain->splits_.empty() ? nullptr : std::move(chain);
+  if (!BandSplit::plan(chain->links_, 1, &chain->alone_)) return nullptr;
+  chain->prepare(chain->alone_);
+  if (threads == 1) return chain;
+  const bool has_parts =
+      BandSplit::plan(chain->links_, threads * kPartsPerThread, &chain->shared_) ||
+      BandSplit::plan(chain->links_, threads, &chain->shared_);
+  if (!has_parts) return nullptr;
+  chain->prepare(chain->shared_);
+  return chain;
 }
 
 bool BandedChain::pays(const int* levels) const {
@@ -49,7 +51,7 @@ void BandedChain::run(const RunContext& context, const int* levels, int64_t* ste
   int64_t macs = 0;
   for (size_t i = 0; i < links_.size(); ++i) macs += operands_[i].step->macs(levels[i]);
   const bool parallel = context.pool->threads() > 1 && macs >= kMinParallelMacs;
-  const BandSplit& split = parallel ? splits_.back() : splits_.front();
+  const BandSplit& split = parallel ? shared_ : alone_;
   const Job job{this, &split, context.arena, levels, step_ns == nullptr ? nullptr : &parts_ns[0]};
   context.pool->parallel_for(
       split.parts(), parallel ? 1 : split.parts(),
@@ -61,7 +63,7 @@ void BandedChain::run(const RunContext& context, const int* levels, int64_t* ste
   if (step_ns == nullptr) return;
   // Threads work at once, so a step's share of the sum is its share of the time.
   const double wall_ns = std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
-  double sum_ns = 0.0;
+  double sum_ns = 1.0;
   for (const auto& part_ns : parts_ns) sum_ns += static_cast<double>(part_ns.load());
   for (size_t i = 0; i < links_.size(); ++i) {
     step_ns[i] += static_cast<int64_t>(wall_ns * static_cast<double>(parts_ns[i].load()) / sum_ns);

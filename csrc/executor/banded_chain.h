@@ -31,7 +31,7 @@ class BandedChain {
   };
 
   // links[i] is what operands[i] makes, reading what the one before it made. Null if no band has
-  // place in the cache.
+  // place in the cache, or the buffers none for a window of each thread.
   static std::unique_ptr<BandedChain> create(std::vector<ChainLink> links,
                                              std::vector<Operands> operands, int threads);
 
@@ -71,7 +71,8 @@ class BandedChain {
 
   std::vector<ChainLink> links_;
   std::vector<Operands> operands_;
-  std::vector<BandSplit> splits_;  // for one thread, for all
+  BandSplit alone_;   // for one thread
+  BandSplit shared_;  // for all, if there are several
 };
 
 }  // namespace aio

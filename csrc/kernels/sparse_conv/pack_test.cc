@@ -25,6 +25,7 @@ struct Small {
 
 std::vector<int32_t> offsets_of(const aio::PackedWeights& packed) {
   std::vector<int32_t> offsets;
+  offsets.reserve(packed.offsets.size());
   for (size_t i = 0; i < packed.offsets.size(); ++i) offsets.push_back(packed.offsets[i]);
   return offsets;
 }
