@@ -39,16 +39,18 @@ namespace {
 
 constexpr int kLevels = 3;
 
-aio::LayerWeights random_weights(std::mt19937* generator, int out, int in, int kernel) {
+aio::LayerWeights random_weights(std::mt19937* generator, int out, int in, int kernel,
+                                 int height = 16) {
   std::normal_distribution<float> normal(0.0f, 0.1f);
   std::uniform_real_distribution<float> uniform;
   aio::LayerWeights weights;
+  weights.layout.height = height;
   weights.out_channels = out;
   weights.in_channels = in;
   weights.kernel_h = weights.kernel_w = kernel;
   std::vector<float> weight(static_cast<size_t>(out * in * kernel * kernel));
   for (float& w : weight) w = normal(*generator);
-  std::vector<float> score(static_cast<size_t>((out + 15) / 16 * in * kernel * kernel));
+  std::vector<float> score(static_cast<size_t>((out + height - 1) / height * in * kernel * kernel));
   for (float& s : score) s = uniform(*generator);
   weights.weight = std::move(weight);
   weights.score = std::move(score);
@@ -302,10 +304,11 @@ void test_parts_of_a_layer_run_at_levels_of_their_own() {
 }
 
 // Against sums in double precision, on every instruction set.
-void check_convolution(int in_channels, int kernel, int height, int width) {
+void check_convolution(int in_channels, int kernel, int height, int width, int block_height = 16) {
   constexpr int kOut = 40;
   std::mt19937 generator(13);
-  const aio::LayerWeights weights = random_weights(&generator, kOut, in_channels, kernel);
+  const aio::LayerWeights weights =
+      random_weights(&generator, kOut, in_channels, kernel, block_height);
   const int elements = in_channels * kernel * kernel;
   const int out_height = height - kernel + 1;
   const int out_width = width - kernel + 1;
@@ -329,7 +332,8 @@ void check_convolution(int in_channels, int kernel, int height, int width) {
     for (int e = 0; e < elements; ++e) {
       const int channel = e / (kernel * kernel);
       const int tap_row = e / kernel % kernel, tap_col = e % kernel;
-      if (weights.score.data()[n / 16 * elements + e] <= weights.threshold.data()[level]) continue;
+      if (weights.score.data()[n / block_height * elements + e] <= weights.threshold.data()[level])
+        continue;
       sum += double{weights.weight.data()[n * elements + e]} *
              in[static_cast<size_t>((channel * height + row + tap_row) * width + col + tap_col)];
     }
@@ -358,7 +362,10 @@ void check_convolution(int in_channels, int kernel, int height, int width) {
 }
 
 // Sparse levels of 1x1 kernels with many channels are made in passes, here three of up to 512.
-void test_many_channels_are_summed_in_passes() { check_convolution(1100, 1, 5, 7); }
+void test_many_channels_are_summed_in_passes() {
+  check_convolution(1100, 1, 5, 7);
+  check_convolution(1100, 1, 5, 7, 8);
+}
 
 // Two rows of so wide an image are more than two bytes can count.
 void test_far_taps() { check_convolution(64, 3, 4, 520); }
