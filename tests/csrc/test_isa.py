@@ -85,7 +85,7 @@ def test_a_layer_says_what_it_reads_and_writes_at_least() -> None:
     both = made.add("sum", conv, made.conv2d("other", source, weight))
     made.output(both)
     layers = {layer["name"]: layer for layer in _native.Executor(made, isa="scalar").layers()}
-    assert layers["conv"]["weight_bytes"] == [4 * (48 + 3), 4 * (32 + 2)]
+    assert layers["conv"]["weight_bytes"] == [4 * 48 + 2 * 3, 4 * 32 + 2 * 2]
     assert layers["conv"]["kernels"] == [layers["conv"]["kernel"]] * 2
     # One of the convolutions takes the other's result too, to which it adds its own.
     sizes = sorted(layer["activation_bytes"] for layer in layers.values())
