@@ -77,7 +77,7 @@ def test_the_working_set_is_weights_kept_and_activations() -> None:
     graph.output(graph.conv2d("conv", source, weight, score=score, threshold=threshold))
     executor = _native.Executor(graph)
     dense, sparse = (working_set_bytes(executor, level) for level in (0, 1))
-    assert dense - executor.arena_bytes == 2 * (sparse - executor.arena_bytes) == 16 * 68
+    assert dense - executor.arena_bytes == 2 * (sparse - executor.arena_bytes) == 16 * 66
 
 
 @pytest.mark.parametrize("threads", [1, 2])
