@@ -38,9 +38,7 @@ class DepthwiseStep final : public RowStep {
         layer_(node_.weights, graph.levels(), tap_offsets(node_.window, in_)),
         kernel_(select_depthwise_conv(isa)) {
     node_.weights = LayerWeights();  // packed now
-    const PackedOffsets& packed = layer_.packed().offsets;
-    offsets_.reserve(packed.size());
-    for (size_t i = 0; i < packed.size(); ++i) offsets_.push_back(packed[i]);
+    offsets_ = layer_.packed().offsets.to_vector();
     const int64_t row_bytes = in_.row() * node_.window.stride_h * int64_t{sizeof(float)};
     band_ = static_cast<int>(std::clamp<int64_t>(kBandBytes / row_bytes, 1, out_.height));
   }

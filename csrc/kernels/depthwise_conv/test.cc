@@ -68,8 +68,7 @@ struct Data {
       }
     }
     packed = aio::pack_nested(view(), tap_offsets);
-    offsets.reserve(packed.offsets.size());
-    for (size_t i = 0; i < packed.offsets.size(); ++i) offsets.push_back(packed.offsets[i]);
+    offsets = packed.offsets.to_vector();
   }
 
   aio::WeightView view() const {

@@ -23,13 +23,6 @@ struct Small {
   aio::WeightView view() const { return {weight.data(), score.data(), threshold.data(), 3, 19, 4}; }
 };
 
-std::vector<int32_t> offsets_of(const aio::PackedWeights& packed) {
-  std::vector<int32_t> offsets;
-  offsets.reserve(packed.offsets.size());
-  for (size_t i = 0; i < packed.offsets.size(); ++i) offsets.push_back(packed.offsets[i]);
-  return offsets;
-}
-
 void test_levels_are_prefixes() {
   const Small small;
   const aio::PackedWeights packed = aio::pack_nested(small.view(), small.offsets);
@@ -43,7 +36,7 @@ void test_levels_are_prefixes() {
   }
   // The sparsest level's element first, then each denser band by element.
   const std::vector<int32_t> order = {10, 20, 30, 0, 30, 0, 10, 20};
-  AIO_CHECK(offsets_of(packed) == order);
+  AIO_CHECK(packed.offsets.to_vector() == order);
 }
 
 void test_values_follow_their_offsets() {
@@ -70,7 +63,7 @@ void test_width_of_offsets() {
     const aio::PackedWeights packed = aio::pack_nested(small.view(), small.offsets);
     AIO_CHECK(packed.offsets.format().bytes == (largest == 0xFFFF ? 2 : 4));
     const std::vector<int32_t> order = {10, 20, largest, 0, largest, 0, 10, 20};
-    AIO_CHECK(offsets_of(packed) == order);
+    AIO_CHECK(packed.offsets.to_vector() == order);
   }
 }
 
@@ -108,7 +101,7 @@ void test_chunks() {
   const aio::PackedWeights packed = aio::pack_nested(view, small.offsets);
   AIO_CHECK(packed.chunks == 2);
   const std::vector<int32_t> order = {10, 0, 20, 30, 0, 10, 30, 20};
-  AIO_CHECK(offsets_of(packed) == order);
+  AIO_CHECK(packed.offsets.to_vector() == order);
   const int expected[3][2][2] = {{{2, 2}, {2, 2}}, {{1, 2}, {1, 1}}, {{1, 0}, {0, 1}}};
   for (int level = 0; level < 3; ++level) {
     for (int block = 0; block < 2; ++block) {
@@ -153,7 +146,7 @@ void test_groups() {
   // The sparse level keeps the first element of each group in the first block, the second in the
   // other.
   const std::vector<int32_t> order = {0, 2, 4, 1, 3, 5, 5, 4};
-  AIO_CHECK(offsets_of(packed) == order);
+  AIO_CHECK(packed.offsets.to_vector() == order);
   AIO_CHECK(packed.weights[0] == 18 * 2 && packed.weights[1] == 16 + 2);
   for (size_t i = 0; i < order.size(); ++i) {
     const int group = order[i] / 2;
@@ -176,7 +169,7 @@ void test_height() {
   const aio::PackedWeights packed = aio::pack_nested(view, small.offsets);
   AIO_CHECK(packed.blocks == 3 && packed.layout == view.layout);
   const std::vector<int32_t> order = {10, 20, 30, 0, 30, 0, 10, 20, 10, 20, 0, 30};
-  AIO_CHECK(offsets_of(packed) == order);
+  AIO_CHECK(packed.offsets.to_vector() == order);
   AIO_CHECK(packed.nnz(1, 0) == 3 && packed.nnz(1, 1) == 2 && packed.nnz(1, 2) == 2);
   AIO_CHECK(packed.weights[1] == 3 * 8 + 2 * 8 + 2 * 3);
   for (size_t i = 0; i < order.size(); ++i) {

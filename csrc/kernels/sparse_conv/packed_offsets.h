@@ -39,6 +39,12 @@ class PackedOffsets {
     std::memcpy(&value, at(static_cast<int64_t>(index)), sizeof(value));
     return static_cast<int32_t>(value & format_.mask);
   }
+  std::vector<int32_t> to_vector() const {
+    std::vector<int32_t> offsets;
+    offsets.reserve(size_);
+    for (size_t i = 0; i < size_; ++i) offsets.push_back((*this)[i]);
+    return offsets;
+  }
   void set(size_t index, int32_t offset) {
     std::memcpy(bytes_.data() + index * width(), &offset, width());  // little-endian
   }
