@@ -167,13 +167,17 @@ void DirectConv::set_block(int level, int block, Chunks chunks, int64_t tiles,
   const int next = std::min(block + 1, layer.packed().blocks - 1);
   const PackedSpan* const kept = layer.packed().spans(level, block);
   const PackedSpan* const next_kept = layer.packed().spans(level, next);
+  const float* const values = layer.values(block);
+  const float* const next_values = layer.values(next);
+  const char* const offsets = layer.offsets(block);
+  const ptrdiff_t offset_bytes = layer.offset_format().bytes;
   for (int c = chunks.begin; c < chunks.end; ++c) {
     SparseConvSpan& span = spans[c - chunks.begin];
-    span.values = layer.values(block) + int64_t{kept[c].begin} * height();
-    span.offsets = layer.offsets(block) + kept[c].begin * layer.offset_format().bytes;
-    span.end = span.offsets + kept[c].nnz * layer.offset_format().bytes;
-    const float* const values = layer.values(next) + int64_t{next_kept[c].begin} * height();
-    span.prefetch = reinterpret_cast<const char*>(values);
+    span.values = values + int64_t{kept[c].begin} * height();
+    span.offsets = offsets + kept[c].begin * offset_bytes;
+    span.end = span.offsets + kept[c].nnz * offset_bytes;
+    span.prefetch =
+        reinterpret_cast<const char*>(next_values + int64_t{next_kept[c].begin} * height());
     const auto bytes = static_cast<uint32_t>(next_kept[c].nnz * height()) * uint32_t{sizeof(float)};
     const auto calls = static_cast<uint32_t>(tiles * kept[c].nnz);
     span.prefetch_step = calls == 0 ? 0 : (bytes + calls - 1) / calls;
