@@ -150,7 +150,7 @@ SparseConvTile DirectConv::common_tile(Chunks chunks) const {
   tile.residual_col = operands_.residual.col();
   tile.out_row = operands_.out.row();
   tile.out_col = operands_.out.col();
-  tile.offset_format = operands_.layer->offset_format();
+  tile.offset_width = operands_.layer->offset_width();
   tile.activation = operands_.activation;
   tile.span_count = chunks.end - chunks.begin;
   tile.resumes = chunks.begin > 0;
@@ -170,7 +170,7 @@ void DirectConv::set_block(int level, int block, Chunks chunks, int64_t tiles,
   const float* const values = layer.values(block);
   const float* const next_values = layer.values(next);
   const char* const offsets = layer.offsets(block);
-  const ptrdiff_t offset_bytes = layer.offset_format().bytes;
+  const ptrdiff_t offset_bytes = bytes_of(layer.offset_width());
   for (int c = chunks.begin; c < chunks.end; ++c) {
     SparseConvSpan& span = spans[c - chunks.begin];
     span.values = values + int64_t{kept[c].begin} * height();

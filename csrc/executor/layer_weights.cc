@@ -61,7 +61,7 @@ void PackedLayer::describe(int64_t pixels, LayerInfo* info) const {
     info->nonzero_weights[static_cast<size_t>(level)] = weights;
     info->macs[static_cast<size_t>(level)] = weights * pixels;
     info->weight_bytes[static_cast<size_t>(level)] =
-        weights * int64_t{sizeof(float)} + total_nnz(level) * offset_format().bytes;
+        weights * int64_t{sizeof(float)} + total_nnz(level) * bytes_of(offset_width());
   }
 }
 

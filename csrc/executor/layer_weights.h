@@ -28,11 +28,11 @@ class PackedLayer {
   const float* values(int block) const {
     return packed_.values.data() + packed_.begins[static_cast<size_t>(block)] * height();
   }
-  // From the block's first one on, of the format below.
+  // From the block's first one on, of the width below.
   const char* offsets(int block) const {
     return packed_.offsets.at(packed_.begins[static_cast<size_t>(block)]);
   }
-  OffsetFormat offset_format() const { return packed_.offsets.format(); }
+  OffsetWidth offset_width() const { return packed_.offsets.width(); }
   // As many floats as a block is high.
   const float* scale(int level, int block) const { return scale_.data() + vector_at(level, block); }
   const float* bias(int level, int block) const { return bias_.data() + vector_at(level, block); }
@@ -40,7 +40,7 @@ class PackedLayer {
   int64_t total_nnz(int level) const { return total_nnz_[static_cast<size_t>(level)]; }
   // Of a level's values and offsets.
   int64_t level_bytes(int level) const {
-    return total_nnz(level) * (height() * int64_t{sizeof(float)} + offset_format().bytes);
+    return total_nnz(level) * (height() * int64_t{sizeof(float)} + bytes_of(offset_width()));
   }
   size_t bytes() const { return packed_.bytes() + scale_.bytes() + bias_.bytes(); }
 

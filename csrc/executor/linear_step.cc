@@ -78,7 +78,7 @@ class LinearStep final : public Step {
     block.in = job.arena + in_.origin();
     block.values = layer_.values(index);
     block.offsets = layer_.offsets(index);
-    block.offset_format = layer_.offset_format();
+    block.offset_width = layer_.offset_width();
     block.nnz = layer_.packed().nnz(job.level, index);
     block.scale = layer_.scale(job.level, index);
     block.bias = layer_.bias(job.level, index);

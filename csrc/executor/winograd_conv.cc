@@ -72,7 +72,7 @@ WinogradConv::WinogradConv(const ConvOperands& operands, std::vector<uint16_t> p
   const auto offset = [&](int channel) {
     return channel / kLanes * padded_strip_tiles_ * kLanes + channel % kLanes;
   };
-  offsets_ = PackedOffsets(channels, OffsetFormat::for_largest(offset(operands.in_channels - 1)));
+  offsets_ = PackedOffsets(channels, PackedOffsets::width_for(offset(operands.in_channels - 1)));
   for (size_t i = 0; i < channels; ++i) offsets_.set(i, offset(static_cast<int>(i)));
 }
 
@@ -225,7 +225,7 @@ void WinogradConv::multiply(const Job& job, int block, int channel, int channels
   tile.in_col = kLanes;
   tile.spans = &span;
   tile.span_count = 1;
-  tile.offset_format = offsets_.format();
+  tile.offset_width = offsets_.width();
   tile.scale = kOnes;
   tile.bias = kZeros;
   tile.out_col = kLanes;

@@ -178,7 +178,7 @@ PackedWeights pack_nested(const WeightView& view, const std::vector<int32_t>& el
   }
   packed.values = AlignedBuffer<float>(total * static_cast<size_t>(view.layout.height));
   const int32_t largest = *std::max_element(element_offsets.begin(), element_offsets.end());
-  packed.offsets = PackedOffsets(total, OffsetFormat::for_largest(largest));
+  packed.offsets = PackedOffsets(total, PackedOffsets::width_for(largest));
   for (int b = 0; b < packed.blocks; ++b) {
     const size_t begin = static_cast<size_t>(packed.begins[static_cast<size_t>(b)]);
     pack_block(view, b, row(b), element_offsets, begin, &packed);

@@ -61,7 +61,7 @@ void test_width_of_offsets() {
   for (const int32_t largest : {0xFFFF, 0x10000, 0x7FFFFFFF}) {
     small.offsets[3] = largest;
     const aio::PackedWeights packed = aio::pack_nested(small.view(), small.offsets);
-    AIO_CHECK(packed.offsets.format().bytes == (largest == 0xFFFF ? 2 : 4));
+    AIO_CHECK(aio::bytes_of(packed.offsets.width()) == (largest == 0xFFFF ? 2 : 4));
     const std::vector<int32_t> order = {10, 20, largest, 0, largest, 0, 10, 20};
     AIO_CHECK(packed.offsets.to_vector() == order);
   }

@@ -12,32 +12,34 @@
 
 namespace aio {
 
-// How kernels read an offset: four bytes whatever its width, of which the mask keeps its own.
-struct OffsetFormat {
-  ptrdiff_t bytes = 4;
-  uint32_t mask = 0xFFFFFFFF;
+enum class OffsetWidth : int { kTwoBytes = 2, kFourBytes = 4 };
 
-  // For offsets from 0 to `largest`.
-  static OffsetFormat for_largest(int32_t largest) {
-    return largest <= 0xFFFF ? OffsetFormat{2, 0xFFFF} : OffsetFormat{};
-  }
-};
+constexpr ptrdiff_t bytes_of(OffsetWidth width) { return static_cast<ptrdiff_t>(width); }
 
 class PackedOffsets {
  public:
   PackedOffsets() = default;
-  PackedOffsets(size_t size, OffsetFormat format)
-      : format_(format), size_(size), bytes_(size * width() + kSlack) {}
+  PackedOffsets(size_t size, OffsetWidth width)
+      : width_(width), size_(size), bytes_(size * static_cast<size_t>(bytes_of(width))) {}
+
+  // For offsets from 0 to `largest`.
+  static OffsetWidth width_for(int32_t largest) {
+    return largest <= 0xFFFF ? OffsetWidth::kTwoBytes : OffsetWidth::kFourBytes;
+  }
 
   size_t size() const { return size_; }
-  OffsetFormat format() const { return format_; }
+  OffsetWidth width() const { return width_; }
   size_t bytes() const { return bytes_.size(); }
-  const char* at(int64_t index) const { return bytes_.data() + index * format_.bytes; }
+  const char* at(int64_t index) const { return bytes_.data() + index * bytes_of(width_); }
 
+  void set(size_t index, int32_t offset) {
+    char* const place = bytes_.data() + static_cast<ptrdiff_t>(index) * bytes_of(width_);
+    std::memcpy(place, &offset, static_cast<size_t>(bytes_of(width_)));  // little-endian
+  }
   int32_t operator[](size_t index) const {
-    uint32_t value;
-    std::memcpy(&value, at(static_cast<int64_t>(index)), sizeof(value));
-    return static_cast<int32_t>(value & format_.mask);
+    int32_t offset = 0;
+    std::memcpy(&offset, at(static_cast<int64_t>(index)), static_cast<size_t>(bytes_of(width_)));
+    return offset;
   }
   std::vector<int32_t> to_vector() const {
     std::vector<int32_t> offsets;
@@ -45,16 +47,9 @@ class PackedOffsets {
     for (size_t i = 0; i < size_; ++i) offsets.push_back((*this)[i]);
     return offsets;
   }
-  void set(size_t index, int32_t offset) {
-    std::memcpy(bytes_.data() + index * width(), &offset, width());  // little-endian
-  }
 
  private:
-  static constexpr size_t kSlack = 2;  // to read four bytes of the last one
-
-  size_t width() const { return static_cast<size_t>(format_.bytes); }
-
-  OffsetFormat format_;
+  OffsetWidth width_ = OffsetWidth::kFourBytes;
   size_t size_ = 0;
   std::vector<char> bytes_;
 };

@@ -32,10 +32,10 @@ struct SparseConvTile {
   ptrdiff_t in_col;             // between the inputs of horizontally adjacent output pixels
   const SparseConvSpan* spans;  // the block's kept elements
   int span_count;
-  OffsetFormat offset_format;  // up to two bytes after the last offset are read, too
-  const float* scale;          // block height
-  const float* bias;           // block height
-  const float* residual;       // added before the activation, laid out as `out`; null for none
+  OffsetWidth offset_width;
+  const float* scale;     // block height
+  const float* bias;      // block height
+  const float* residual;  // added before the activation, laid out as `out`; null for none
   ptrdiff_t residual_row;
   ptrdiff_t residual_col;
   float* out;  // the block's channels of the first tile's first pixel

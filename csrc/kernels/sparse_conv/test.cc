@@ -79,7 +79,7 @@ struct Data {
 
   // As if they did not fit in two bytes.
   void widen_offsets() {
-    aio::PackedOffsets wide(packed.offsets.size(), aio::OffsetFormat{});
+    aio::PackedOffsets wide(packed.offsets.size(), aio::OffsetWidth::kFourBytes);
     for (size_t i = 0; i < wide.size(); ++i) wide.set(i, packed.offsets[i]);
     packed.offsets = std::move(wide);
   }
@@ -106,7 +106,7 @@ std::vector<float> run_kernel(const SparseConvKernel& kernel, const Case& c, con
     spans.push_back({values, offsets.at(kept.begin), offsets.at(kept.begin + kept.nnz),
                      reinterpret_cast<const char*>(values), 64, 0});
   }
-  tile.offset_format = data.packed.offsets.format();
+  tile.offset_width = data.packed.offsets.width();
   tile.scale = data.scale.data();
   tile.bias = data.bias.data();
   tile.residual = c.residual ? data.residual.data() : nullptr;

@@ -17,9 +17,9 @@ namespace aio {
 
 struct SparseLinearBlock {
   const float* in;
-  const float* values;         // nnz x block height
-  const char* offsets;         // nnz, in floats from `in`
-  OffsetFormat offset_format;  // up to two bytes after the last offset are read, too
+  const float* values;  // nnz x block height
+  const char* offsets;  // nnz, in floats from `in`
+  OffsetWidth offset_width;
   int32_t nnz;
   const float* scale;     // block height
   const float* bias;      // block height
