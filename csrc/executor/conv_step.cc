@@ -70,7 +70,7 @@ class ConvStep final : public RowStep {
                   planned.residual != kNoValue,
                   planned.activation,
                   &layer_},
-        direct_(operands_, graph.levels(), isa),
+        direct_(operands_, graph.levels(), threads, isa),
         winograd_levels_(static_cast<size_t>(graph.levels()), false) {
     if (WinogradConv::supports(node_.weights, node_.window)) {
       consider_winograd(graph.levels(), threads, isa);

@@ -12,11 +12,15 @@ constexpr int kSharesPerThread = 4;
 // With fewer tiles per share, threads would wait for the one that got a tile more, and each share
 // reads all weights.
 constexpr int kMinTilesPerShare = 3;
+// An image of fewer tiles is shared out by rows, in so many parts of at least so many rows: two, as
+// then threads have nearly equal numbers of rows.
+constexpr int kRowPartsPerThread = 2;
+constexpr int kMinPartRows = 3;
 constexpr ptrdiff_t kLineFloats = 16;  // of a cache line
 
 }  // namespace
 
-DirectConv::DirectConv(const ConvOperands& operands, int levels, Isa isa)
+DirectConv::DirectConv(const ConvOperands& operands, int levels, int threads, Isa isa)
     : operands_(operands), isa_(isa) {
   const PackedLayer& layer = *operands_.layer;
   const double elements = 1.0 * layer.packed().blocks * operands_.in_channels;
@@ -24,7 +28,11 @@ DirectConv::DirectConv(const ConvOperands& operands, int levels, Isa isa)
     const double density = static_cast<double>(layer.total_nnz(level)) / elements;
     near_levels_.push_back(prefers_near(operands_, isa, density));
   }
-  prepare_rows(operands_.out.height);
+  const int height = operands_.out.height;
+  prepare_rows(height);
+  if (threads == 1) return;
+  if (height >= threads * kRowPartsPerThread * kMinPartRows) row_parts_ = threads * kRowPartsPerThread;
+  for (int part = 0; part < row_parts_; ++part) prepare_rows(part_rows(part).count());
 }
 
 void DirectConv::prepare_rows(int count) {
@@ -42,17 +50,11 @@ const Cover& DirectConv::cover(int level, int rows) const {
 
 void DirectConv::run(const RunContext& context, int level, Range blocks) const {
   const Cover& all = cover(level, operands_.out.height);
-  const int64_t tiles = static_cast<int64_t>(all.tiles.size());
-  const int64_t shares = int64_t{context.pool->threads()} * kSharesPerThread;
-  // A thread that keeps to its own rows finds them in its own cache in the next layer.
-  const bool by_tiles = tiles >= shares * kMinTilesPerShare;
-  const int64_t count = macs(level) < kMinParallelMacs
-                            ? 1
-                            : std::min(shares, by_tiles ? tiles : blocks.end - blocks.begin);
   const Origins origins{operands_.in.origin(), operands_.residual.origin(), operands_.out.origin()};
-  const Job job{this, &all, context.arena, origins, level, blocks, by_tiles, count};
+  Job job{this, &all, context.arena, origins, level, blocks, Split::kTiles, 1};
+  if (macs(level) >= kMinParallelMacs) share_out(context.pool->threads(), &job);
   context.pool->parallel_for(
-      count, 1,
+      job.shares, 1,
       [](const void* data, int64_t begin, int64_t end) {
         const Job* work = static_cast<const Job*>(data);
         for (int64_t share = begin; share < end; ++share) work->conv->run_share(*work, share);
@@ -60,13 +62,36 @@ void DirectConv::run(const RunContext& context, int level, Range blocks) const {
       &job);
 }
 
+// A thread that keeps to its own rows finds them in its own cache in the next layer.
+void DirectConv::share_out(int threads, Job* job) const {
+  const int64_t tiles = static_cast<int64_t>(job->cover->tiles.size());
+  job->shares = int64_t{threads} * kSharesPerThread;
+  if (tiles >= job->shares * kMinTilesPerShare) return;
+  if (row_parts_ > 0) {
+    job->split = Split::kRows;
+    job->shares = row_parts_;
+  } else {
+    job->split = Split::kBlocks;
+    job->shares = std::min(job->shares, job->blocks.end - job->blocks.begin);
+  }
+}
+
+RowRange DirectConv::part_rows(int part) const {
+  const int height = operands_.out.height;
+  return {height * part / row_parts_, height * (part + 1) / row_parts_};
+}
+
 void DirectConv::run_rows(float* arena, Origins origins, int level, RowRange rows) const {
+  run_rows(arena, origins, level, rows, {0, operands_.layer->packed().blocks});
+}
+
+void DirectConv::run_rows(float* arena, Origins origins, int level, RowRange rows,
+                          Range blocks) const {
   origins.in += int64_t{rows.begin} * operands_.window.stride_h * operands_.in.row();
   origins.residual += rows.begin * operands_.residual.row();
   origins.out += rows.begin * operands_.out.row();
   const Cover& some = cover(level, rows.count());
-  const Range blocks{0, operands_.layer->packed().blocks};
-  const Job job{this, &some, arena, origins, level, blocks, true, 1};
+  const Job job{this, &some, arena, origins, level, blocks, Split::kTiles, 1};
   run_share(job, 0);
 }
 
@@ -82,8 +107,15 @@ void DirectConv::run_share(const Job& job, int64_t share) const {
                  all.begin + size * (share + 1) / job.shares};
   };
   const Range tiles{0, static_cast<int64_t>(job.cover->tiles.size())};
-  job.by_tiles ? run_range(job, part_of(tiles), job.blocks)
-               : run_range(job, tiles, part_of(job.blocks));
+  switch (job.split) {
+    case Split::kTiles:
+      return run_range(job, part_of(tiles), job.blocks);
+    case Split::kRows:
+      return run_rows(job.arena, job.origins, job.level, part_rows(static_cast<int>(share)),
+                      job.blocks);
+    case Split::kBlocks:
+      return run_range(job, tiles, part_of(job.blocks));
+  }
 }
 
 double DirectConv::cost(int level) const {

@@ -23,7 +23,7 @@ constexpr int kMaxChunks = 32;
 class DirectConv {
  public:
   // `operands` must outlive this.
-  DirectConv(const ConvOperands& operands, int levels, Isa isa);
+  DirectConv(const ConvOperands& operands, int levels, int threads, Isa isa);
 
   struct Range {
     int64_t begin;
@@ -44,6 +44,8 @@ class DirectConv {
   void run_rows(float* arena, Origins origins, int level, RowRange rows) const;
 
  private:
+  // What threads share out: tiles or rows of the image, or blocks of channels.
+  enum class Split { kTiles, kRows, kBlocks };
   struct Job {
     const DirectConv* conv;
     const Cover* cover;
@@ -51,7 +53,7 @@ class DirectConv {
     Origins origins;
     int level;
     Range blocks;
-    bool by_tiles;  // a share is some tiles, all blocks; else the reverse
+    Split split;
     int64_t shares;
   };
   struct Chunks {
@@ -65,6 +67,9 @@ class DirectConv {
   };
 
   const Cover& cover(int level, int rows) const;
+  void share_out(int threads, Job* job) const;
+  RowRange part_rows(int part) const;
+  void run_rows(float* arena, Origins origins, int level, RowRange rows, Range blocks) const;
   void run_share(const Job& job, int64_t share) const;
   void run_range(const Job& job, Range tiles, Range blocks) const;
   void run_part(const Job& job, Range tiles, Range blocks, Chunks chunks) const;
@@ -81,6 +86,7 @@ class DirectConv {
   Isa isa_;
   std::vector<bool> near_levels_;
   std::map<int, Covers> covers_;  // by number of rows
+  int row_parts_ = 0;             // of the image; 0 if it has too few rows
 };
 
 }  // namespace aio
