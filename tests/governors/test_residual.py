@@ -39,7 +39,7 @@ class Device:
     def run(self, conditions: Conditions = BUSY) -> bool:
         """Let one inference be observed; return whether a step was taken over."""
         self.now_ns += PERIOD_NS
-        (refined,) = self.residual.refine((1.0,) * LEVELS, conditions.cpu_khz)[:1]
+        refined = self.residual.refine((1.0,) * LEVELS, conditions.cpu_khz)[conditions.level]
         noise = math.exp(self._random.gauss(0.0, self._sigma))
         return self.residual.observe(self.truth * noise / refined, conditions, self.now_ns)
 
@@ -195,6 +195,17 @@ def test_clocks_and_levels_are_refined_apart() -> None:
     refined = device.residual.refine((1.0,) * LEVELS, KHZ // 2)
     assert refined[2] > refined[1]
     assert refined[1] > device.residual.refine((1.0,) * LEVELS, KHZ)[1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_level_used_in_the_thick_of_the_load_only_is_no_slower_after_it(seed: int) -> None:
+    device = Device(sigma=0.3, seed=seed)
+    sparse = Conditions(KHZ, 0.0, LEVELS - 1)
+    for turn in range(5000):
+        device.truth = 1.3 if turn % 10 == 0 else 1.0
+        device.run(BUSY if turn % 10 == 0 else sparse)
+    refined = device.residual.refine((1.0,) * LEVELS, KHZ)
+    assert refined[0] / refined[-1] < 1.05
 
 
 def test_errors_of_the_last_predictions() -> None:
