@@ -2,11 +2,11 @@
 """What a server adds to an inference: requests to the real process beside `infer` in this one.
 
 The same tensor goes to `Runtime.infer` here and, as a binary V2 request, to `aio-serve` over each
-way there is, always at the densest level; and the same bytes go to a process that only receives
-and answers, which is what asyncio and the kernel take. They alternate call by call, so what the
-machine does meanwhile hits all alike, and none finds caches warmer than another. Every time is of
-a whole call, from before sending to after the last byte of the answer. Inferences in a row, which
-find everything warm, are there for comparison.
+way there is, always at the densest level; and the same bytes go to processes that only receive
+and answer, which is what asyncio and the kernel take, or grpcio. They alternate call by call, those
+of HTTP and then those of gRPC, so what the machine does meanwhile hits all alike, and none finds
+caches warmer than another. Every time is of a whole call, from before sending to after the last
+byte of the answer. Inferences in a row, which find everything warm, are there for comparison.
 """
 
 import contextlib
@@ -24,13 +24,15 @@ from pathlib import Path
 
 import numpy as np
 
+from aio.runtime.benchmark import serving_grpc
 from aio.runtime.runtime import Runtime
 
 SEED = 0
 LEVEL = 0
-IN_A_ROW = 20
+IN_A_ROW = 200
 WARM_UP_ROUNDS = 20
 START_LINE = re.compile(r"aio-serve: (?P<model>\S+) on http://127\.0\.0\.1:(?P<port>\d+)")
+GRPC_PLACE = re.compile(r"\| grpc (?P<place>\S+)")
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 START_S = 60
 
@@ -39,7 +41,10 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Times of one way to an answer, ms; `added_ms` is the difference of medians to `infer`."""
+    """Times of one way to an answer, ms; `added_ms` is the difference of medians to `infer`.
+
+    To the one that took turns with it, where there are two.
+    """
 
     name: str
     p50_ms: float
@@ -78,30 +83,31 @@ def bench_serving(
     Raises:
         ServingError: the server did not start, or did not answer.
     """
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aio-")))
-        runtime = stack.enter_context(Runtime.load(path, threads=threads, level=LEVEL))
+    with Runtime.load(path, threads=threads, level=LEVEL) as runtime:
         shape = (1, *runtime.inputs[0].shape)
         x = np.random.default_rng(SEED).random(shape, dtype=np.float32)
         request = _request(runtime, x)
-        unix = folder / "serve.sock"
-        server, port = stack.enter_context(_server(path, threads, unix))
-        with _connect(port) as client:
-            answer_bytes = len(_ask(client, request))
-        echo_unix = folder / "echo.sock"
-        echo_port = stack.enter_context(_echo(len(request), answer_bytes, echo_unix))
-        targets: dict[str, int | Path] = {
-            "HTTP": port,
-            "HTTP, Unix socket": unix,
-            "echo": echo_port,
-            "echo, Unix socket": echo_unix,
-        }
-        calls: dict[str, Call] = {"infer": lambda: runtime.infer(x)}
-        for name, target in targets.items():
-            calls[name] = _caller(stack.enter_context(_connect(target)), request)
-        times = _alternate(calls, seconds, progress)
-        times["infer in a row"] = _in_a_row(calls["infer"], len(times["infer"]))
-        base_ms = float(np.median(times["infer"]))
+        parts = 2 if serving_grpc.is_installed() else 1
+
+        def infer() -> object:
+            return runtime.infer(x)
+
+        with _http_calls(path, threads, request) as (calls, server):
+            times = _alternate(
+                {"infer": infer, **calls}, seconds / parts, lambda done: progress(done / parts)
+            )
+            rss_bytes = _rss_bytes(server.pid)
+        ways = _ways(times)
+        if parts == 2:
+            with _grpc_calls(path, threads, serving_grpc.request(runtime, x)) as calls:
+                ways += _ways(
+                    _alternate(
+                        {"infer, beside gRPC": infer, **calls},
+                        seconds / parts,
+                        lambda done: progress((1 + done) / parts),
+                    )
+                )
+        ways.append(_way("infer in a row", _in_a_row(infer), ways[0].p50_ms))
         return ServingResult(
             model=runtime.name,
             isa=runtime.isa,
@@ -110,9 +116,54 @@ def bench_serving(
             request_bytes=len(request),
             calls=len(times["infer"]),
             cpus=len(os.sched_getaffinity(0)),
-            rss_bytes=_rss_bytes(server.pid),
-            ways=tuple(_way(name, values, base_ms) for name, values in times.items()),
+            rss_bytes=rss_bytes,
+            ways=tuple(ways),
         )
+
+
+@contextlib.contextmanager
+def _http_calls(
+    path: Path, threads: int, request: bytes
+) -> "Iterator[tuple[dict[str, Call], subprocess.Popen[str]]]":
+    """Yield the calls over HTTP, and the server's process."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aio-")))
+        unix, echo_unix = folder / "serve.sock", folder / "echo.sock"
+        server, line = stack.enter_context(_server(path, threads, "--unix-socket", str(unix)))
+        port = int(_found(START_LINE, line)["port"])
+        with _connect(port) as client:
+            answer_bytes = len(_ask(client, request))
+        echo = ("echo", str(len(request)), str(answer_bytes), str(echo_unix))
+        targets: dict[str, int | Path] = {
+            "HTTP": port,
+            "HTTP, Unix socket": unix,
+            "echo": stack.enter_context(_echo(*echo)),
+            "echo, Unix socket": echo_unix,
+        }
+        calls: dict[str, Call] = {}
+        for name, target in targets.items():
+            calls[name] = _caller(stack.enter_context(_connect(target)), request)
+        yield calls, server
+
+
+@contextlib.contextmanager
+def _grpc_calls(path: Path, threads: int, request: tuple[str, bytes]) -> Iterator[dict[str, Call]]:
+    """Yield the calls over gRPC; the server is another one, as gRPC takes memory."""
+    method, message = request
+    with contextlib.ExitStack() as stack:
+        _, line = stack.enter_context(_server(path, threads, "--grpc-port", "0"))
+        place = _found(GRPC_PLACE, line)["place"]
+        call = stack.enter_context(serving_grpc.caller(place, method, message))
+        echo_port = stack.enter_context(_echo("grpc-echo", str(len(call()))))
+        echo_place = f"127.0.0.1:{echo_port}"
+        echo = stack.enter_context(serving_grpc.caller(echo_place, serving_grpc.ECHO, message))
+        yield {"gRPC": call, "echo, gRPC": echo}
+
+
+def _ways(times_ms: dict[str, list[float]]) -> list[Way]:
+    """Return what was measured; the first is what the others are held against."""
+    base_ms = float(np.median(next(iter(times_ms.values()))))
+    return [_way(name, values, base_ms) for name, values in times_ms.items()]
 
 
 def _way(name: str, times_ms: Sequence[float], base_ms: float) -> Way:
@@ -135,10 +186,10 @@ def _alternate(
     return times
 
 
-def _in_a_row(call: Call, count: int) -> list[float]:
+def _in_a_row(call: Call) -> list[float]:
     for _ in range(WARM_UP_ROUNDS):
         call()
-    return [_took_ms(call) for _ in range(max(count, IN_A_ROW))]
+    return [_took_ms(call) for _ in range(IN_A_ROW)]
 
 
 def _took_ms(call: Call) -> float:
@@ -197,27 +248,31 @@ def _ask(client: socket.socket, request: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def _server(path: Path, threads: int, unix: Path) -> "Iterator[tuple[subprocess.Popen[str], int]]":
+def _server(
+    path: Path, threads: int, *options: str
+) -> "Iterator[tuple[subprocess.Popen[str], str]]":
+    """Yield the server's process and its start line."""
     command = [sys.executable, "-m", "aio.runtime.benchmark.serving_subject", "serve"]
-    command += [str(path), "--port", "0", "--unix-socket", str(unix), "--threads", str(threads)]
-    command += ["--level", str(LEVEL)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command += [str(path), "--port", "0", "--threads", str(threads), "--level", str(LEVEL)]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            line = process.stdout.readline()
-            found = START_LINE.match(line)
-            if found is None:
-                raise ServingError(f"the server did not start: {line!r}")
-            yield process, int(found["port"])
+            yield process, process.stdout.readline()
         finally:
             process.terminate()
 
 
+def _found(pattern: re.Pattern[str], line: str) -> re.Match[str]:
+    found = pattern.search(line)
+    if found is None:
+        raise ServingError(f"the server did not start: {line!r}")
+    return found
+
+
 @contextlib.contextmanager
-def _echo(request_bytes: int, answer_bytes: int, unix: Path) -> Iterator[int]:
-    command = [sys.executable, "-m", "aio.runtime.benchmark.serving_subject", "echo"]
-    command += [str(request_bytes), str(answer_bytes), str(unix)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+def _echo(*arguments: str) -> Iterator[int]:
+    command = [sys.executable, "-m", "aio.runtime.benchmark.serving_subject"]
+    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             yield int(process.stdout.readline())

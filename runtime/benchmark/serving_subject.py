@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes that `aio bench --serve` asks: the server as installed, and an echo.
+"""The processes that `aio bench --serve` asks: the server as installed, and echoes.
 
 The echo takes a number of bytes into memory it always uses, and answers with a number of bytes:
 what any server on asyncio needs at least.
@@ -8,6 +8,7 @@ what any server on asyncio needs at least.
 import asyncio
 import sys
 
+from aio.runtime.benchmark import serving_grpc
 from aio.runtime.cli import serve_main
 
 
@@ -54,4 +55,6 @@ if __name__ == "__main__":
     kind = sys.argv.pop(1)
     if kind == "serve":
         sys.exit(serve_main())
+    if kind == "grpc-echo":
+        asyncio.run(serving_grpc.echo(int(sys.argv[1])))
     asyncio.run(echo(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

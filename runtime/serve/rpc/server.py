@@ -10,6 +10,7 @@ from aio.runtime.errors import InputError
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.rpc import health, service
+from aio.runtime.serve.rpc.freed_memory import keep_freed_memory
 from aio.runtime.serve.rpc.handlers import Gate, TokenCheck
 from aio.runtime.serve.rpc.messages import HEALTH, INFERENCE
 from aio.runtime.serve.rpc.reserve import address
@@ -46,6 +47,7 @@ class RpcServer:
         reserved: socket.socket,
         token: TokenCheck | None = None,
     ) -> None:
+        keep_freed_memory()
         self._reserved = reserved
         self._gate = Gate(limits, token, service.OPEN | health.OPEN)
         self._server = grpc.aio.server(
