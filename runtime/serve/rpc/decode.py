@@ -38,13 +38,13 @@ class Parsed(NamedTuple):
     raw: list[memoryview]
 
 
-def parse(data: bytes, limits: Limits) -> Parsed:
-    """Return the parts of a message.
+def parse(split: wire.Split, limits: Limits) -> Parsed:
+    """Return the parts of a message whose raw tensors were taken out.
 
     Raises:
         RequestError: the bytes are no such message, or hold too much beside raw tensors.
     """
-    rest, raw = wire.split(data, wire.RAW_INPUT)
+    rest, raw = split
     if len(rest) > limits.json_bytes:
         raise BodyTooLargeError(
             f"the request has {len(rest)} bytes beside raw_input_contents, the limit is "

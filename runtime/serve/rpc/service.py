@@ -4,18 +4,19 @@
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from aio.runtime.serve.errors import UnavailableError, row_of
-from aio.runtime.serve.hosting.host import Host, State
+from aio.runtime.serve.hosting.host import Host, ServedModel, State
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.metadata import EXTENSIONS, SERVER, model_metadata
 from aio.runtime.serve.protocol.schema import InferRequest
 from aio.runtime.serve.rpc import wire
-from aio.runtime.serve.rpc.decode import Parsed, decode_request, parse
 from aio.runtime.serve.rpc.encode import encode_response
 from aio.runtime.serve.rpc.extensions import Extensions
 from aio.runtime.serve.rpc.handlers import Read, Stream, Unary, translated
+from aio.runtime.serve.rpc.memo import DecodeMemo
 from aio.runtime.serve.rpc.messages import INFERENCE, message, methods
 from aio.runtime.serve.rpc.status import status_of
 from aio.runtime.serve.transport.body import Buffers
@@ -34,6 +35,7 @@ class Service:
         self._host = host
         self._limits = limits
         self._buffers = Buffers(limits.buffered_bytes)
+        self._memo = DecodeMemo(host.find, limits)
 
     def answers(self) -> "Mapping[str, Unary | Stream]":
         """Return the function for each method of the service."""
@@ -60,7 +62,9 @@ class Service:
         arrived_s = time.monotonic()
         self._buffers.take(len(data))
         try:
-            return await self._infer(parse(data, self._limits), arrived_s, context)
+            model, request = self._memo.decode(data, partial(_failed, arrived_s))
+            result = await model.infer(_with_deadline(request, context), arrived_s)
+            return encode_response(request, result, model.spec)
         finally:
             self._buffers.give_back(len(data))
 
@@ -78,19 +82,6 @@ class Service:
             return bytes(failed.SerializeToString())
         # The answer is a message inside another: its bytes need no second look.
         return wire.join(b"", STREAM_ANSWER, [answer])
-
-    async def _infer(self, parsed: Parsed, arrived_s: float, context: Any) -> bytes:
-        model = self._host.find(parsed.message.model_name, parsed.message.model_version or None)
-        spec = model.spec
-        try:
-            request = decode_request(parsed, spec, self._limits)
-        except BaseException as error:
-            # Whatever comes of a request that got as far as `infer` is counted there.
-            in_server_ns = (time.monotonic() - arrived_s) * 1e9
-            model.statistics.failed(row_of(error).reason, in_server_ns)
-            raise
-        result = await model.infer(_with_deadline(request, context), arrived_s)
-        return encode_response(request, result, spec)
 
     async def _live(self, _: Any) -> Any:
         return message("inference.ServerLiveResponse")(live=True)
@@ -115,6 +106,12 @@ class Service:
     async def _model(self, request: Any) -> Any:
         spec = self._host.find(request.name, request.version or None).spec
         return message("inference.ModelMetadataResponse")(**model_metadata(spec))
+
+
+def _failed(arrived_s: float, model: ServedModel, error: BaseException) -> None:
+    # Whatever comes of a request that got as far as `infer` is counted there.
+    in_server_ns = (time.monotonic() - arrived_s) * 1e9
+    model.statistics.failed(row_of(error).reason, in_server_ns)
 
 
 def _with_deadline(request: InferRequest, context: Any) -> InferRequest:
