@@ -5,11 +5,13 @@ The configuration is that of Triton, with the fields its clients read. It tells 
 served here; it can't be changed.
 """
 
+from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.schema import DATATYPE, ModelSpec, TensorSpec
 
 SERVER = "aio-serve"
 PLATFORM = "aio_safetensors"
 BACKEND = "aio"
+US_PER_MS = 1000
 EXTENSIONS = (
     "binary_tensor_data",
     "classification",
@@ -37,14 +39,21 @@ def model_metadata(spec: ModelSpec) -> dict[str, object]:
     }
 
 
-def model_config(spec: ModelSpec, max_batch_size: int) -> dict[str, object]:
+def model_config(spec: ModelSpec, limits: Limits) -> dict[str, object]:
     """Return the configuration of a model; shapes are without the batch."""
+    merging: dict[str, object] = {}
+    if limits.merged_batch > 1:  # else clients take it that requests are not merged
+        merging["dynamic_batching"] = {
+            "preferred_batch_size": [limits.merged_batch],
+            "max_queue_delay_microseconds": round(limits.merge_wait_ms * US_PER_MS),
+        }
     return {
         "name": spec.name,
         "platform": PLATFORM,
         "backend": BACKEND,
         "version_policy": {"latest": {"num_versions": 1}},
-        "max_batch_size": max_batch_size,
+        "max_batch_size": limits.batch,
+        **merging,
         "input": [
             {**_configured(item), "format": "FORMAT_NONE", "optional": False}
             for item in spec.inputs

@@ -40,7 +40,7 @@ class Endpoints:
 
     async def model_config(self, request: Request) -> Response:
         """Tell how a model is served, in Triton's words."""
-        return json_response(model_config(self._find(request).spec, self._limits.batch))
+        return json_response(model_config(self._find(request).spec, self._limits))
 
     async def model_ready(self, request: Request) -> Response:
         """Say whether a model would try an inference."""

@@ -17,7 +17,7 @@ class Extensions:
 
     def __init__(self, host: Host, limits: Limits) -> None:
         self._host = host
-        self._max_batch = limits.batch
+        self._limits = limits
 
     def answers(self) -> Mapping[str, Callable[[Any], Coroutine[Any, Any, Any]]]:
         """Return the function for each of the methods."""
@@ -31,7 +31,7 @@ class Extensions:
 
     async def _config(self, request: Any) -> Any:
         spec = self._host.find(request.name, request.version or None).spec
-        config = model_config(spec, self._max_batch)
+        config = model_config(spec, self._limits)
         response = message("inference.ModelConfigResponse")()
         return ParseDict({"config": config}, response, ignore_unknown_fields=True)
 

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from rpc_client import Client, floats, infer_request
 
 from aio.runtime.errors import AioError
+from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.rpc.messages import INFERENCE, message
 from aio.runtime.serve.rpc.status import INTERNAL
 from aio.runtime.serve.rpc.wire import RAW_INPUT, join
@@ -57,9 +58,22 @@ def test_health_and_metadata(client: Client) -> None:
     assert [(item.name, list(item.shape)) for item in model.outputs] == [("logits", [-1, CLASSES])]
 
 
+def test_the_config_tells_of_merging() -> None:
+    engine = FakeEngine()
+    with (
+        serving(lambda: engine, Limits(merged_batch=8, merge_wait_ms=1.5), grpc=True) as live,
+        closing(Client(live.grpc)) as client,
+    ):
+        live.wait_for(live.announced.is_set)
+        merging = client.call("ModelConfig", name="fake").config.dynamic_batching
+        assert list(merging.preferred_batch_size) == [8]
+        assert merging.max_queue_delay_microseconds == 1500
+
+
 def test_config(client: Client) -> None:
     config = client.call("ModelConfig", name="fake").config
     assert (config.name, config.max_batch_size) == ("fake", 1024)
+    assert not config.HasField("dynamic_batching")
     assert [(item.name, list(item.dims)) for item in config.input] == [("image", list(SHAPE))]
     assert [(item.name, item.data_type) for item in config.output] == [("logits", 11)]
 
