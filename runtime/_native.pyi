@@ -45,6 +45,9 @@ def measure_bandwidth(
     are made, however long they take. Raises ValueError for less than 128 floats per thread.
     """
 
+def measure_handover_ns() -> float:
+    """Return the nanoseconds in which a cache line goes to another thread and back, at best."""
+
 def measure_cpu_khz() -> float:
     """Return the clock of this thread's core in kHz, from about 50 us of dependent additions.
 

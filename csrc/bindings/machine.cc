@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "csrc/base/cpu_clock.h"
+#include "csrc/base/handover.h"
 #include "csrc/bindings/bindings.h"
 #include "csrc/kernels/fma_peak/fma_peak.h"
 #include "csrc/kernels/read_bandwidth/read_bandwidth.h"
@@ -79,6 +80,8 @@ void bind_machine(py::module_& module) {
              py::arg("threads") = 1);
   module.def("measure_bandwidth", measured_bandwidth, py::arg("isa"), py::arg("buffer").noconvert(),
              py::arg("duration_ms"), py::arg("threads") = 1);
+  module.def("measure_handover_ns", measure_handover_ns,
+             py::call_guard<py::gil_scoped_release>());
   module.def("measure_cpu_khz", measure_cpu_khz, py::call_guard<py::gil_scoped_release>());
 }
 

@@ -31,7 +31,8 @@ DirectConv::DirectConv(const ConvOperands& operands, int levels, int threads, Is
   const int height = operands_.out.height;
   prepare_rows(height);
   if (threads == 1) return;
-  if (height >= threads * kRowPartsPerThread * kMinPartRows) row_parts_ = threads * kRowPartsPerThread;
+  if (height >= threads * kRowPartsPerThread * kMinPartRows)
+    row_parts_ = threads * kRowPartsPerThread;
   for (int part = 0; part < row_parts_; ++part) prepare_rows(part_rows(part).count());
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "csrc/executor/chain_plan.h"
+#include "csrc/executor/planes.h"
 #include "csrc/executor/row_step.h"
 #include "csrc/kernels/block_layout.h"
 
@@ -358,44 +359,18 @@ void Executor::run_steps_timed(const int* levels) {
 }
 
 void Executor::load_inputs(const float* const* inputs, int64_t sample) {
+  const RunContext context{arena_.data(), scratch_.data(), &pool_};
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    load_input(i, inputs[i] + sample * input_shapes_[i].size());
-  }
-}
-
-void Executor::load_input(size_t index, const float* sample) {
-  const BufferLayout& buffer = plan_.buffer(inputs_[index]);
-  const int channels = input_shapes_[index].channels;
-  zero_halo(buffer, arena_.data());
-  float* image = arena_.data() + buffer.origin();
-  for (int y = 0; y < buffer.height; ++y) {
-    float* row = image + y * buffer.row();
-    for (int c = 0; c < channels; ++c) {
-      const float* in = sample + (int64_t{c} * buffer.height + y) * buffer.width;
-      for (int x = 0; x < buffer.width; ++x) row[x * buffer.col() + c] = in[x];
-    }
-    // Kernels work on whole blocks of channels: those that only fill one up are zero.
-    for (int x = 0; x < buffer.width; ++x) {
-      float* pixel = row + x * buffer.col();
-      std::fill(pixel + channels, pixel + buffer.col(), 0.0f);
-    }
+    const Shape& shape = input_shapes_[i];
+    load_planes(context, inputs[i] + sample * shape.size(), shape, plan_.buffer(inputs_[i]));
   }
 }
 
 void Executor::store_outputs(int64_t sample, float* const* outputs) const {
   for (size_t i = 0; i < outputs_.size(); ++i) {
-    store_output(i, outputs[i] + sample * output_shapes_[i].size());
-  }
-}
-
-void Executor::store_output(size_t index, float* sample) const {
-  const BufferLayout& buffer = plan_.buffer(outputs_[index]);
-  const float* image = arena_.data() + buffer.origin();
-  for (int c = 0; c < output_shapes_[index].channels; ++c) {
-    for (int y = 0; y < buffer.height; ++y) {
-      const float* row = image + y * buffer.row() + c;
-      for (int x = 0; x < buffer.width; ++x) *sample++ = row[x * buffer.col()];
-    }
+    const Shape& shape = output_shapes_[i];
+    store_planes(arena_.data(), plan_.buffer(outputs_[i]), shape,
+                 outputs[i] + sample * shape.size());
   }
 }
 

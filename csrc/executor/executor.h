@@ -79,7 +79,6 @@ class Executor {
   Executor(Graph* graph, Plan plan, int threads, Isa isa);
 
   void load_inputs(const float* const* inputs, int64_t sample);
-  void load_input(size_t index, const float* sample);
   void make_chains(const Graph& graph);
   const BandedChain* chain_at(int step, const int* levels) const;
   void run_steps(const int* levels);
@@ -87,7 +86,6 @@ class Executor {
   void run_steps_paced(std::chrono::steady_clock::time_point begin);
   int run_chain_paced(const RunContext& context, int first);
   void store_outputs(int64_t sample, float* const* outputs) const;
-  void store_output(size_t index, float* sample) const;
 
   Plan plan_;
   Isa isa_;

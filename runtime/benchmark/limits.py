@@ -97,5 +97,9 @@ class Probe:
         part = self._buffer[: self._floats(size_bytes)]
         return _native.measure_bandwidth(self.isa, part, BANDWIDTH_MS, self.threads)
 
+    def handover_ns(self) -> float | None:
+        """Return how long a cache line takes to another thread and back, None for one thread."""
+        return _native.measure_handover_ns() if self.threads > 1 else None
+
     def _floats(self, size_bytes: int) -> int:
         return max(math.ceil(size_bytes / 4), MIN_FLOATS_PER_THREAD * self.threads)

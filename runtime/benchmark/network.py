@@ -60,6 +60,7 @@ class Sample:
 
     latency_ms: float
     rates: Rates
+    handover_ns: float | None = None
     layer_ms: tuple[float, ...] = ()
 
 
@@ -112,9 +113,11 @@ class LevelSubject:
         before = self.probe.peak_gflops()
         latency_ms = median(self._run_ms() for _ in range(REPEATS))
         after = self.probe.peak_gflops()
+        handover_ns = self.probe.handover_ns()
         layer_ms = self._layer_ms() if self._with_layers else ()
         bandwidth = self.probe.bandwidth_gbs(self.working_set_bytes)
-        self.samples.append(Sample(latency_ms, Rates((before + after) / 2, bandwidth), layer_ms))
+        rates = Rates((before + after) / 2, bandwidth)
+        self.samples.append(Sample(latency_ms, rates, handover_ns, layer_ms))
 
     def _run_ms(self) -> float:
         begin_ns = time.perf_counter_ns()

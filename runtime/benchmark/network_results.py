@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from aio.runtime.benchmark.network import LevelSubject
 
 
+NEAR = 2.0  # times the least hand-over
+
+
 @dataclass(frozen=True, slots=True)
 class LayerResult:
     """One layer at a level. `share` is its part of the time of all layers.
@@ -42,7 +45,9 @@ class LevelResult:
     so does `limit_ms`. The limit of the algorithm used differs where Winograd's is. `of_limit` is
     the limit over the latency, `speedup` the latency of the first level measured over this one's,
     `thread_speedup` that of the first number of threads over this one's: each the median of the
-    ratios of the rounds.
+    ratios of the rounds. `handover_ns` is how long a cache line takes to another thread and back,
+    `near_thread_speedup` that of the rounds in which it took no more than twice the least: on a
+    virtual machine, those in which the processors shared a cache. Both are None on one thread.
     """
 
     level: int
@@ -61,6 +66,8 @@ class LevelResult:
     of_algorithm_limit: Spread
     speedup: Spread
     thread_speedup: Spread
+    handover_ns: Spread | None
+    near_thread_speedup: Spread | None
     layers: tuple[LayerResult, ...]
 
 
@@ -158,6 +165,8 @@ def _level(
     info = model.manifest.levels[subject.level]
     flops = sum(work.flops for work in subject.work)
     latencies = [sample.latency_ms for sample in subject.samples]
+    few_latencies = [sample.latency_ms for sample in few.samples]
+    handovers = [each.handover_ns for each in subject.samples if each.handover_ns is not None]
     limits = [sum(_limits(subject, index)) for index in range(len(latencies))]
     own_limits = [
         sum(_limits(subject, index, of_algorithm=True)) for index in range(len(latencies))
@@ -178,9 +187,19 @@ def _level(
         algorithm_limit_ms=spread(own_limits),
         of_algorithm_limit=_ratio(own_limits, latencies),
         speedup=_ratio([sample.latency_ms for sample in dense.samples], latencies),
-        thread_speedup=_ratio([sample.latency_ms for sample in few.samples], latencies),
+        thread_speedup=_ratio(few_latencies, latencies),
+        handover_ns=spread(handovers) if handovers else None,
+        near_thread_speedup=_near(_ratios(few_latencies, latencies), handovers),
         layers=_layers(subject),
     )
+
+
+def _near(values: Sequence[float], handovers_ns: Sequence[float]) -> Spread | None:
+    """Return the spread over the rounds in which threads were as near as ever."""
+    if not handovers_ns:
+        return None
+    most_ns = NEAR * min(handovers_ns)
+    return spread([v for v, ns in zip(values, handovers_ns, strict=True) if ns <= most_ns])
 
 
 def _limits(subject: "LevelSubject", index: int, *, of_algorithm: bool = False) -> list[float]:
@@ -190,7 +209,11 @@ def _limits(subject: "LevelSubject", index: int, *, of_algorithm: bool = False) 
 
 
 def _ratio(above: Sequence[float], below: Sequence[float]) -> Spread:
-    return spread([a / b for a, b in zip(above, below, strict=True)])
+    return spread(_ratios(above, below))
+
+
+def _ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    return [a / b for a, b in zip(above, below, strict=True)]
 
 
 def _layers(subject: "LevelSubject") -> tuple[LayerResult, ...]:

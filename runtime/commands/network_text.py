@@ -71,7 +71,7 @@ def _levels(threads: "ThreadsResult", few: int) -> tuple[list[str], list[list[st
     header += ["GFLOP/s", "limit ms", "% of limit", "% of algorithm's"]
     scaling = threads.threads != few
     if scaling:
-        header.append(f"over {few} thread(s)")
+        header += [f"over {few} thread(s)", "while near", "hand-over ns"]
     rows = []
     for level in threads.levels:
         row = [
@@ -87,8 +87,17 @@ def _levels(threads: "ThreadsResult", few: int) -> tuple[list[str], list[list[st
             f"{100 * level.of_limit.median:.0f}",
             f"{100 * level.of_algorithm_limit.median:.0f}" if _winograd(level) else "",
         ]
-        rows.append([*row, f"{level.thread_speedup.median:.2f}x"] if scaling else row)
+        rows.append([*row, *_scaling(level)] if scaling else row)
     return header, rows
+
+
+def _scaling(level: "LevelResult") -> list[str]:
+    near, handover = level.near_thread_speedup, level.handover_ns
+    return [
+        f"{level.thread_speedup.median:.2f}x",
+        "" if near is None else f"{near.median:.2f}x",
+        "" if handover is None else f"{handover.median:.0f}",
+    ]
 
 
 def _layers(layers: "Sequence[LayerResult]") -> tuple[list[str], list[list[str]]]:

@@ -53,6 +53,10 @@ def test_fma_peak_and_bandwidth_are_plausible(isa: str, threads: int) -> None:
     assert 0.01 < _native.measure_bandwidth(isa, buffer, 1.0, threads) < 100_000
 
 
+def test_hand_over_between_threads_is_plausible() -> None:
+    assert 1 < _native.measure_handover_ns() < 1e6
+
+
 @pytest.mark.parametrize("duration_ms", [0.0, -1.0, float("nan"), 1e9])
 def test_measurements_refuse_a_bad_duration(duration_ms: float) -> None:
     with pytest.raises(ValueError, match="outside"):

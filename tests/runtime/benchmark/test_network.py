@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from model_parts import small_model
 from peer_parts import fake_engines
 
+from aio.runtime import _native
 from aio.runtime.benchmark.limits import Probe
 from aio.runtime.benchmark.network import MIN_ROUNDS, Effort, bench_network
 from aio.runtime.benchmark.peers.registry import PEERS, PeerKind
@@ -44,8 +46,23 @@ def test_every_subject_is_measured_in_every_round(model: ModelFile) -> None:
             spreads = [level.latency_ms, level.of_limit, level.peak_gflops, level.thread_speedup]
             spreads += [layer.latency_ms for layer in level.layers]
             assert {spread.count for spread in spreads} == {result.rounds}
+            assert (level.handover_ns is None) == (threads.threads == 1)
     assert done == sorted(done)
     assert all(0 <= part <= 1 for part in done)
+
+
+def test_rounds_with_threads_near_each_other_are_told_apart(
+    model: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times_ns = itertools.cycle([60.0, 100.0, 310.0])
+    monkeypatch.setattr(_native, "measure_handover_ns", lambda: next(times_ns))
+    result = bench_network(model, Effort(levels=(0,), threads=(1, 2), seconds=0.001))
+    one, two = (threads.levels[0] for threads in result.results)
+    assert one.near_thread_speedup is None
+    assert two.handover_ns is not None
+    assert two.handover_ns.minimum == 60.0
+    assert two.near_thread_speedup is not None
+    assert two.near_thread_speedup.count == result.rounds - result.rounds // 3
 
 
 @pytest.mark.usefixtures("steady")
