@@ -9,8 +9,9 @@ than the calibration says at the clock of now. The logarithm of that ratio is mo
 The *residual* moves fast and is common to everything. The other terms move slowly and refine the
 calibration: a clock whose time is not what a/f + b says, the cold caches and sleeping workers
 after an idle gap, a level measured on a disturbed machine. All follow the same error by least mean
-squares (Widrow and Hoff 1960), each with its own rate, the slow ones less where there is noise. A real step, such as a cap, is told from
-noise by a two-sided cumulative sum (Page 1954) and taken over as a whole.
+squares (Widrow and Hoff 1960), each with its own rate, the slow ones less where there is noise. A
+real step, such as a cap, is told from noise by a two-sided cumulative sum (Page 1954) and taken
+over as a whole.
 """
 
 from __future__ import annotations
