@@ -80,8 +80,7 @@ void bind_machine(py::module_& module) {
              py::arg("threads") = 1);
   module.def("measure_bandwidth", measured_bandwidth, py::arg("isa"), py::arg("buffer").noconvert(),
              py::arg("duration_ms"), py::arg("threads") = 1);
-  module.def("measure_handover_ns", measure_handover_ns,
-             py::call_guard<py::gil_scoped_release>());
+  module.def("measure_handover_ns", measure_handover_ns, py::call_guard<py::gil_scoped_release>());
   module.def("measure_cpu_khz", measure_cpu_khz, py::call_guard<py::gil_scoped_release>());
 }
 

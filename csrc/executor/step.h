@@ -43,9 +43,9 @@ struct RunContext {
 
 class RowStep;
 
-// Below this many multiply-adds a layer stays on one thread: some 9 us of work, of which the meeting
-// of two threads that share a cache takes less than one. Where they share none, a network of small
-// layers such as MobileNetV2 is not faster on two threads, whatever the limit.
+// Below this many multiply-adds a layer stays on one thread: some 9 us of work, of which the
+// meeting of two threads that share a cache takes less than one. Where they share none, a network
+// of small layers such as MobileNetV2 is not faster on two threads, whatever the limit.
 constexpr int64_t kMinParallelMacs = 512 * 1024;
 
 class Step {

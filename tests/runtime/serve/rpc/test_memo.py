@@ -13,6 +13,7 @@ from aio.runtime.serve.errors import RequestError
 from aio.runtime.serve.hosting.engine import describe
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.rpc import memo
+from aio.runtime.serve.rpc.decode import decode_request
 from aio.runtime.serve.rpc.memo import MAX_REQUESTS, DecodeMemo
 from aio.runtime.serve.rpc.messages import message
 from aio.runtime.serve.rpc.wire import RAW_INPUT, join
@@ -76,8 +77,12 @@ def test_another_batch_or_a_wrong_length_is_not_taken_for_the_same() -> None:
 def test_other_datatypes_are_decoded_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = DecodeMemo(Models().find, Limits())
     calls: list[object] = []
-    decode = memo.decode_request
-    monkeypatch.setattr(memo, "decode_request", lambda *a: (calls.append(a), decode(*a))[1])
+
+    def decode(parsed: Any, model: Any, limits: Any) -> Any:
+        calls.append(parsed)
+        return decode_request(parsed, model, limits)
+
+    monkeypatch.setattr(memo, "decode_request", decode)
     request = message("inference.ModelInferRequest")(model_name="fake")
     request.inputs.add(name="image", datatype="INT32", shape=X.shape)
     whole = join(request.SerializeToString(), RAW_INPUT, [X.astype("<i4").tobytes()])
