@@ -12,9 +12,9 @@
 
 namespace aio {
 
-enum class OffsetWidth : int { kTwoBytes = 2, kFourBytes = 4 };
+enum class OffsetWidth : uint8_t { kTwoBytes, kFourBytes };
 
-constexpr ptrdiff_t bytes_of(OffsetWidth width) { return static_cast<ptrdiff_t>(width); }
+constexpr ptrdiff_t bytes_of(OffsetWidth width) { return width == OffsetWidth::kTwoBytes ? 2 : 4; }
 
 class PackedOffsets {
  public:
