@@ -127,7 +127,8 @@ def test_peers_chart_and_output(
 def test_serve(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", path, "--serve", "--seconds", "0.1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[-6:-1]] == ["infer", "HTTP", "HTTP,", "echo", "echo,"]
+    ways = ["infer", "HTTP", "HTTP,", "echo", "echo,", "infer,", "gRPC", "echo,", "infer"]
+    assert [line.split()[0] for line in lines[-len(ways) :]] == ways
 
 
 def test_memory(path: str, capsys: pytest.CaptureFixture[str]) -> None:
