@@ -26,6 +26,7 @@ import numpy as np
 
 from aio.runtime.benchmark import serving_grpc
 from aio.runtime.runtime import Runtime
+from aio.runtime.serve.rpc.reserve import missing_module
 
 SEED = 0
 LEVEL = 0
@@ -87,7 +88,7 @@ def bench_serving(
         shape = (1, *runtime.inputs[0].shape)
         x = np.random.default_rng(SEED).random(shape, dtype=np.float32)
         request = _request(runtime, x)
-        parts = 2 if serving_grpc.is_installed() else 1
+        parts = 2 if missing_module() is None else 1
 
         def infer() -> object:
             return runtime.infer(x)

@@ -6,7 +6,6 @@ is grpcio's own asyncio server that answers with a constant.
 """
 
 import asyncio
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,11 +16,6 @@ from numpy.typing import NDArray
 from aio.runtime.runtime import Runtime
 
 ECHO = "/echo.Echo/Echo"
-
-
-def is_installed() -> bool:
-    """Return whether the server can speak gRPC here."""
-    return importlib.util.find_spec("grpc") is not None
 
 
 def request(runtime: Runtime, x: NDArray[float32]) -> tuple[str, bytes]:

@@ -17,10 +17,9 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
 
-def keep_freed_memory() -> bool:
-    """Let the process keep some of what it frees; return whether its C library can."""
+def keep_freed_memory() -> None:
+    """Let the process keep some of what it frees, where its C library can."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:  # musl
-        return False
-    kept = mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
-    return bool(kept and mallopt(_M_MMAP_THRESHOLD, LARGEST_BYTES))
+    if mallopt is not None:  # musl has none
+        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, LARGEST_BYTES)

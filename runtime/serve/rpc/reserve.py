@@ -21,16 +21,21 @@ def reserve(
     """
     if port is None:
         return nullcontext()
-    for module in NEEDED:
-        if not _is_installed(module):
-            raise InputError(
-                f"--grpc-port needs the module {module}, which is not installed; "
-                "`pip install 'aio-runtime[grpc]'` brings it"
-            )
+    module = missing_module()
+    if module is not None:
+        raise InputError(
+            f"--grpc-port needs the module {module}, which is not installed; "
+            "`pip install 'aio-runtime[grpc]'` brings it"
+        )
     try:
         return bind(host, port, insecure=insecure)
     except InputError as error:
         raise InputError(f"gRPC: {error}".replace("--port", "--grpc-port")) from None
+
+
+def missing_module() -> str | None:
+    """Return the first module gRPC needs that is not installed, None if all are."""
+    return next((module for module in NEEDED if not _is_installed(module)), None)
 
 
 def address(reserved: socket.socket) -> str:
