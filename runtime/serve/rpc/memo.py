@@ -63,7 +63,8 @@ class DecodeMemo:
         """
         split = wire.split(data, wire.RAW_INPUT)
         key = (split.rest, tuple(len(raw) for raw in split.raw))
-        known = self._known.get(key)
+        # A long one is not even looked up: it would be hashed before its length is refused.
+        known = self._known.get(key) if len(split.rest) <= MAX_REST_BYTES else None
         if known is not None:
             model = self._find(*known.place)
             if model.spec is known.spec:
