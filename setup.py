@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build the one native extension; everything else is declared in pyproject.toml.
+"""Build the native extensions; everything else is declared in pyproject.toml.
 
 The folders of the repository are mapped into the namespace package `aio`, so `runtime/`
 installs as `aio.runtime`. No ISA flag is passed: kernels select their instruction set with
@@ -8,6 +8,7 @@ target regions, and the binary as a whole stays at the ABI baseline of the platf
 
 import os
 from glob import glob
+from typing import Any
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import setup
@@ -26,26 +27,36 @@ def packages() -> list[str]:
     return sorted(found)
 
 
-def sources() -> list[str]:
-    """Return the C++ sources of the extension: all of csrc but the tests."""
+GRPC = ("csrc/grpc/", "csrc/bindings/grpc.cc")
+
+
+def sources(*, grpc: bool) -> list[str]:
+    """Return the C++ sources of one of the two extensions: all of csrc but the tests."""
     return sorted(
         path
         for path in glob("csrc/**/*.cc", recursive=True)
-        if not os.path.basename(path).endswith("test.cc")
+        if not path.endswith("test.cc") and path.startswith(GRPC) == grpc
     )
 
 
-native = Pybind11Extension(
-    "aio.runtime._native",
-    sources(),
-    include_dirs=["."],
-    depends=sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.inc", recursive=True)),
-    cxx_std=17,
-    extra_compile_args=["-O3", "-fvisibility=hidden", "-fno-math-errno", "-ffp-contract=off"],
-)
+def extension(name: str, **kwargs: Any) -> Pybind11Extension:
+    """Return an extension with what is the same for both."""
+    return Pybind11Extension(
+        f"aio.runtime.{name}",
+        include_dirs=["."],
+        depends=sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.inc", recursive=True)),
+        cxx_std=17,
+        extra_compile_args=["-O3", "-fvisibility=hidden", "-fno-math-errno", "-ffp-contract=off"],
+        **kwargs,
+    )
+
+
+native = extension("_native", sources=sources(grpc=False))
+# Needs libnghttp2-dev; without it the package is built without gRPC, and `--grpc-port` says so.
+grpc = extension("_grpc", sources=sources(grpc=True), libraries=["nghttp2"], optional=True)
 
 setup(
     packages=packages(),
     package_dir={f"aio.{folder}": folder for folder in FOLDERS},
-    ext_modules=[native],
+    ext_modules=[native, grpc],
 )

@@ -6,6 +6,7 @@ is grpcio's own asyncio server that answers with a constant.
 """
 
 import asyncio
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,11 @@ from numpy.typing import NDArray
 from aio.runtime.runtime import Runtime
 
 ECHO = "/echo.Echo/Echo"
+
+
+def has_client() -> bool:
+    """Return whether grpcio is installed, which the server does without."""
+    return importlib.util.find_spec("grpc") is not None
 
 
 def request(runtime: Runtime, x: NDArray[float32]) -> tuple[str, bytes]:
@@ -42,13 +48,10 @@ async def echo(answer_bytes: int) -> None:
     """Listen on a free port, which is printed, and answer with so many bytes."""
     import grpc  # noqa: PLC0415
 
-    from aio.runtime.serve.rpc.freed_memory import keep_freed_memory  # noqa: PLC0415
-
     async def call(_: object, context: Any) -> bytes:
         await context.read()
         return bytes(answer_bytes)
 
-    keep_freed_memory()
     server = grpc.aio.server()
     service, method = ECHO.strip("/").split("/")
     handlers = {method: grpc.stream_unary_rpc_method_handler(call)}

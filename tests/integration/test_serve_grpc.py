@@ -34,7 +34,7 @@ SHAPE = (1, 28, 28)
 X = np.random.default_rng(3).normal(size=(2, *SHAPE)).astype(np.float32)
 IN, OUT = "x", "head_out"
 # Would fail if an inference server without gRPC had loaded it.
-UNUSED = "libprotobuf|_upb|cygrpc"
+UNUSED = "libprotobuf|_upb|_grpc|nghttp2"
 
 
 @pytest.fixture(scope="module")
@@ -263,23 +263,30 @@ def mapped(server: ServeProcess) -> str:
     return Path(f"/proc/{server.process.pid}/maps").read_text()
 
 
-WITHOUT_GRPC = """
+WITHOUT = """
 import sys
-sys.modules["grpc"] = None
+sys.modules["MODULE"] = None
 from aio.runtime.cli import serve_main
 sys.argv = ["aio-serve", "--port", "0", "--grpc-port", "0"]
 sys.exit(serve_main())
 """
 
 
-def test_what_to_install_is_said() -> None:
+@pytest.mark.parametrize(
+    ("module", "remedy"),
+    [
+        ("google.protobuf", "pip install 'aio-runtime[grpc]'"),
+        ("aio.runtime._grpc", "apt-get install libnghttp2-dev"),
+    ],
+)
+def test_what_to_install_is_said(module: str, remedy: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_GRPC],
+        [sys.executable, "-c", WITHOUT.replace("MODULE", module)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert done.returncode == 2
-    assert "pip install 'aio-runtime[grpc]'" in done.stderr
+    assert remedy in done.stderr
     assert "Traceback" not in done.stderr

@@ -14,7 +14,7 @@ from aio.runtime.serve.page.assets import Assets
 
 ROOT = Path(__file__).parent.parent.parent
 
-NEEDED = ("_native.pyi", "py.typed", "assets/digits.aio", "serve/server.py")
+NEEDED = ("_grpc.pyi", "_native.pyi", "py.typed", "assets/digits.aio", "serve/server.py")
 
 # Runs in the new environment: the shipped model answers, and nothing of training is needed.
 INFER = """
@@ -67,7 +67,9 @@ def test_wheel_holds_one_package(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"aio"}
     for needed in (*NEEDED, *(f"serve/page/static/{name}" for name in Assets().names)):
         assert f"aio/runtime/{needed}" in names
-    assert any(name.startswith("aio/runtime/_native.") and name.endswith(".so") for name in names)
+    for module in ("_grpc", "_native"):
+        found = [name for name in names if name.startswith(f"aio/runtime/{module}.")]
+        assert any(name.endswith(".so") for name in found), module
     assert not [name for name in names if name.endswith((".cc", ".h", ".inc"))]
 
 

@@ -53,7 +53,7 @@ class DecodeMemo:
         self._known: dict[Key, Known] = {}
 
     def decode(
-        self, data: bytes, failed: Callable[[ServedModel, BaseException], None]
+        self, data: bytes | memoryview, failed: Callable[[ServedModel, BaseException], None]
     ) -> tuple[ServedModel, InferRequest]:
         """Return the model and the request.
 

@@ -48,10 +48,10 @@ def methods(service: str) -> tuple[Method, ...]:
     )
 
 
-def parse_message(parse: Callable[[bytes], Any], data: bytes) -> Any:
+def parse_message(parse: Callable[[bytes], Any], data: bytes | memoryview) -> Any:
     """Return the message in `data`, or raise RequestError."""
     try:
-        return parse(data)
+        return parse(bytes(data))
     except DecodeError as error:
         raise RequestError(f"the message is not valid protobuf: {error}") from None
 

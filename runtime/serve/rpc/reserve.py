@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from aio.runtime.errors import InputError
 from aio.runtime.serve.transport.listen import bind
 
-NEEDED = ("grpc", "google", "google.protobuf")  # a parent comes before its child
+NATIVE = "aio.runtime._grpc"
+NEEDED = ("google", "google.protobuf", NATIVE)  # a parent comes before its child
+BRINGS = {NATIVE: "`apt-get install libnghttp2-dev` and a new build of aio-runtime bring it"}
 
 
 def reserve(
@@ -25,7 +27,7 @@ def reserve(
     if module is not None:
         raise InputError(
             f"--grpc-port needs the module {module}, which is not installed; "
-            "`pip install 'aio-runtime[grpc]'` brings it"
+            + BRINGS.get(module, "`pip install 'aio-runtime[grpc]'` brings it")
         )
     try:
         return bind(host, port, insecure=insecure)

@@ -4,30 +4,22 @@
 import asyncio
 import socket
 
-import grpc
-
 from aio.runtime.errors import InputError
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.rpc import health, service
-from aio.runtime.serve.rpc.freed_memory import keep_freed_memory
+from aio.runtime.serve.rpc.connection import Connection, Shared
 from aio.runtime.serve.rpc.handlers import Gate, TokenCheck
 from aio.runtime.serve.rpc.messages import HEALTH, INFERENCE
 from aio.runtime.serve.rpc.reserve import address
+from aio.runtime.serve.rpc.status import Code, Status
+from aio.runtime.serve.transport.body import Buffers
 
-MS_PER_S = 1000
-KIB = 1024
-METADATA_BYTES = 16 * KIB
-# A client may send this much before the server has read it; with gRPC's default of 64 KiB the
-# tensor of an image is sent in many turns. Per connection and call.
-WINDOW_BYTES = 1024 * KIB
-FRAME_BYTES = 1024 * KIB
-# What goes around the largest body: names, shapes, parameters.
-ENVELOPE_BYTES = 64 * KIB
+BACKLOG = 128
 LAST_S = 0.2  # for answers on their way, when nothing else is to be waited for
 LOOK_S = 0.02
-PING_INTERVAL_S = 10
-PING_STRIKES = 3
+
+_STOPPING = Status(Code.UNAVAILABLE, "the server is stopping")
 
 
 class RpcServer:
@@ -36,7 +28,7 @@ class RpcServer:
     Args:
         host: the models.
         limits: bounds for clients.
-        reserved: a bound socket that does not listen; its address is taken over.
+        reserved: a bound socket that does not listen.
         token: what callers must present; None lets everybody in.
     """
 
@@ -47,18 +39,13 @@ class RpcServer:
         reserved: socket.socket,
         token: TokenCheck | None = None,
     ) -> None:
-        keep_freed_memory()
         self._reserved = reserved
+        buffers = Buffers(limits.buffered_bytes)
         self._gate = Gate(limits, token, service.OPEN | health.OPEN)
-        self._server = grpc.aio.server(
-            options=_options(limits), maximum_concurrent_rpcs=limits.connections
-        )
-        self._server.add_generic_rpc_handlers(
-            (
-                self._gate.service(INFERENCE, service.Service(host, limits).answers()),
-                self._gate.service(HEALTH, health.Health(host).answers()),
-            )
-        )
+        self._gate.add(INFERENCE, service.Service(host, limits, buffers).answers())
+        self._gate.add(HEALTH, health.Health(host).answers())
+        self._shared = Shared(limits, buffers, self._gate.begin)
+        self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Listen and answer.
@@ -66,45 +53,32 @@ class RpcServer:
         Raises:
             InputError: another program has taken the port.
         """
-        place = address(self._reserved)
+        loop = asyncio.get_running_loop()
         try:
-            # Two sockets may have a port until one listens, so nobody gets it in between.
-            self._server.add_insecure_port(place)
-        except RuntimeError as error:
-            raise InputError(f"can't listen on {place} for gRPC: {error}") from None
-        await self._server.start()
-        self._reserved.close()
+            self._server = await loop.create_server(
+                lambda: Connection(self._shared), sock=self._reserved, backlog=BACKLOG
+            )
+        except OSError as error:
+            place = address(self._reserved)
+            raise InputError(f"can't listen on {place} for gRPC: {error.strerror}") from None
 
     async def stop(self, grace_s: float) -> int:
         """Take no new calls and wait for those that run; return how many stay without an answer."""
+        assert self._server is not None
         loop = asyncio.get_running_loop()
-        stopping = asyncio.ensure_future(self._server.stop(grace_s))
+        self._server.close()
+        connections = self._shared.connections
+        for connection in list(connections):
+            connection.go_away()
         end_s = loop.time() + grace_s - LAST_S
         while self._gate.active and loop.time() < end_s:
             await asyncio.sleep(LOOK_S)
         cut_off = self._gate.active
-        await self._server.stop(LAST_S)  # ends streams that wait for their clients
-        await stopping
+        for connection in list(connections):
+            connection.end(_STOPPING)  # streams that wait for their clients too
+        end_s = loop.time() + LAST_S
+        while connections and loop.time() < end_s:
+            await asyncio.sleep(LOOK_S)
+        for connection in list(connections):
+            connection.abort()
         return cut_off
-
-
-def _options(limits: Limits) -> list[tuple[str, int]]:
-    return [
-        ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", limits.body_bytes + ENVELOPE_BYTES),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_metadata_size", METADATA_BYTES),
-        ("grpc.absolute_max_metadata_size", METADATA_BYTES),
-        ("grpc.max_concurrent_streams", limits.queue),
-        ("grpc.max_allowed_incoming_connections", limits.connections),
-        ("grpc.server_handshake_timeout_ms", round(limits.head_s * MS_PER_S)),
-        # Clients that are gone without a word are found by a ping, and idle ones sent away;
-        # their library connects again by itself.
-        ("grpc.keepalive_time_ms", limits.keep_alive_s * MS_PER_S),
-        ("grpc.keepalive_timeout_ms", round(limits.head_s * MS_PER_S)),
-        ("grpc.max_connection_idle_ms", limits.keep_alive_s * MS_PER_S),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_S * MS_PER_S),
-        ("grpc.http2.max_ping_strikes", PING_STRIKES),
-        ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
-        ("grpc.http2.max_frame_size", FRAME_BYTES),
-    ]

@@ -13,6 +13,7 @@ from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.metadata import EXTENSIONS, SERVER, model_metadata
 from aio.runtime.serve.protocol.schema import InferRequest
 from aio.runtime.serve.rpc import wire
+from aio.runtime.serve.rpc.call import Call, Data
 from aio.runtime.serve.rpc.encode import encode_response
 from aio.runtime.serve.rpc.extensions import Extensions
 from aio.runtime.serve.rpc.handlers import Read, Stream, Unary, translated
@@ -31,10 +32,10 @@ STREAM_ANSWER = 2  # ModelStreamInferResponse.infer_response
 class Service:
     """The methods, with the state they share."""
 
-    def __init__(self, host: Host, limits: Limits) -> None:
+    def __init__(self, host: Host, limits: Limits, buffers: Buffers) -> None:
         self._host = host
         self._limits = limits
-        self._buffers = Buffers(limits.buffered_bytes)
+        self._buffers = buffers
         self._memo = DecodeMemo(host.find, limits)
 
     def answers(self) -> "Mapping[str, Unary | Stream]":
@@ -57,25 +58,25 @@ class Service:
             },
         }
 
-    async def infer(self, data: bytes, context: Any) -> bytes:
+    async def infer(self, data: Data, call: Call) -> bytes:
         """Run the model on the tensors of the message."""
         arrived_s = time.monotonic()
         self._buffers.take(len(data))
         try:
             model, request = self._memo.decode(data, partial(_failed, arrived_s))
-            result = await model.infer(_with_deadline(request, context), arrived_s)
+            result = await model.infer(_with_deadline(request, call), arrived_s)
             return encode_response(request, result, model.spec)
         finally:
             self._buffers.give_back(len(data))
 
-    async def stream_infer(self, read: Read, context: Any) -> AsyncIterator[bytes]:
+    async def stream_infer(self, read: Read, call: Call) -> AsyncIterator[bytes]:
         """Run the model on one message after another; an error is an answer like another."""
         while (data := await read()) is not None:
-            yield await self._stream_answer(data, context)
+            yield await self._stream_answer(data, call)
 
-    async def _stream_answer(self, data: bytes, context: Any) -> bytes:
+    async def _stream_answer(self, data: Data, call: Call) -> bytes:
         try:
-            answer = await self.infer(data, context)
+            answer = await self.infer(data, call)
         except Exception as error:  # noqa: BLE001 -- as in handlers.py, for one message
             details = status_of(error).details
             failed = message("inference.ModelStreamInferResponse")(error_message=details)
@@ -114,9 +115,9 @@ def _failed(arrived_s: float, model: ServedModel, error: BaseException) -> None:
     model.statistics.failed(row_of(error).reason, in_server_ns)
 
 
-def _with_deadline(request: InferRequest, context: Any) -> InferRequest:
+def _with_deadline(request: InferRequest, call: Call) -> InferRequest:
     """Let the deadline of the call be the timeout, where the request has none that is shorter."""
-    remaining_s = context.time_remaining()
+    remaining_s = call.time_remaining_s()
     if remaining_s is None:
         return request
     timeout_ms = remaining_s * 1000

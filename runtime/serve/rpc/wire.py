@@ -24,7 +24,7 @@ class Split(NamedTuple):
     raw: list[memoryview]
 
 
-def split(data: bytes, number: int) -> Split:
+def split(data: bytes | memoryview, number: int) -> Split:
     """Take the length-delimited fields of this number out of a message.
 
     Raises:
@@ -66,7 +66,7 @@ def join(rest: bytes, number: int, raw: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
     """Return the number at `at` and where the next byte is."""
     value = shift = 0
     for byte in data[at : at + _MAX_VARINT]:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 import logging
+from urllib.parse import unquote
 
 import grpc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aio.runtime.errors import AioError, InputError
 from aio.runtime.serve.errors import TABLE, RequestError, UnavailableError, UnknownModelError
-from aio.runtime.serve.rpc.status import CODES, INTERNAL, status_of
-
-Code = grpc.StatusCode
+from aio.runtime.serve.rpc.status import CODES, INTERNAL, Code, Status, status_of
 
 
 def test_every_error_has_a_status() -> None:
@@ -28,7 +29,7 @@ def test_every_error_has_a_status() -> None:
 def test_the_message_is_told(error: AioError, code: object) -> None:
     status = status_of(error)
     assert (status.code, status.details) == (code, "m")
-    assert bool(status.trailers) == (code is Code.UNAVAILABLE)
+    assert bool(status.more) == (code is Code.UNAVAILABLE)
 
 
 def test_a_defect_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -42,7 +43,22 @@ def test_a_defect_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> No
 def test_a_client_is_told_when_to_try_again(after_s: float | None, expected: str) -> None:
     error = UnavailableError("busy")
     error.retry_after_s = after_s  # type: ignore[attr-defined, unused-ignore]
-    assert dict(status_of(error).trailers) == {
+    assert dict(status_of(error).more) == {
         "grpc-retry-pushback-ms": expected,
         "retry-after-ms": expected,
     }
+
+
+def test_the_codes_are_those_of_grpc() -> None:
+    assert {code.name: code.value for code in Code} == {
+        code.name: code.value[0] for code in grpc.StatusCode
+    }
+
+
+@given(st.text())
+def test_details_are_told_in_plain_ascii(details: str) -> None:
+    trailers = dict(Status(Code.NOT_FOUND, details).trailers())
+    assert trailers["grpc-status"] == "5"
+    told = trailers.get("grpc-message", "")
+    assert all(" " <= character <= "~" for character in told)
+    assert unquote(told, errors="surrogatepass") == details[:2000]

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One connection of a gRPC client: bytes in and out, its calls, its limits.
+
+What the bytes mean is known by `_grpc.Session`, which tells it to the methods `on_*`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aio.runtime._grpc import Message, Session
+from aio.runtime.serve.errors import RequestError, UnavailableError
+from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.rpc.call import Call
+from aio.runtime.serve.rpc.request import (
+    Headers,
+    NoGrpcError,
+    UnsupportedError,
+    decompress,
+    read_request,
+    too_long,
+)
+from aio.runtime.serve.rpc.status import Code, Status, status_of
+from aio.runtime.serve.transport.body import Buffers
+
+KIB = 1024
+HEADER_BYTES = 16 * KIB
+# A client may send this much before it waits for the server, which reads at once and counts what it
+# holds. Half of it is more than the tensor of an image, so news of more room are rare.
+WINDOW_BYTES = 16 * 1024 * KIB
+FRAME_BYTES = 1024 * KIB
+RECEIVE_BYTES = 1024 * KIB
+SEND_BYTES = 256 * KIB
+# What goes around the largest body: names, shapes, parameters.
+ENVELOPE_BYTES = 64 * KIB
+PING_INTERVAL_S = 10
+PING_STRIKES = 3
+NO_ERROR = 0  # of HTTP/2
+CANCEL = 8
+
+logger = logging.getLogger(__name__)
+
+_GONE = Status(Code.CANCELLED, "the client has gone")
+
+
+@dataclass
+class Shared:
+    """What the connections of a server have in common.
+
+    Attributes:
+        limits: bounds for clients.
+        buffers: counts the bytes of messages that are arriving.
+        begin: is given each call, and answers it; raises what says why it does not.
+        connections: those that are open.
+        memory: where bytes are received; one connection receives at a time.
+    """
+
+    limits: Limits
+    buffers: Buffers
+    begin: Callable[[Call], None]
+    connections: "set[Connection]" = field(default_factory=set)
+    memory: memoryview = field(default_factory=lambda: memoryview(bytearray(RECEIVE_BYTES)))
+
+
+class Connection(asyncio.BufferedProtocol):
+    """The connection, as asyncio drives it."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._limits = shared.limits
+        self._loop = asyncio.get_running_loop()
+        self._calls: dict[int, Call] = {}
+        self._arriving = 0  # bytes counted in `shared.buffers`
+        self._strikes = 0
+        self._pinged_s = 0.0  # when the client pinged last
+        now_s = self._loop.time()
+        self._heard_s = now_s
+        self._idle_s = now_s  # since when there are no calls
+        self._full_s: float | None = None  # since when the client takes no bytes
+        self._asked_s: float | None = None  # when it was pinged, and has sent nothing since
+        self.session = Session(
+            calls=self._limits.queue,
+            window_bytes=WINDOW_BYTES,
+            frame_bytes=FRAME_BYTES,
+            header_bytes=HEADER_BYTES,
+            message_bytes=self._message_bytes,
+        )
+
+    @property
+    def _message_bytes(self) -> int:
+        return self._limits.body_bytes + ENVELOPE_BYTES
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say hello, or hang up if there are too many."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if len(self._shared.connections) >= self._limits.connections:
+            transport.abort()
+            return
+        self._shared.connections.add(self)
+        self._timer = self._loop.call_later(self._look_after_s(), self._look)
+        self.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Drop what the client asked for."""
+        del exc
+        if self not in self._shared.connections:
+            return
+        self._shared.connections.remove(self)
+        self._timer.cancel()
+        self._shared.buffers.give_back(self._arriving)
+        for call in list(self._calls.values()):
+            call.cancel(_GONE)
+        self._calls.clear()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return the memory for what comes."""
+        del sizehint
+        return self._shared.memory
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what came."""
+        self._heard_s, self._asked_s = self._loop.time(), None
+        try:
+            self.session.receive(self._shared.memory[:nbytes])
+        except ValueError as error:
+            logger.debug("a client of gRPC was sent away: %s", error)
+            self.flush()
+            self._transport.close()
+            return
+        self.session.tell(self)
+        self._count()
+        self.flush()
+
+    def pause_writing(self) -> None:
+        """Note that the client is slow."""
+        self._full_s = self._loop.time()
+
+    def resume_writing(self) -> None:
+        """Send what had to wait."""
+        self._full_s = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what there is, as long as the client takes it."""
+        while self._full_s is None and not self._transport.is_closing():
+            data = self.session.send(SEND_BYTES)
+            if not data:
+                break
+            self._transport.write(data)
+        for call in self._calls.values():
+            if call.is_full:
+                call.wake()
+        self.session.tell(self)
+        if self.session.done and not self._transport.is_closing():
+            self._transport.close()
+
+    def go_away(self) -> None:
+        """Take no new calls; the connection ends with those there are."""
+        self.session.go_away()
+        self.flush()
+
+    def end(self, status: Status) -> None:
+        """End all calls with this status."""
+        for call in list(self._calls.values()):
+            call.cancel(status)
+
+    def abort(self) -> None:
+        """Hang up."""
+        self._transport.abort()
+
+    def on_request(self, call: int, headers: Headers) -> None:
+        """Begin to answer a call, or refuse it."""
+        self._strikes = 0
+        try:
+            made = Call(self, call, read_request(headers), headers)
+            self._calls[call] = made
+            self._shared.begin(made)
+        except NoGrpcError as error:
+            self.session.refuse(call, [(":status", str(error.status))])
+        except UnsupportedError as error:
+            self._refuse(call, Status(Code.UNIMPLEMENTED, str(error)))
+        except RequestError as error:
+            self._refuse(call, status_of(error))
+
+    def on_many_headers(self, call: int, header_bytes: int) -> None:
+        """Refuse a call with more than the limit."""
+        text = f"the call has {header_bytes} bytes of metadata, the limit is {HEADER_BYTES}"
+        self._refuse(call, Status(Code.RESOURCE_EXHAUSTED, text))
+
+    def on_message(self, call: int, message: Message) -> None:
+        """Give a message to its call."""
+        made = self._calls.get(call)
+        if made is None:
+            return
+        data = memoryview(message)
+        if not message.compressed:
+            made.came(data)
+            return
+        try:
+            made.came(decompress(data, made.request.encoding, self._message_bytes))
+        except RequestError as error:
+            made.came(error)
+
+    def on_too_long(self, call: int, message_bytes: int) -> None:
+        """Tell a call that its message is over the limit."""
+        if call in self._calls:
+            self._calls[call].came(too_long(message_bytes, self._message_bytes))
+
+    def on_half_close(self, call: int) -> None:
+        """Tell a call that it has all."""
+        if call in self._calls:
+            self._calls[call].came(None)
+
+    def on_closed(self, call: int, error_code: int) -> None:
+        """Forget a call, and stop what still works on it."""
+        del error_code
+        made = self._calls.pop(call, None)
+        if made is not None and made.finished_s is None:
+            made.cancel(_GONE)
+        if not self._calls:
+            self._idle_s = self._loop.time()
+
+    def on_ping(self) -> None:
+        """Hang up on a client that only pings."""
+        now_s = self._loop.time()
+        if not self._calls and now_s - self._pinged_s < PING_INTERVAL_S:
+            self._strikes += 1
+        self._pinged_s = now_s
+        if self._strikes > PING_STRIKES:
+            self._transport.close()
+
+    def _refuse(self, call: int, status: Status) -> None:
+        self.session.refuse(call, [(":status", "200"), *status.trailers()])
+
+    def _count(self) -> None:
+        """Count the bytes of messages that are arriving; refuse calls if there is no room."""
+        grown = self.session.arriving - self._arriving
+        try:
+            if grown > 0:
+                self._shared.buffers.take(grown)
+        except UnavailableError as error:
+            for call in list(self._calls.values()):
+                if self.session.arriving_of(call.number):
+                    call.cancel(status_of(error))
+            grown = self.session.arriving - self._arriving
+        if grown < 0:
+            self._shared.buffers.give_back(-grown)
+        self._arriving += grown
+
+    def _look_after_s(self) -> float:
+        return min(self._limits.head_s, self._limits.keep_alive_s)
+
+    def _look(self) -> None:
+        """Find out whether the client is still there and does its part."""
+        now_s = self._loop.time()
+        head_s, keep_s = self._limits.head_s, self._limits.keep_alive_s
+        if not self.session.ready or any(
+            since_s is not None and now_s - since_s >= head_s
+            for since_s in (self._full_s, self._asked_s)
+        ):
+            self._transport.abort()
+            return
+        for call in self._calls.values():
+            if call.finished_s is not None and now_s - call.finished_s >= head_s:
+                self.session.reset(call.number, CANCEL)
+        if not self._calls and now_s - self._idle_s >= keep_s:
+            self.session.go_away()
+        elif self._calls and now_s - self._heard_s >= keep_s and self._asked_s is None:
+            self.session.ping()
+            self._asked_s = now_s
+        self.flush()
+        self._timer = self._loop.call_later(self._look_after_s(), self._look)

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What HTTP/2 allows and grpcio does not do: odd calls, slow and silent clients, bounds."""
+
+import gzip
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import grpc
+import numpy as np
+import pytest
+from fake_engine import SHAPE, FakeEngine, LiveServer, expected, serving
+from h2.settings import SettingCodes
+from h2_client import H2Client, framed
+from rpc_client import Client, floats, infer_request
+
+from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.rpc.connection import ENVELOPE_BYTES, PING_STRIKES
+from aio.runtime.serve.rpc.messages import INFERENCE, message
+from aio.runtime.serve.rpc.status import Code
+
+X = np.arange(6, dtype=np.float32).reshape(1, *SHAPE)
+GZIP = ("grpc-encoding", "gzip")
+
+
+@contextmanager
+def raw_client(limits: Limits | None = None) -> Iterator[tuple[LiveServer, H2Client, FakeEngine]]:
+    engine = FakeEngine()
+    with serving(lambda: engine, limits, grpc=True) as live:
+        live.wait_for(live.announced.is_set)
+        with closing(H2Client(live.grpc)) as client:
+            yield live, client, engine
+
+
+def test_calls_that_are_no_grpc() -> None:
+    with raw_client() as (_, client, _):
+        for status, call in {
+            "405": client.begin(method="GET"),
+            "415": client.begin(content_type="application/json"),
+        }.items():
+            answer = client.answer(call)
+            assert answer.headers[":status"] == status
+            assert "grpc-status" not in answer.headers
+
+
+def test_calls_that_are_refused_before_their_message() -> None:
+    with raw_client() as (_, client, _):
+        for code, call in {
+            Code.UNIMPLEMENTED: client.begin(path="/inference.GRPCInferenceService/Nothing"),
+            Code.INVALID_ARGUMENT: client.begin(("grpc-timeout", "soon")),
+            Code.RESOURCE_EXHAUSTED: client.begin(("long", "x" * 17_000)),
+        }.items():
+            assert client.answer(call).code == code
+        unknown = client.answer(client.begin(("grpc-encoding", "snappy")))
+        assert unknown.code == Code.UNIMPLEMENTED
+        assert "use one of identity,gzip,deflate" in unknown.details
+        assert client.answer(client.begin(("grpc-timeout", "0n"))).code == Code.DEADLINE_EXCEEDED
+
+
+def test_compressed_messages() -> None:
+    request = infer_request(X)
+    with raw_client(Limits(body_bytes=100_000)) as (_, client, _):
+        for piece in (1, 16000):
+            call = client.begin(GZIP)
+            client.send(call, framed(gzip.compress(request), 1), piece=piece)
+            answer = client.answer(call)
+            assert answer.code == Code.OK
+            result = message("inference.ModelInferResponse").FromString(answer.data[5:])
+            np.testing.assert_array_equal(floats(result), expected(X))
+        for headers, data, code, text in (
+            ((GZIP,), b"nothing", Code.INVALID_ARGUMENT, "not valid gzip"),
+            ((), request, Code.INVALID_ARGUMENT, "no header grpc-encoding"),
+            ((GZIP,), gzip.compress(bytes(10**7)), Code.RESOURCE_EXHAUSTED, "the limit is"),
+        ):
+            call = client.begin(*headers)
+            client.send(call, framed(data, 1))
+            answer = client.answer(call)
+            assert answer.code == code
+            assert text in answer.details
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_a_client_that_compresses(compression: grpc.Compression) -> None:
+    x = np.zeros((1000, *SHAPE), np.float32)
+    with serving(FakeEngine, grpc=True) as live, closing(Client(live.grpc)) as client:
+        live.wait_for(live.announced.is_set)
+        answer = client.method("ModelInfer")(infer_request(x), compression=compression)
+        result = message("inference.ModelInferResponse").FromString(answer)
+        np.testing.assert_array_equal(floats(result), expected(x))
+
+
+def test_a_second_message_is_not_read() -> None:
+    with raw_client() as (live, client, engine):
+        call = client.begin()
+        client.send(call, framed(infer_request(X)) * 2)
+        assert client.answer(call).code == Code.OK
+        assert len(engine.calls) == 1
+        assert live.server.cut_off == 0
+
+
+def test_a_message_that_is_announced_and_too_long() -> None:
+    with raw_client(Limits(body_bytes=1000)) as (_, client, _):
+        call = client.begin()
+        size = 1000 + ENVELOPE_BYTES + 1
+        client.send(call, b"\x00" + size.to_bytes(4, "big"), end=False)
+        answer = client.answer(call)
+        assert answer.code == Code.RESOURCE_EXHAUSTED
+        assert f"has {size} bytes" in answer.details
+
+
+def test_bytes_count_while_they_arrive() -> None:
+    limits = Limits(buffered_bytes=100_000)
+    with raw_client(limits) as (live, client, _), closing(H2Client(live.grpc)) as other:
+        head = b"\x00" + (90_000).to_bytes(4, "big")
+        half = client.begin()
+        client.send(half, head + bytes(80_000), end=False)
+        time.sleep(0.1)  # it is received in the meantime; nothing tells the client
+        late = other.begin()
+        other.send(late, head + bytes(30_000), end=False)
+        answer = other.answer(late)
+        assert answer.code == Code.UNAVAILABLE
+        assert int(answer.headers["retry-after-ms"]) > 0
+        client.h2.reset_stream(half)
+        client.flush()
+        again = other.begin()
+        other.send(again, framed(infer_request(X)))
+        assert other.answer(again).code == Code.OK
+
+
+def test_a_client_that_only_pings() -> None:
+    with raw_client() as (_, client, _):
+        for _ in range(PING_STRIKES + 2):
+            client.h2.ping(b"are you?")
+            client.flush()
+        client.wait_for_end()
+
+
+def test_pings_during_calls_are_fine() -> None:
+    with raw_client() as (_, client, _):
+        for _ in range(4 * PING_STRIKES):
+            call = client.begin()
+            client.h2.ping(b"are you?")
+            client.send(call, framed(infer_request(X)))
+            assert client.answer(call).code == Code.OK
+
+
+def test_an_idle_connection_is_ended() -> None:
+    with raw_client(Limits(keep_alive_s=1, head_s=0.5)) as (_, client, _):
+        start_s = time.monotonic()
+        client.wait_for_end()
+        assert time.monotonic() - start_s >= 0.9
+
+
+def test_a_client_that_waits_is_asked_whether_it_is_there() -> None:
+    with raw_client(Limits(keep_alive_s=1, head_s=0.5)) as (_, client, _):
+        call = client.begin(path=f"/{INFERENCE}/ModelStreamInfer")
+        client.send(call, framed(infer_request(X)), end=False)
+        silent_s = time.monotonic()
+        while time.monotonic() - silent_s < 3:  # it answers pings, so it may stay
+            client.receive()
+        assert not client.closed
+        # What does not answer is gone.
+        data = b"-"
+        while data:
+            data = client.socket.recv(65536)
+
+
+def test_answers_that_are_not_taken() -> None:
+    with raw_client(Limits(head_s=0.3)) as (live, client, _):
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        client.flush()
+        call = client.begin()
+        client.send(call, framed(infer_request(X)))
+        assert client.answer(call).reset is not None
+        with closing(Client(live.grpc)) as good:
+            np.testing.assert_array_equal(floats(good.infer(infer_request(X))), expected(X))
+
+
+def test_a_stream_waits_for_its_client() -> None:
+    """Answers beyond what a client takes are not made, and none is lost."""
+    x = np.zeros((1000, *SHAPE), np.float32)
+    count = 200
+    with raw_client() as (_, client, engine):
+        call = client.begin(path=f"/{INFERENCE}/ModelStreamInfer")
+        sender = threading.Thread(
+            target=client.socket.sendall, args=(_stream(client, call, infer_request(x), count),)
+        )
+        sender.start()
+        sender.join()
+        time.sleep(0.5)
+        assert 0 < len(engine.calls) < count
+        answer = client.answer(call)
+        assert answer.code == Code.OK
+        assert answer.data.count(b"logits") == count
+
+
+def _stream(client: H2Client, call: int, request: bytes, count: int) -> bytes:
+    """Return the bytes of a whole stream of requests, without a look at the server's window."""
+    while not client.h2.local_flow_control_window(call) > 1_000_000:
+        client.receive()
+    for _ in range(count):
+        data = framed(request)
+        for at in range(0, len(data), 16000):
+            client.h2.send_data(call, data[at : at + 16000])
+    client.h2.end_stream(call)
+    return bytes(client.h2.data_to_send())
+
+
+def test_http_1_is_told_nothing_and_ended() -> None:
+    with raw_client() as (_, client, _):
+        client.socket.sendall(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+        client.wait_for_end()
