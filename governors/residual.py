@@ -17,6 +17,7 @@ over as a whole.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -241,7 +242,7 @@ class _Run:
 
 
 def _gap_bin(gap_s: float) -> int:
-    return sum(gap_s >= edge_s for edge_s in GAP_EDGES_S)
+    return bisect_right(GAP_EDGES_S, gap_s)
 
 
 def _clock_bin(cpu_khz: int | None) -> int:

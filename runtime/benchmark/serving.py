@@ -5,8 +5,9 @@ The same tensor goes to `Runtime.infer` here and, as a binary V2 request, to `ai
 way there is, always at the densest level; and the same bytes go to processes that only receive
 and answer, which is what asyncio and the kernel take, or grpcio. They alternate call by call, those
 of HTTP and then those of gRPC, so what the machine does meanwhile hits all alike, and none finds
-caches warmer than another. Every time is of a whole call, from before sending to after the last
-byte of the answer. Inferences in a row, which find everything warm, are there for comparison.
+caches warmer than another. Now and then each makes some calls in a row, which find everything as
+one client finds it that asks again and again. Every time is of a whole call, from before sending to
+after the last byte of the answer.
 """
 
 import contextlib
@@ -18,8 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from aio.runtime.serve.rpc.reserve import missing_module
 
 SEED = 0
 LEVEL = 0
-IN_A_ROW = 200
+ROW_EVERY = 20  # rounds; so long is a row too
 WARM_UP_ROUNDS = 20
 START_LINE = re.compile(r"aio-serve: (?P<model>\S+) on http://127\.0\.0\.1:(?P<port>\d+)")
 GRPC_PLACE = re.compile(r"\| grpc (?P<place>\S+)")
@@ -42,15 +43,25 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Times of one way to an answer, ms; `added_ms` is the difference of medians to `infer`.
+    """Times of one way to an answer, ms, in turns with the others and in a row.
 
-    To the one that took turns with it, where there are two.
+    What is `added` is the difference of medians to `infer`, to the one that took turns with it.
     """
 
     name: str
     p50_ms: float
     p95_ms: float
     added_ms: float
+    row_p50_ms: float
+    row_added_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What one way took, ms: in turns with the others, and in a row."""
+
+    turns: list[float] = field(default_factory=list)
+    row: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +119,13 @@ def bench_serving(
                         lambda done: progress((1 + done) / parts),
                     )
                 )
-        ways.append(_way("infer in a row", _in_a_row(infer), ways[0].p50_ms))
         return ServingResult(
             model=runtime.name,
             isa=runtime.isa,
             threads=threads,
             shape=shape,
             request_bytes=len(request),
-            calls=len(times["infer"]),
+            calls=len(times["infer"].turns),
             cpus=len(os.sched_getaffinity(0)),
             rss_bytes=rss_bytes,
             ways=tuple(ways),
@@ -161,36 +171,36 @@ def _grpc_calls(path: Path, threads: int, request: tuple[str, bytes]) -> Iterato
         yield {"gRPC": call, "echo, gRPC": echo}
 
 
-def _ways(times_ms: dict[str, list[float]]) -> list[Way]:
+def _ways(times: dict[str, Times]) -> list[Way]:
     """Return what was measured; the first is what the others are held against."""
-    base_ms = float(np.median(next(iter(times_ms.values()))))
-    return [_way(name, values, base_ms) for name, values in times_ms.items()]
-
-
-def _way(name: str, times_ms: Sequence[float], base_ms: float) -> Way:
-    p50, p95 = (float(value) for value in np.percentile(times_ms, (50, 95)))
-    return Way(name, p50, p95, p50 - base_ms)
+    base = next(iter(times.values()))
+    base_ms, base_row_ms = float(np.median(base.turns)), float(np.median(base.row))
+    ways = []
+    for name, each in times.items():
+        p50, p95 = (float(value) for value in np.percentile(each.turns, (50, 95)))
+        row = float(np.median(each.row))
+        ways.append(Way(name, p50, p95, p50 - base_ms, row, row - base_row_ms))
+    return ways
 
 
 def _alternate(
     calls: dict[str, Call], seconds: float, progress: Callable[[float], object]
-) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in calls}
+) -> dict[str, Times]:
+    times = {name: Times() for name in calls}
+    for _ in range(WARM_UP_ROUNDS):
+        for call in calls.values():
+            call()
     begin_s, rounds = time.monotonic(), 0
-    while (spent_s := time.monotonic() - begin_s) < seconds or rounds <= WARM_UP_ROUNDS:
+    while (spent_s := time.monotonic() - begin_s) < seconds or not rounds:
         for name, call in calls.items():
-            took_ms = _took_ms(call)
-            if rounds >= WARM_UP_ROUNDS:
-                times[name].append(took_ms)
+            times[name].turns.append(_took_ms(call))
+        if rounds % ROW_EVERY == 0:
+            for name, call in calls.items():
+                call()  # the first finds what the one before has left
+                times[name].row.extend(_took_ms(call) for _ in range(ROW_EVERY))
         rounds += 1
         progress(min(spent_s / seconds, 1.0))
     return times
-
-
-def _in_a_row(call: Call) -> list[float]:
-    for _ in range(WARM_UP_ROUNDS):
-        call()
-    return [_took_ms(call) for _ in range(IN_A_ROW)]
 
 
 def _took_ms(call: Call) -> float:

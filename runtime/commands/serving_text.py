@@ -15,14 +15,21 @@ def serving_text(
 ) -> str:
     """Return the ways to an answer as a table, ms."""
     rows = [
-        [way.name, f"{way.p50_ms:.3f}", f"{way.p95_ms:.3f}", f"{way.added_ms:+.3f}"]
+        [
+            way.name,
+            *(f"{ms:.3f}" for ms in (way.p50_ms, way.p95_ms)),
+            f"{way.added_ms:+.3f}",
+            f"{way.row_p50_ms:.3f}",
+            f"{way.row_added_ms:+.3f}",
+        ]
         for way in result.ways
     ]
     lines = [
         f"{result.model}: {result.isa}, {result.threads} thread(s), {result.cpus} CPUs, request of "
-        f"{result.request_bytes} bytes, {result.calls} calls of each",
+        f"{result.request_bytes} bytes, {result.calls} calls of each in turns, about as many "
+        "in a row",
         f"resident memory of the server after them: {result.rss_bytes / _MIB:.1f} MiB",
         "",
-        table(["way", "p50 ms", "p95 ms", "p50 over infer ms"], rows),
+        table(["way", "p50 ms", "p95 ms", "over infer", "in a row", "over infer"], rows),
     ]
     return "\n".join(lines)

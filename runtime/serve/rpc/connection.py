@@ -6,6 +6,7 @@ What the bytes mean is known by `_grpc.Session`, which tells it to the methods `
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -30,7 +31,9 @@ HEADER_BYTES = 16 * KIB
 # holds. Half of it is more than the tensor of an image, so news of more room are rare.
 WINDOW_BYTES = 16 * 1024 * KIB
 FRAME_BYTES = 1024 * KIB
-RECEIVE_BYTES = 1024 * KIB
+# Few enough to stay in a cache until they were copied to where their message is.
+RECEIVE_BYTES = 64 * KIB
+READS_AT_ONCE = 16  # then other connections have their turn
 SEND_BYTES = 256 * KIB
 # What goes around the largest body: names, shapes, parameters.
 ENVELOPE_BYTES = 64 * KIB
@@ -95,6 +98,7 @@ class Connection(asyncio.BufferedProtocol):
         """Say hello, or hang up if there are too many."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._fd: int = transport.get_extra_info("socket").fileno()
         if len(self._shared.connections) >= self._limits.connections:
             transport.abort()
             return
@@ -123,7 +127,7 @@ class Connection(asyncio.BufferedProtocol):
         """Take what came."""
         self._heard_s, self._asked_s = self._loop.time(), None
         try:
-            self.session.receive(self._shared.memory[:nbytes])
+            self._receive(nbytes)
         except ValueError as error:
             logger.debug("a client of gRPC was sent away: %s", error)
             self.flush()
@@ -230,6 +234,19 @@ class Connection(asyncio.BufferedProtocol):
         self._pinged_s = now_s
         if self._strikes > PING_STRIKES:
             self._transport.close()
+
+    def _receive(self, nbytes: int) -> None:
+        """Take bytes in the memory, and as long as it was full, what is there to be read still."""
+        memory = self._shared.memory
+        self.session.receive(memory[:nbytes])
+        for _ in range(READS_AT_ONCE):
+            if nbytes < RECEIVE_BYTES:
+                return
+            try:
+                nbytes = os.readv(self._fd, [memory])
+            except (BlockingIOError, ConnectionError):  # asyncio will find the connection's end
+                return
+            self.session.receive(memory[:nbytes])
 
     def _refuse(self, call: int, status: Status) -> None:
         self.session.refuse(call, [(":status", "200"), *status.trailers()])

@@ -19,7 +19,6 @@ from aio.runtime.serve.rpc import wire
 from aio.runtime.serve.rpc.messages import message
 
 _Response = message("inference.ModelInferResponse")
-# bool comes first: it is an int.
 _CHOICES = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}
 
 
@@ -48,5 +47,4 @@ def _encode_output(response: Any, output: OutputRequest, tensor: Tensor) -> byte
 
 def _set_parameters(target: Any, parameters: Mapping[str, Parameter]) -> None:
     for name, value in parameters.items():
-        choice = next(choice for kind, choice in _CHOICES.items() if isinstance(value, kind))
-        setattr(target[name], choice, value)
+        setattr(target[name], _CHOICES[type(value)], value)

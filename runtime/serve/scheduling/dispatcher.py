@@ -141,7 +141,7 @@ class Dispatcher:
         with self._lock:
             self._running = (work,)
         try:
-            turn = Turn(waited_ms=0.0, room_ms=math.inf, crowded=False, expect=self._expect)
+            turn = Turn(waited_ms=0.0, room_ms=math.inf, crowded=False, expect=None)
             (result,) = work.run((work,), turn)
         finally:
             with self._lock:

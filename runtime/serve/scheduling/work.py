@@ -24,13 +24,14 @@ class Turn(NamedTuple):
         room_ms: how long it may take before it makes the deadline of a request behind it
             impossible, infinity if none has one.
         crowded: whether others wait behind it.
-        expect: to be called with how many ms it will take, as soon as that is known.
+        expect: to be called with how many ms it will take, as soon as that is known; None if
+            nobody can ask meanwhile.
     """
 
     waited_ms: float
     room_ms: float
     crowded: bool
-    expect: Callable[[float], None]
+    expect: Callable[[float], None] | None
 
 
 class Runner(Protocol):

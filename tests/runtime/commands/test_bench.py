@@ -127,7 +127,7 @@ def test_peers_chart_and_output(
 def test_serve(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", path, "--serve", "--seconds", "0.1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    ways = ["infer", "HTTP", "HTTP,", "echo", "echo,", "infer,", "gRPC", "echo,", "infer"]
+    ways = ["infer", "HTTP", "HTTP,", "echo", "echo,", "infer,", "gRPC", "echo,"]
     assert [line.split()[0] for line in lines[-len(ways) :]] == ways
 
 

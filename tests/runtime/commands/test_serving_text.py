@@ -14,14 +14,15 @@ RESULT = ServingResult(
     calls=1000,
     cpus=2,
     rss_bytes=50 * 1024 * 1024,
-    ways=(Way("infer", 0.2, 0.3, 0.0), Way("HTTP", 0.65, 0.9, 0.45)),
+    ways=(Way("infer", 0.2, 0.3, 0.0, 0.1, 0.0), Way("HTTP", 0.65, 0.9, 0.45, 0.4, 0.3)),
 )
 
 
 def test_text() -> None:
     lines = serving_text(RESULT, text_table).splitlines()
     assert lines[0] == (
-        "digits: avx2_fma3, 1 thread(s), 2 CPUs, request of 572 bytes, 1000 calls of each"
+        "digits: avx2_fma3, 1 thread(s), 2 CPUs, request of 572 bytes, 1000 calls of each in "
+        "turns, about as many in a row"
     )
     assert lines[1] == "resident memory of the server after them: 50.0 MiB"
-    assert lines[-1].split() == ["HTTP", "0.650", "0.900", "+0.450"]
+    assert lines[-1].split() == ["HTTP", "0.650", "0.900", "+0.450", "0.400", "+0.300"]

@@ -134,6 +134,7 @@ def test_a_client_that_only_pings() -> None:
             client.h2.ping(b"are you?")
             client.flush()
         client.wait_for_end()
+        assert client.closed
 
 
 def test_pings_during_calls_are_fine() -> None:
@@ -211,3 +212,4 @@ def test_http_1_is_told_nothing_and_ended() -> None:
     with raw_client() as (_, client, _):
         client.socket.sendall(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
         client.wait_for_end()
+        assert client.closed
