@@ -72,7 +72,6 @@ class H2Client:
             (":authority", "here"),
             (":path", path),
             ("content-type", pseudo.get("content_type", "application/grpc")),
-            ("te", "trailers"),
             *more,
         ]
         self.h2.send_headers(call, headers)
