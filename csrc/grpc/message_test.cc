@@ -60,7 +60,7 @@ void test_messages_in_any_pieces() {
 }
 
 void test_the_end_is_aligned() {
-  for (const size_t size : {0, 1, 63, 64, 65, 1000}) {
+  for (const size_t size : {0U, 1U, 63U, 64U, 65U, 1000U}) {
     const Message message(size, false);
     AIO_CHECK((reinterpret_cast<uintptr_t>(message.data()) + size) % 64 == 0);
     std::memset(message.data(), 1, size);

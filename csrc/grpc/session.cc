@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 namespace aio::grpc {
 namespace {
@@ -186,7 +185,7 @@ ssize_t Session::read_answers(nghttp2_session* session, int32_t id, uint8_t* out
   while (filled < size && !call->answers.empty()) {
     const std::string& answer = call->answers.front();
     const size_t piece = std::min(size - filled, answer.size() - call->answered);
-    std::memcpy(out + filled, answer.data() + call->answered, piece);
+    answer.copy(reinterpret_cast<char*>(out) + filled, piece, call->answered);
     filled += piece;
     call->answered += piece;
     if (call->answered < answer.size()) break;

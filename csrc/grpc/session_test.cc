@@ -122,7 +122,7 @@ class Client {
                            nghttp2_data_source*, void* self) {
     auto* client = static_cast<Client*>(self);
     const size_t piece = std::min(size, client->body_.size());
-    std::memcpy(out, client->body_.data(), piece);
+    client->body_.copy(reinterpret_cast<char*>(out), piece);
     client->body_.erase(0, piece);
     if (client->body_.empty() && client->open_ && piece == 0) return NGHTTP2_ERR_DEFERRED;
     if (client->body_.empty() && !client->open_) *flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -151,6 +151,7 @@ std::vector<Event> talk(Client* client, Session* session) {
 
 std::vector<EventKind> kinds(const std::vector<Event>& events) {
   std::vector<EventKind> out;
+  out.reserve(events.size());
   for (const Event& event : events) out.push_back(event.kind);
   return out;
 }
