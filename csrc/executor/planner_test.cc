@@ -115,6 +115,33 @@ void test_arena_is_shared() {
   }
 }
 
+// Two places are free for the last value: the lower one was in use long ago, the other right
+// before.
+void test_a_place_used_recently_is_taken_again() {
+  aio::Graph graph(1);
+  int x = 0, a = 0, b = 0, c = 0, d = 0, e = 0;
+  const auto conv = [&](const char* name, int in, int* out) {
+    AIO_CHECK(graph.add_conv2d(name, in, conv_weights(16, 16, 3), padded(1, 1), out).is_ok());
+  };
+  AIO_CHECK(graph.add_input("x", 16, 16, 16, &x).is_ok());
+  conv("a", x, &a);
+  conv("b", a, &b);
+  AIO_CHECK(graph.add_add("c", b, x, &c).is_ok());  // takes x, which is the lowest until here
+  conv("d", c, &d);
+  conv("e", d, &e);
+  AIO_CHECK(graph.add_output(e).is_ok());
+  aio::Plan plan;
+  AIO_CHECK(aio::make_plan(graph, &plan).is_ok());
+  const int64_t size = plan.buffer(x).size;
+  AIO_CHECK(plan.arena_size <= 3 * size);
+  const int joined = plan.steps[1].output;  // b with x added
+  AIO_CHECK(plan.buffer(x).arena_offset == 0);
+  AIO_CHECK(plan.buffer(a).arena_offset == size);
+  AIO_CHECK(plan.buffer(joined).arena_offset == 2 * size);
+  AIO_CHECK(plan.buffer(d).arena_offset == 0);         // x and a ended together
+  AIO_CHECK(plan.buffer(e).arena_offset == 2 * size);  // c just now, a two steps ago
+}
+
 // A product takes the activation behind it, but no layer takes a sum that is broadcast.
 void test_broadcasts_are_steps_of_their_own() {
   aio::Graph graph(1);
@@ -238,6 +265,7 @@ int main() {
   test_halo_is_what_the_taps_reach();
   test_depthwise_input_is_whole_blocks();
   test_arena_is_shared();
+  test_a_place_used_recently_is_taken_again();
   test_broadcasts_are_steps_of_their_own();
   test_a_dense_block_copies_nothing();
   test_what_cannot_be_made_in_place_is_copied();
