@@ -49,7 +49,9 @@ def restore(journal: Journal, write: Write = write_attribute) -> Restored:
     problems: list[str] = []
     failed: list[Entry] = []
     entries = {entry.path: entry for entry in journal.entries}
-    for entry in reversed(journal.entries):
+    # A speed is taken by userspace only, and within the limits only: it comes after both.
+    newest_first = journal.entries[::-1]
+    for entry in sorted(newest_first, key=lambda e: e.path.name == CPUFREQ.setspeed):
         if entry.path not in entries:  # already done, with the other limit
             continue
         if not entry.path.exists():

@@ -241,6 +241,22 @@ STEPS = st.one_of(
 )
 
 
+def test_a_speed_is_put_back_after_the_limits(kernel: FakeKernel, folder: Path) -> None:
+    low, high = POINTS_KHZ[1], POINTS_KHZ[-1]
+    kernel.begin_with(
+        scaling_governor="userspace",
+        scaling_min_freq=low,
+        scaling_max_freq=high,
+        scaling_setspeed=low,
+    )
+    before = kernel.state()
+    with clocks(kernel, folder) as setting:
+        setting.set_governor("userspace")
+        setting.set_freq_khz(POINTS_KHZ[2])  # by the limits, as a governor was asked for
+        setting.set_governor("performance")
+    assert kernel.state() == before
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     limits=st.tuples(st.sampled_from(POINTS_KHZ), st.sampled_from(POINTS_KHZ)).map(sorted),
