@@ -96,6 +96,7 @@ class Connection(asyncio.BufferedProtocol):
         self._phase = Phase.HEAD
         self._pending = bytearray()  # came, and nobody has asked for it yet
         self._head_begun = False
+        self._last: tuple[bytes, Head] | None = None  # the last head that was read
         self._exchange: Exchange | None = None
         self._direct: SizedBody | None = None  # what comes next goes straight into it
         self._writable: asyncio.Future[None] | None = None  # set while the client is slow
@@ -256,7 +257,7 @@ class Connection(asyncio.BufferedProtocol):
             text = bytes(pending[: end + len(END)])
             del pending[: end + len(END)]
             try:
-                self._begin(read_head(text, self.limits.headers))
+                self._begin(self._read_head(text))
             except HeadError as error:
                 self._refuse(error.status, str(error))
         elif self._half_closed:
@@ -268,6 +269,12 @@ class Connection(asyncio.BufferedProtocol):
         elif pending and not self._head_begun:
             self._head_begun = True
             self._deadline.set(self.limits.head_s)
+
+    def _read_head(self, text: bytes) -> Head:
+        # Most clients send the same head again and again.
+        if self._last is None or self._last[0] != text:
+            self._last = text, read_head(text, self.limits.headers)
+        return self._last[1]
 
     def _begin(self, head: Head) -> None:
         path, raw_path, query = head.path
@@ -283,7 +290,7 @@ class Connection(asyncio.BufferedProtocol):
             "path": path,
             "raw_path": raw_path,
             "query_string": query,
-            "headers": head.headers,
+            "headers": list(head.headers),
             "state": self._app_state.copy(),
         }
         exchange = Exchange(self, head, scope, self._server.default_headers)
