@@ -33,6 +33,12 @@ def raw_client(limits: Limits | None = None) -> Iterator[tuple[LiveServer, H2Cli
             yield live, client, engine
 
 
+def held_bytes(live: LiveServer) -> int:
+    rpc = live.server._rpc
+    assert rpc is not None
+    return rpc._shared.buffers.held
+
+
 def test_calls_that_are_no_grpc() -> None:
     with raw_client() as (_, client, _):
         for status, call in {
@@ -115,7 +121,7 @@ def test_bytes_count_while_they_arrive() -> None:
         head = b"\x00" + (90_000).to_bytes(4, "big")
         half = client.begin()
         client.send(half, head + bytes(80_000), end=False)
-        time.sleep(0.1)  # it is received in the meantime; nothing tells the client
+        live.wait_for(lambda: held_bytes(live) == 80_000)
         late = other.begin()
         other.send(late, head + bytes(30_000), end=False)
         answer = other.answer(late)
@@ -182,15 +188,16 @@ def test_a_stream_waits_for_its_client() -> None:
     """Answers beyond what a client takes are not made, and none is lost."""
     x = np.zeros((1000, *SHAPE), np.float32)
     count = 200
-    with raw_client() as (_, client, engine):
+    with raw_client() as (live, client, engine):
         call = client.begin(path=f"/{INFERENCE}/ModelStreamInfer")
         sender = threading.Thread(
             target=client.socket.sendall, args=(_stream(client, call, infer_request(x), count),)
         )
         sender.start()
         sender.join()
+        live.wait_for(lambda: bool(engine.calls))
         time.sleep(0.5)
-        assert 0 < len(engine.calls) < count
+        assert len(engine.calls) < count
         answer = client.answer(call)
         assert answer.code == Code.OK
         assert answer.data.count(b"logits") == count
