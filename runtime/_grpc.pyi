@@ -45,6 +45,9 @@ class Session:
             ValueError: they are no HTTP/2; the connection must be closed.
         """
 
+    def taken(self, call: int, size: int) -> None:
+        """Note that the oldest message told of a call, of this size, need not be kept here."""
+
     def tell(self, handler: Handler) -> None:
         """Tell what became of calls since the last time; sending closes calls too."""
 

@@ -99,6 +99,7 @@ PYBIND11_MODULE(_grpc, module) {
            py::arg("window_bytes"), py::arg("frame_bytes"), py::arg("header_bytes"),
            py::arg("message_bytes"))
       .def("receive", &aio::grpc::receive, py::arg("data"))
+      .def("taken", &Session::taken, py::arg("call"), py::arg("size"))
       .def("tell", &aio::grpc::tell_all, py::arg("handler"))
       .def("begin_answer", &Session::begin_answer, py::arg("call"), py::arg("headers"))
       .def("write", &aio::grpc::write, py::arg("call"), py::arg("message"))

@@ -9,6 +9,8 @@ namespace {
 
 // Answers to pings and settings that the client does not read; more are a flood.
 constexpr size_t kMaxUnreadAcks = 100;
+// About what a message takes beside its bytes, here and in Python.
+constexpr size_t kMessageOverhead = 512;
 // RFC 9113, 6.5.2: what a header counts for beside its name and value.
 constexpr size_t kHeaderOverhead = 32;
 
@@ -56,6 +58,7 @@ Session::Session(const Limits& limits) : limits_(limits) {
   nghttp2_option_new(&option);
   nghttp2_option_set_max_outbound_ack(option, kMaxUnreadAcks);
   nghttp2_option_set_no_closed_streams(option, 1);
+  nghttp2_option_set_no_auto_window_update(option, 1);
   // Metadata with a space at its end is better answered than called a breach of the protocol.
   nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1);
   nghttp2_session_callbacks* callbacks = make_callbacks();
@@ -137,25 +140,47 @@ void Session::half_close(int32_t id, Call* call) {
   events_.push_back({EventKind::kHalfClose, id});
 }
 
-int Session::on_data(nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size,
-                     void* self) {
+int Session::on_data(nghttp2_session* nghttp2, uint8_t, int32_t id, const uint8_t* data,
+                     size_t size, void* self) {
   auto* session = static_cast<Session*>(self);
   Call* call = session->find(id);
-  if (call == nullptr || call->deaf) return 0;
-  session->arriving_ -= call->reader.held();
+  // The connection has room for other calls, whatever this one is waiting for.
+  if (call == nullptr || call->deaf) return nghttp2_session_consume(nghttp2, id, size);
+  nghttp2_session_consume_connection(nghttp2, size);
+  call->unread += size;
+  session->arriving_ -= call->held();
   while (size > 0 && !call->reader.refused().has_value()) {
     std::optional<Message> message = call->reader.take(&data, &size);
     if (!message.has_value()) continue;
+    ++call->waiting;
+    call->waiting_bytes += message->size() + kMessageOverhead;
     Event event{EventKind::kMessage, id};
     event.message = std::move(*message);
     session->events_.push_back(std::move(event));
   }
-  session->arriving_ += call->reader.held();
+  session->arriving_ += call->held();
+  session->give_room(id, call);
   if (const auto refused = call->reader.refused(); refused.has_value()) {
     session->events_.push_back({EventKind::kTooLong, id, *refused});
     session->make_deaf(call);
   }
   return 0;
+}
+
+void Session::taken(int32_t id, size_t size) {
+  Call* call = find(id);
+  if (call == nullptr || call->waiting == 0) return;
+  --call->waiting;
+  call->waiting_bytes -= size + kMessageOverhead;
+  arriving_ -= size + kMessageOverhead;
+  give_room(id, call);
+}
+
+// A message may be longer than the window, so the one that arrives is given room; others wait.
+void Session::give_room(int32_t id, Call* call) {
+  if (call->waiting > 0) return;
+  nghttp2_session_consume_stream(session_.get(), id, call->unread);
+  call->unread = 0;
 }
 
 int Session::on_close(nghttp2_session*, int32_t id, uint32_t error_code, void* self) {
@@ -268,7 +293,7 @@ bool Session::done() const {
 
 size_t Session::arriving(int32_t call) const {
   const auto found = calls_.find(call);
-  return found == calls_.end() ? 0 : found->second.reader.held();
+  return found == calls_.end() ? 0 : found->second.held();
 }
 
 size_t Session::unsent(int32_t call) const {
@@ -285,9 +310,10 @@ Session::Call* Session::find(int32_t id) {
 }
 
 void Session::make_deaf(Call* call) {
-  if (!call->deaf) arriving_ -= call->reader.held();
+  arriving_ -= call->held();
   call->deaf = true;
   call->reader = MessageReader(limits_.message_bytes);
+  call->waiting = call->waiting_bytes = 0;
 }
 
 }  // namespace aio::grpc

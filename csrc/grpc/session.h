@@ -59,6 +59,9 @@ class Session {
 
   // Takes bytes of the client. An error is the end of the connection; `send` may have last words.
   Status receive(const uint8_t* data, size_t size);
+  // The oldest message of a call that was told, of `size` bytes, was taken by who answers. While
+  // one waits, the client may send no more than the call's window.
+  void taken(int32_t call, size_t size);
   // What became of calls since this was last asked, in order; sending closes calls too.
   std::vector<Event> take_events() { return std::exchange(events_, {}); }
 
@@ -80,7 +83,7 @@ class Session {
   bool done() const;
   // Whether the client has said hello: its preface and its settings.
   bool ready() const { return ready_; }
-  // Bytes of messages that are not complete, of all calls or one.
+  // Bytes of messages that came and were not taken, whole or not, of all calls or one.
   size_t arriving() const { return arriving_; }
   size_t arriving(int32_t call) const;
   // Bytes of a call's answers that are not sent.
@@ -91,9 +94,14 @@ class Session {
     explicit Call(size_t message_bytes) : reader(message_bytes) {}
 
     Headers headers;
+    size_t held() const { return reader.held() + waiting_bytes; }
+
     size_t header_bytes = 0;
     MessageReader reader;
-    bool deaf = false;  // takes no more messages
+    size_t waiting = 0;        // messages that were told and not taken
+    size_t waiting_bytes = 0;  // of them, and of what it takes to keep them
+    size_t unread = 0;         // bytes for which the client was given no room yet
+    bool deaf = false;         // takes no more messages
     bool half_closed = false;
     std::deque<std::string> answers;
     size_t answered = 0;  // bytes of the first answer that were sent
@@ -121,6 +129,7 @@ class Session {
   void begun(int32_t id, Call* call);
   void half_close(int32_t id, Call* call);
   void make_deaf(Call* call);
+  void give_room(int32_t id, Call* call);
 
   Limits limits_;
   std::unique_ptr<nghttp2_session, Free> session_;

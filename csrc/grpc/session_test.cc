@@ -253,6 +253,37 @@ void test_bytes_that_are_held() {
   AIO_CHECK(session.arriving(call) == 0);
 }
 
+// Messages that nobody takes use up the room of their call; what arrives alone is given more.
+void test_a_client_that_is_too_fast() {
+  constexpr size_t kMessages = 100;
+  const std::string text(10000, 'x');
+  std::string wire;
+  for (size_t i = 0; i < kMessages; ++i) wire += framed(text);
+  Client client;
+  Session session(kLimits);
+  const int32_t call = client.call(wire);
+  const auto messages = [&] {
+    const Kinds told = kinds(talk(&client, &session));
+    return static_cast<size_t>(std::count(told.begin(), told.end(), EventKind::kMessage));
+  };
+  size_t waiting = messages();
+  AIO_CHECK(waiting > 0 && waiting <= kLimits.window_bytes / text.size());
+  AIO_CHECK(session.arriving() >= kLimits.window_bytes - 100);
+  size_t taken = 0;
+  while (waiting > 0) {
+    for (; waiting > 0; --waiting, ++taken) session.taken(call, text.size());
+    waiting = messages();
+  }
+  AIO_CHECK(taken == kMessages);
+  AIO_CHECK(session.arriving() == 0);
+
+  Client large;
+  Session other(kLimits);
+  large.call(framed(std::string(kLimits.window_bytes + 20000, 'x')));
+  AIO_CHECK(kinds(talk(&large, &other)) ==
+            (Kinds{EventKind::kRequest, EventKind::kMessage, EventKind::kHalfClose}));
+}
+
 void test_the_end_of_a_connection() {
   Client client;
   Session session(kLimits);
@@ -303,6 +334,7 @@ void test_random_bytes() {
       at += piece;
       for (const Event& event : session.take_events()) {
         if (event.kind == EventKind::kMessage) {
+          session.taken(event.call, event.message.size());
           session.begin_answer(event.call, {{":status", "200"}});
           session.write(event.call, event.message.data(), event.message.size());
           session.finish(event.call, {{"grpc-status", "0"}});
@@ -322,6 +354,7 @@ int main() {
   test_a_refusal();
   test_limits_of_a_call();
   test_bytes_that_are_held();
+  test_a_client_that_is_too_fast();
   test_the_end_of_a_connection();
   test_pings();
   test_random_bytes();

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from aio.runtime._grpc import Session
+from aio.runtime._grpc import Message, Session
 from aio.runtime.serve.errors import BodyTimeoutError
-from aio.runtime.serve.rpc.request import ACCEPTED, Headers, Request
+from aio.runtime.serve.rpc.request import ACCEPTED, Headers, Request, decompress
 from aio.runtime.serve.rpc.status import Code, Status
 
 Data = bytes | memoryview
@@ -29,8 +29,15 @@ class Link(Protocol):
     def session(self) -> Session:
         """Return what knows the protocol."""
 
+    @property
+    def message_bytes(self) -> int:
+        """Return how long a message may be."""
+
     def flush(self) -> None:
         """Send what there is to send."""
+
+    def taken(self, call: int, size: int) -> None:
+        """Note that a message of a call does not wait any more."""
 
 
 class Call:
@@ -55,7 +62,7 @@ class Call:
         self.is_full = False
         self._link = link
         self._loop = asyncio.get_running_loop()
-        self._messages: deque[Data | Exception | None] = deque()
+        self._messages: deque[Message | Exception | None] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._reason = Status(Code.CANCELLED)
@@ -68,6 +75,7 @@ class Call:
     def run(self, task: "asyncio.Task[None]") -> None:
         """Note the task that answers, so that it can be cancelled."""
         self._task = task
+        task.add_done_callback(self._ended)
 
     def time_remaining_s(self) -> float | None:
         """Return the time until the deadline; None if there is none."""
@@ -75,7 +83,7 @@ class Call:
             return None
         return max(0.0, self._deadline.when() - self._loop.time())
 
-    def came(self, item: Data | Exception | None) -> None:
+    def came(self, item: Message | Exception | None) -> None:
         """Give what came to whoever reads: a message, what is wrong with it, None at the end."""
         self._messages.append(item)
         self.wake()
@@ -99,7 +107,13 @@ class Call:
             raise item
         if item is None:
             self._messages.append(None)  # for those who ask again
-        return item
+            return None
+        self._link.taken(self.number, len(item))
+        data = memoryview(item)
+        if not item.compressed:
+            return data
+        # Not before: what is compressed may be a thousand times as long.
+        return decompress(data, self.request.encoding, self._link.message_bytes)
 
     async def write(self, message: Data) -> None:
         """Send a message of the answer; wait if the client does not take what it has."""
@@ -139,9 +153,10 @@ class Call:
         else:
             self._task.cancel()
 
-    def cancelled(self) -> None:
-        """Finish after `cancel`."""
-        self.finish(self._reason)
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        # Of a task that is cancelled before its first step nothing runs, not even its `except`.
+        if task.cancelled():
+            self.finish(self._reason)
 
     def _unsent(self) -> int:
         return self._link.session.unsent(self.number)

@@ -18,7 +18,6 @@ from aio.runtime.serve.rpc.request import (
     Headers,
     NoGrpcError,
     UnsupportedError,
-    decompress,
     read_request,
     too_long,
 )
@@ -53,7 +52,7 @@ class Shared:
 
     Attributes:
         limits: bounds for clients.
-        buffers: counts the bytes of messages that are arriving.
+        buffers: counts the bytes of messages that are arriving, or wait to be read.
         begin: is given each call, and answers it; raises what says why it does not.
         connections: those that are open.
         memory: where bytes are received; one connection receives at a time.
@@ -87,11 +86,12 @@ class Connection(asyncio.BufferedProtocol):
             window_bytes=WINDOW_BYTES,
             frame_bytes=FRAME_BYTES,
             header_bytes=HEADER_BYTES,
-            message_bytes=self._message_bytes,
+            message_bytes=self.message_bytes,
         )
 
     @property
-    def _message_bytes(self) -> int:
+    def message_bytes(self) -> int:
+        """Return how long a message may be."""
         return self._limits.body_bytes + ENVELOPE_BYTES
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -114,6 +114,7 @@ class Connection(asyncio.BufferedProtocol):
         self._shared.connections.remove(self)
         self._timer.cancel()
         self._shared.buffers.give_back(self._arriving)
+        self._arriving = 0
         for call in list(self._calls.values()):
             call.cancel(_GONE)
         self._calls.clear()
@@ -157,8 +158,14 @@ class Connection(asyncio.BufferedProtocol):
             if call.is_full:
                 call.wake()
         self.session.tell(self)
+        self._give_back()
         if self.session.done and not self._transport.is_closing():
             self._transport.close()
+
+    def taken(self, call: int, size: int) -> None:
+        """Note that a message of a call does not wait any more."""
+        self.session.taken(call, size)
+        self.flush()
 
     def go_away(self) -> None:
         """Take no new calls; the connection ends with those there are."""
@@ -195,22 +202,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_message(self, call: int, message: Message) -> None:
         """Give a message to its call."""
-        made = self._calls.get(call)
-        if made is None:
-            return
-        data = memoryview(message)
-        if not message.compressed:
-            made.came(data)
-            return
-        try:
-            made.came(decompress(data, made.request.encoding, self._message_bytes))
-        except RequestError as error:
-            made.came(error)
+        if call in self._calls:
+            self._calls[call].came(message)
 
     def on_too_long(self, call: int, message_bytes: int) -> None:
         """Tell a call that its message is over the limit."""
         if call in self._calls:
-            self._calls[call].came(too_long(message_bytes, self._message_bytes))
+            self._calls[call].came(too_long(message_bytes, self.message_bytes))
 
     def on_half_close(self, call: int) -> None:
         """Tell a call that it has all."""
@@ -252,19 +250,24 @@ class Connection(asyncio.BufferedProtocol):
         self.session.refuse(call, [(":status", "200"), *status.trailers()])
 
     def _count(self) -> None:
-        """Count the bytes of messages that are arriving; refuse calls if there is no room."""
+        """Count the bytes of messages that came and wait; refuse calls if there is no room."""
         grown = self.session.arriving - self._arriving
+        if grown <= 0:
+            return
         try:
-            if grown > 0:
-                self._shared.buffers.take(grown)
+            self._shared.buffers.take(grown)
+            self._arriving += grown
         except UnavailableError as error:
             for call in list(self._calls.values()):
                 if self.session.arriving_of(call.number):
                     call.cancel(status_of(error))
-            grown = self.session.arriving - self._arriving
-        if grown < 0:
-            self._shared.buffers.give_back(-grown)
-        self._arriving += grown
+
+    def _give_back(self) -> None:
+        """Count what is not kept any more."""
+        freed = self._arriving - self.session.arriving
+        if freed > 0:
+            self._shared.buffers.give_back(freed)
+            self._arriving -= freed
 
     def _look_after_s(self) -> float:
         return min(self._limits.head_s, self._limits.keep_alive_s)

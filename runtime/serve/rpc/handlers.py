@@ -93,8 +93,6 @@ class Gate:
             elif handler.stream is not None:
                 await self._stream(call, handler.stream)
             call.finish(OK)
-        except asyncio.CancelledError:
-            call.cancelled()
         except _UnauthenticatedError:
             text = "this server needs the metadata `authorization: Bearer TOKEN` with its token"
             call.finish(Status(Code.UNAUTHENTICATED, text))

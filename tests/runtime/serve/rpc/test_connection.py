@@ -16,7 +16,7 @@ from h2_client import H2Client, framed
 from rpc_client import Client, floats, infer_request
 
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.rpc.connection import ENVELOPE_BYTES, PING_STRIKES
+from aio.runtime.serve.rpc.connection import ENVELOPE_BYTES, PING_STRIKES, WINDOW_BYTES
 from aio.runtime.serve.rpc.messages import INFERENCE, message
 from aio.runtime.serve.rpc.status import Code
 
@@ -201,6 +201,27 @@ def test_a_stream_waits_for_its_client() -> None:
         answer = client.answer(call)
         assert answer.code == Code.OK
         assert answer.data.count(b"logits") == count
+
+
+def test_a_stream_that_is_sent_faster_than_answered() -> None:
+    """Requests that wait are held up to the call's window; compressed ones are not unpacked."""
+    request, count = infer_request(np.zeros((1000, *SHAPE), np.float32)), 1000
+    with raw_client() as (live, client, engine):
+        engine.passing.clear()
+        call = client.begin(GZIP, path=f"/{INFERENCE}/ModelStreamInfer")
+        flood = framed(gzip.compress(bytes(10**7)), 1) * 100
+        sender = threading.Thread(target=client.send, args=(call, framed(request) * count + flood))
+        sender.start()
+        live.wait_for(lambda: held_bytes(live) > WINDOW_BYTES - len(request))
+        time.sleep(0.3)
+        assert held_bytes(live) < WINDOW_BYTES + count * 1024
+        assert len(engine.calls) == 1
+        engine.passing.set()
+        sender.join()
+        answer = client.answer(call)
+        assert answer.code == Code.OK
+        assert answer.data.count(b"logits") == count
+        assert held_bytes(live) == 0
 
 
 def _stream(client: H2Client, call: int, request: bytes, count: int) -> bytes:
