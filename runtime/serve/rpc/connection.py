@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from aio.runtime._grpc import Message, Session
 from aio.runtime.serve.errors import RequestError, UnavailableError
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.rpc.call import Call
+from aio.runtime.serve.rpc.call import BEGIN, Call
 from aio.runtime.serve.rpc.request import (
     Headers,
     NoGrpcError,
@@ -247,7 +247,7 @@ class Connection(asyncio.BufferedProtocol):
             self.session.receive(memory[:nbytes])
 
     def _refuse(self, call: int, status: Status) -> None:
-        self.session.refuse(call, [(":status", "200"), *status.trailers()])
+        self.session.refuse(call, [*BEGIN, *status.trailers()])
 
     def _count(self) -> None:
         """Count the bytes of messages that came and wait; refuse calls if there is no room."""
