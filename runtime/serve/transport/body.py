@@ -76,16 +76,21 @@ class Body(Protocol):
 class SizedBody:
     """A body of declared length.
 
+    Attributes:
+        with_head: the memory of the head and the body.
+
     Args:
         size: bytes.
         start: offset in the body that is to be aligned.
         buffers: where its bytes count.
+        head_bytes: memory before the body's, for a head that may come with it.
     """
 
-    def __init__(self, size: int, start: int, buffers: Buffers) -> None:
-        memory = np.empty(size + ALIGNMENT, np.uint8)
-        skip = -(memory.__array_interface__["data"][0] + start) % ALIGNMENT
-        self._memory = memory.data[skip : skip + size]
+    def __init__(self, size: int, start: int, buffers: Buffers, head_bytes: int = 0) -> None:
+        memory = np.empty(head_bytes + size + ALIGNMENT, np.uint8)
+        skip = -(memory.__array_interface__["data"][0] + head_bytes + start) % ALIGNMENT
+        self.with_head = memory.data[skip : skip + head_bytes + size]
+        self._memory = self.with_head[head_bytes:]
         self._buffers = buffers
         self.received = 0
 

@@ -16,7 +16,6 @@ A connection is in one phase at a time:
 
 import asyncio
 import enum
-import os
 import select
 from typing import Any, cast
 
@@ -32,6 +31,7 @@ from aio.runtime.serve.transport.body import Body, Buffers, ChunkedBody, SizedBo
 from aio.runtime.serve.transport.deadline import Deadline
 from aio.runtime.serve.transport.exchange import Exchange
 from aio.runtime.serve.transport.head import END, MAX_DIGITS, Head, HeadError, read_head
+from aio.runtime.serve.transport.receive import receive
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 PHRASES = {
@@ -43,7 +43,6 @@ PHRASES = {
 }
 JSON_LENGTH = HEADER.lower().encode("ascii")
 READ_AHEAD = 64 * 1024  # bytes of one connection that nobody has asked for yet
-MOST_AT_ONCE = 1024 * 1024  # bytes of a body, before other connections have their turn
 PROBE_S = 0.05
 
 
@@ -97,6 +96,8 @@ class Connection(asyncio.BufferedProtocol):
         self._pending = bytearray()  # came, and nobody has asked for it yet
         self._head_begun = False
         self._last: tuple[bytes, Head] | None = None  # the last head that was read
+        self._large: tuple[bytes, Head] | None = None  # the same, if it is likely to come again
+        self._again: SizedBody | None = None  # what comes next goes there, head and body
         self._exchange: Exchange | None = None
         self._direct: SizedBody | None = None  # what comes next goes straight into it
         self._writable: asyncio.Future[None] | None = None  # set while the client is slow
@@ -122,12 +123,18 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go."""
-        return self._scratch if self._direct is None else self._direct.space
+        if self._direct is not None:
+            return self._direct.space
+        if self._large is None or self._phase is not Phase.HEAD or self._pending:
+            return self._scratch
+        return self._expect(*self._large)
 
     def buffer_updated(self, nbytes: int) -> None:
         """Use the bytes that came."""
         if self._direct is not None:
             self._receive(self._direct, nbytes)
+        elif self._again is not None:
+            self._take_again(self._again, nbytes)
         elif self._phase is not Phase.LINGER:
             self._pending += self._scratch[:nbytes]
             self._advance()
@@ -145,7 +152,7 @@ class Connection(asyncio.BufferedProtocol):
         """Forget the connection, and tell the application."""
         self._server.connections.discard(self)
         self._deadline.close()
-        self._direct = None
+        self._direct = self._again = None
         self._go_on_writing()
         if self._exchange is not None:
             self._exchange.leave()
@@ -192,7 +199,9 @@ class Connection(asyncio.BufferedProtocol):
             return body
         if exchange.head.expects_continue and not body.received:
             self.transport.write(CONTINUE)
-        self._direct = body if isinstance(body, SizedBody) else None
+        if isinstance(body, SizedBody):
+            self._direct = body
+            self._large = None if exchange.head.expects_continue else self._last
         self._deadline.set(self.limits.body_s)
         self._resume_reading()
         return body
@@ -276,8 +285,39 @@ class Connection(asyncio.BufferedProtocol):
             self._last = text, read_head(text, self.limits.headers)
         return self._last[1]
 
-    def _begin(self, head: Head) -> None:
-        path, raw_path, query = head.path
+    def _expect(self, text: bytes, head: Head) -> memoryview:
+        """Return memory for a request with the same head as the last one.
+
+        Clients that send large tensors send the same head before each of them. A client's socket
+        is full before a head is read, and until it is emptied the client sleeps.
+        """
+        assert head.body_bytes is not None
+        size, start = head.body_bytes, _tensors_begin(head)
+        self._again = SizedBody(size, start, self.buffers, head_bytes=len(text))
+        return self._again.with_head[: len(text) + READ_AHEAD]
+
+    def _take_again(self, body: SizedBody, nbytes: int) -> None:
+        """Use bytes that came where a request like the last one was expected."""
+        assert self._large is not None
+        text, head = self._large
+        self._again = None
+        if nbytes < len(text) or body.with_head[: len(text)] != text:
+            self._large = None
+            self._pending += body.with_head[:nbytes]
+            self._advance()
+            return
+        error = self._fill(body, nbytes - len(text))
+        exchange = self._begin(head)
+        exchange.body = body
+        if error is not None:
+            self._fail_body(exchange, error)
+        elif body.complete:
+            self._complete_body(exchange)
+        else:
+            self._direct = body
+            self._deadline.set(self.limits.body_s)
+
+    def _begin(self, head: Head) -> Exchange:
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -287,9 +327,9 @@ class Connection(asyncio.BufferedProtocol):
             "scheme": "http",
             "method": head.method,
             "root_path": "",
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query,
+            "path": head.path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
             "headers": list(head.headers),
             "state": self._app_state.copy(),
         }
@@ -300,6 +340,7 @@ class Connection(asyncio.BufferedProtocol):
         exchange.task = self._loop.create_task(exchange.run(self._app))
         self._server.tasks.add(exchange.task)
         exchange.task.add_done_callback(self._server.tasks.discard)
+        return exchange
 
     def _make_body(self, head: Head) -> Body:
         limit = self.limits.body_bytes
@@ -310,22 +351,21 @@ class Connection(asyncio.BufferedProtocol):
         return SizedBody(head.body_bytes, _tensors_begin(head), self.buffers)
 
     def _receive(self, body: SizedBody, size: int) -> None:
-        """Count bytes that were received into a body, and take at once what else is there."""
         assert self._exchange is not None
-        end = body.received + MOST_AT_ONCE
-        try:
-            while size:
-                body.advance(size)
-                size = 0
-                if not body.complete and body.received < end:
-                    size = os.readv(self._fd, [body.space])
-        except (BlockingIOError, ConnectionError):
-            pass  # nothing more now; what ends the connection, the transport meets as well
-        except AioError as error:
+        error = self._fill(body, size)
+        if error is not None:
             self._fail_body(self._exchange, error)
-            return
-        if body.complete:
+        elif body.complete:
             self._complete_body(self._exchange)
+
+    def _fill(self, body: SizedBody, size: int) -> AioError | None:
+        """Receive what is there into a body; return why it can't be taken."""
+        others = len(self._server.tasks) - (self._exchange is not None)
+        try:
+            receive(self._fd, body, size, patient=self._client is None and not others)
+        except AioError as error:
+            return error
+        return None
 
     def _feed(self, exchange: Exchange, body: Body) -> None:
         try:
@@ -345,7 +385,7 @@ class Connection(asyncio.BufferedProtocol):
     def _fail_body(self, exchange: Exchange, error: AioError) -> None:
         self._direct = None
         self._deadline.clear()
-        exchange.wake(error)
+        exchange.fail(error)
 
     # Ends.
 
@@ -369,6 +409,7 @@ class Connection(asyncio.BufferedProtocol):
     def _linger(self) -> None:
         """End, but read on for a while: closing now could destroy the answer on its way."""
         self._phase = Phase.LINGER
+        self._direct = None
         self._pending.clear()
         if self._half_closed:
             self._close()

@@ -69,6 +69,7 @@ class Exchange:
         self._scope = scope
         self._fields = fields
         self._waiter: asyncio.Future[None] | None = None  # of the application, in `receive`
+        self._error: Exception | None = None  # why the body will not come
         self._cancelled_when_gone = False
         self._given = False  # the body, to the application
         self._start: bytes | None = None  # the answer's head, not sent yet
@@ -89,6 +90,8 @@ class Exchange:
         finally:
             if self.body is not None:
                 self.body.release()
+            # It refers to this, and what refers to itself is freed late, its body too.
+            self._scope = {}
 
     def cancel_when_gone(self) -> None:
         """Let the task be cancelled when the client goes, now that it is ready for that."""
@@ -101,21 +104,25 @@ class Exchange:
         if self._cancelled_when_gone and self.task is not None:
             self.task.cancel()
 
-    def wake(self, error: Exception | None = None) -> None:
-        """Let `receive` look again, or raise the error."""
+    def wake(self) -> None:
+        """Let `receive` look again."""
         if self._waiter is not None and not self._waiter.done():
-            if error is None:
-                self._waiter.set_result(None)
-            else:
-                self._waiter.set_exception(error)
+            self._waiter.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """Let `receive` raise the error, which is why the rest of the body will not come."""
+        self._error = error
+        self.wake()
 
     async def receive(self) -> Message:
         """Return the body; after it, wait for the client to go."""
         if not (self._given or self.complete):
             if self.body is None:
                 self.body = self._carrier.begin_body(self)
-            if not (self.body.complete or self.gone):
+            if not (self.body.complete or self.gone or self._error):
                 await self._wait()
+            if self._error is not None:
+                raise self._error
             if self.body.complete:
                 self._given = True
                 return {"type": "http.request", "body": self.body.data, "more_body": False}

@@ -32,26 +32,20 @@ class Head(NamedTuple):
     """A request without its body; header names are in lower case.
 
     Attributes:
+        path: Of the target, decoded.
+        raw_path: As it was sent.
         body_bytes: The declared length of the body, None if it comes in chunks.
     """
 
     method: str
-    target: bytes
+    path: str
+    raw_path: bytes
+    query: bytes
     version: str
     headers: Headers
     body_bytes: int | None
     keep_alive: bool
     expects_continue: bool
-
-    @property
-    def path(self) -> tuple[str, bytes, bytes]:
-        """Return the path decoded and as sent, and the query."""
-        if self.target.startswith(b"/"):
-            raw, _, query = self.target.partition(b"?")
-        else:
-            raw, query = _path_of_url(self.target)
-        path = raw.decode("ascii")
-        return urllib.parse.unquote(path) if "%" in path else path, raw, query
 
 
 def read_head(data: bytes, max_headers: int) -> Head:
@@ -101,7 +95,7 @@ class _Reader:
             raise HeadError(400, f"the request's target must be a path, got {target[:60]!r}")
         return Head(
             method.decode("ascii"),
-            target,
+            *_parts(target),
             version,
             self._headers,
             self._body_bytes(version),
@@ -156,6 +150,16 @@ _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"
 
 def _is_url(target: bytes) -> bool:
     return target[:8].lower().startswith((b"http://", b"https://"))
+
+
+def _parts(target: bytes) -> tuple[str, bytes, bytes]:
+    """Return the path decoded and as sent, and the query."""
+    if target.startswith(b"/"):
+        raw, _, query = target.partition(b"?")
+    else:
+        raw, query = _path_of_url(target)
+    path = raw.decode("ascii")
+    return urllib.parse.unquote(path) if "%" in path else path, raw, query
 
 
 def _path_of_url(target: bytes) -> tuple[bytes, bytes]:
