@@ -83,6 +83,7 @@ class Server(uvicorn.Server):
         self._drained_at_s: float | None = None  # on the monotonic clock, once draining
         self._manager = ServiceManager()
         super().__init__(_config(self.host, limits, policy))
+        self.host.dispatcher.requests = self._requests
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then begin to load."""
@@ -138,6 +139,10 @@ class Server(uvicorn.Server):
             self._manager.tell("STOPPING=1", "STATUS=draining")
         else:
             self.should_exit = True
+
+    def _requests(self) -> int:
+        calls = 0 if self._rpc is None else self._rpc.calls
+        return len(self.server_state.tasks) + calls
 
     def _may_drain(self) -> bool:
         return self._drain_s > 0 and self._drained_at_s is None and not self.should_exit

@@ -104,12 +104,18 @@ class ServedModel:
             late = isinstance(error, DeadlineError)
             self.statistics.failed(row_of(error).reason, in_server_ns, late=late)
             raise
-        self.statistics.served(_served(request, answer, arrived_s))
         record, queue_ms = answer.record, (answer.began_s - answer.queued_s) * 1e3
-        self.recent.add(record, queue_ms=queue_ms)
+        # Counting takes time that the client need not wait for.
+        asyncio.get_running_loop().call_soon(self._count, request, answer, arrived_s, queue_ms)
         note(aio_level=record.level, aio_ratio=record.ratio, aio_latency_ms=record.latency_ms)
         parameters = {**answer_parameters(record), "aio_queue_ms": round(queue_ms, 4)}
         return InferResult(answer.outputs, parameters, record, queue_ms)
+
+    def _count(
+        self, request: InferRequest, answer: Answer, arrived_s: float, queue_ms: float
+    ) -> None:
+        self.statistics.served(_served(request, answer, arrived_s))
+        self.recent.add(answer.record, queue_ms=queue_ms)
 
 
 def _served(request: InferRequest, answer: Answer, arrived_s: float) -> Served:

@@ -14,9 +14,11 @@ from aio.runtime.serve.protocol.schema import (
     Tensor,
 )
 
+JSON_LENGTH = codec_binary.HEADER.lower()
+
 
 class Encoded(NamedTuple):
-    """A response body and the headers that describe it."""
+    """A response body and the headers that describe it, their names in lower case."""
 
     body: bytes
     headers: dict[str, str]
@@ -43,7 +45,7 @@ def encode_response(request: InferRequest, result: InferResult, model: ModelSpec
         return Encoded(text, {"content-type": "application/json"})
     return Encoded(
         b"".join((text, *tail)),
-        {"content-type": "application/octet-stream", codec_binary.HEADER: str(len(text))},
+        {"content-type": "application/octet-stream", JSON_LENGTH: str(len(text))},
     )
 
 

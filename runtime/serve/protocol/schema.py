@@ -72,7 +72,13 @@ class InferRequest:
     @property
     def samples(self) -> int:
         """Return the size of the batch."""
-        return next((len(x) for x in self.inputs.values()), 0)
+        return len(next(iter(self.inputs.values()), ()))
+
+    def with_inputs(self, inputs: Mapping[str, Tensor]) -> "InferRequest":
+        """Return the same request of other tensors."""
+        return InferRequest(
+            self.request_id, inputs, self.outputs, self.level, self.timeout_ms, self.priority
+        )
 
 
 @dataclass(frozen=True)

@@ -40,11 +40,17 @@ class InferEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the model on the tensors of the body."""
-        arrived_s = time.monotonic()
         found = PATH.fullmatch(scope["path"])
         assert found is not None
+        await self.answer((found[1], found[2]), scope, receive, send)
+
+    async def answer(
+        self, name: tuple[str, str | None], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Run the model of this name and version."""
+        arrived_s = time.monotonic()
         try:
-            answer = await self._infer((found[1], found[2]), scope, receive, arrived_s)
+            answer = await self._infer(name, scope, receive, arrived_s)
         except AioError as error:
             answer = error_answer(error)
         await answer.send(send)
@@ -70,23 +76,25 @@ class InferEndpoint:
             cancel_when_gone()
         result = await model.infer(request, arrived_s)
         encoded = encode_response(request, result, model.spec)
-        headers = {name.lower(): value for name, value in encoded.headers.items()}
-        return Answer(200, headers, encoded.body)
+        return Answer(200, encoded.headers, encoded.body)
 
 
 class InferFirst:
     """Hands inference to its endpoint, and everything else to the application behind it."""
 
-    def __init__(self, infer: ASGIApp, rest: ASGIApp) -> None:
+    def __init__(self, infer: InferEndpoint, rest: ASGIApp) -> None:
         self._infer = infer
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Choose."""
-        if scope["type"] == "http" and scope["method"] == "POST" and PATH.fullmatch(scope["path"]):
-            await self._infer(scope, receive, send)
-        else:
+        found = None
+        if scope["type"] == "http" and scope["method"] == "POST":
+            found = PATH.fullmatch(scope["path"])
+        if found is None:
             await self._rest(scope, receive, send)
+        else:
+            await self._infer.answer((found[1], found[2]), scope, receive, send)
 
 
 def _check_headers(headers: Headers) -> list[str]:

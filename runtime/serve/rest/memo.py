@@ -6,7 +6,6 @@ same JSON before a payload of the same size can only mean the same request with 
 it is looked up. What is remembered is small, and there is little of it.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -53,7 +52,7 @@ class DecodeMemo:
         inputs = {name: _tensor(body, place) for name, place in places.items()}
         if not all(tensor.flags.aligned for tensor in inputs.values()):
             return decode_request(body, json_bytes, model, self._limits)
-        return replace(known, inputs=inputs)
+        return known.with_inputs(inputs)
 
     def _remember(
         self, key: tuple[int, int, bytes], model: ModelSpec, request: InferRequest, body: Memory
@@ -65,7 +64,7 @@ class DecodeMemo:
         while len(self._known) >= MAX_REQUESTS:
             del self._known[next(iter(self._known))]
         # The model is kept, or its id could become another one's.
-        self._known[key] = model, replace(request, inputs={}), known
+        self._known[key] = model, request.with_inputs({}), known
 
 
 def _place(tensor: Tensor, body: Memory) -> Place | None:

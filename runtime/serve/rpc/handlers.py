@@ -59,6 +59,11 @@ class Gate:
         self._handlers: dict[str, Handler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def calls(self) -> int:
+        """Calls that have begun and not ended."""
+        return len(self._tasks)
+
     def add(self, service: str, answers: "Mapping[str, Unary | Stream]") -> None:
         """Add a service; `answers` has a function for each of its methods."""
         for method in methods(service):

@@ -5,7 +5,6 @@ What a message has beside raw tensors, and how long these are, says all but the 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 from aio.runtime.serve.hosting.host import ServedModel
@@ -36,7 +35,7 @@ class Known(NamedTuple):
             name: from_binary(data, shape, DATATYPES[DATATYPE], name)
             for (name, shape), data in zip(self.shapes, raw, strict=True)
         }
-        return replace(self.request, inputs=inputs)
+        return self.request.with_inputs(inputs)
 
 
 class DecodeMemo:
@@ -95,4 +94,4 @@ class DecodeMemo:
         while len(self._known) >= MAX_REQUESTS:
             del self._known[next(iter(self._known))]
         shapes = tuple((item.name, request.inputs[item.name].shape) for item in described)
-        self._known[key] = Known(place, spec, replace(request, inputs={}), shapes)
+        self._known[key] = Known(place, spec, request.with_inputs({}), shapes)

@@ -47,6 +47,11 @@ class RpcServer:
         self._shared = Shared(limits, buffers, self._gate.begin)
         self._server: asyncio.Server | None = None
 
+    @property
+    def calls(self) -> int:
+        """Calls that have begun and not ended."""
+        return self._gate.calls
+
     async def start(self) -> None:
         """Listen and answer.
 

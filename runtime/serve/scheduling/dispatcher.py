@@ -38,6 +38,10 @@ class Dispatcher:
         limit: pieces of work that may wait or run at one time.
         max_queue_ms: how long work without a deadline may wait, infinity for no limit.
         batching: how work of one group is merged.
+
+    Attributes:
+        requests: tells how many requests have come and are not answered, those included that no
+            task has looked at yet; None where nobody counts them.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Dispatcher:
         self._limit = limit
         self.max_queue_ms = max_queue_ms
         self.batching = batching
+        self.requests: Callable[[], int] | None = None
         self._queue = WorkQueue()
         self._lock = threading.Lock()  # around the queue and what runs
         self._running: tuple[Work, ...] = ()
@@ -98,15 +103,8 @@ class Dispatcher:
             DeadlineError: it can't be done in time, or was not.
             UnavailableError: the queue is full, or the server stops.
         """
-        if self._idle(work):
-            self._arriving += 1
-            try:
-                await asyncio.sleep(0)  # whatever has come already is counted now
-                alone = self._arriving == 1
-            finally:
-                self._arriving -= 1
-            if alone and self._idle(work):
-                return self._run_here(work)
+        if self._idle(work) and await self._alone() and self._idle(work):
+            return self._run_here(work)
         self._admit(work)
         return await self._result(work)
 
@@ -130,14 +128,25 @@ class Dispatcher:
             work.settle(None)
             raise
 
+    async def _alone(self) -> bool:
+        """Return whether no other brief work has come with this."""
+        if self.requests is not None and self.requests() == 1:
+            return True
+        self._arriving += 1
+        try:
+            await asyncio.sleep(0)  # whatever has come already is counted now
+            return self._arriving == 1
+        finally:
+            self._arriving -= 1
+
     def _idle(self, work: Work) -> bool:
         """Return whether brief work could run here: nothing runs, waits, or is to be merged."""
         free = not (self._running or self._closed) and self._queue.first is None
         return work.brief and free and self.batching.max_batch == 1
 
     def _run_here(self, work: Work) -> Any:
-        now_s = time.monotonic()
-        admit(work, self._queue, now_s=now_s, busy_ms=0.0, turn_ms=0.0)
+        if work.deadline_s is not None:
+            admit(work, self._queue, now_s=time.monotonic(), busy_ms=0.0, turn_ms=0.0)
         with self._lock:
             self._running = (work,)
         try:

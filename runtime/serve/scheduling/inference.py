@@ -132,8 +132,7 @@ class Inferences:
         if works[0].payload.level is not None:
             return Budget(deadline_ms, None, PINNED)
         # Who is in a merged run waits for all of it, and the target is meant for each alone.
-        samples = min(work.samples for work in works)
-        target_ms = self._engine.target_ms * samples
+        target_ms = min(work.aim_s - work.queued_s for work in works) * 1e3
         own_ms = target_ms if deadline_ms is None else deadline_ms
         shared_ms = turn.room_ms
         # A deadline takes the place of the target, but not at the cost of who waits behind.

@@ -49,7 +49,7 @@ def test_binary_tensors_follow_in_the_order_of_the_outputs() -> None:
         OutputRequest(A, binary=False),
     )
     encoded = encode_response(request(*outputs), RESULT, MODEL)
-    split = int(encoded.headers["Inference-Header-Content-Length"])
+    split = int(encoded.headers["inference-header-content-length"])
     found = json.loads(encoded.body[:split])["outputs"]
     assert found[0]["parameters"] == {"binary_data_size": 12}
     assert found[1]["parameters"] == {"binary_data_size": 9}

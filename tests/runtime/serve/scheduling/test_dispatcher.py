@@ -385,6 +385,28 @@ def test_brief_work_in_company_waits_where_it_is_seen() -> None:
     assert len(threads) == 6
 
 
+@pytest.mark.parametrize("requests", [1, 2])
+def test_brief_work_that_is_known_to_be_alone_runs_without_a_turn_of_the_loop(
+    requests: int,
+) -> None:
+    """A turn would let whatever else came be seen; where nothing has there is no need."""
+    threads: list[int] = []
+
+    async def scenario(dispatcher: Dispatcher) -> None:
+        dispatcher.requests = lambda: requests
+        step = dispatcher.submit(brief(threads))
+        if requests == 1:
+            with pytest.raises(StopIteration, match="done"):
+                step.send(None)
+        else:
+            assert step.send(None) is None
+            step.close()
+
+    with dispatching() as (dispatcher, _):
+        asyncio.run(scenario(dispatcher))
+    assert len(threads) == (requests == 1)
+
+
 def test_brief_work_runs_in_the_thread_where_it_could_be_merged() -> None:
     threads: list[int] = []
 
