@@ -205,12 +205,12 @@ class Host:
             )
         return model
 
-    def index(self, ready_only: bool = False) -> list[ModelState]:
+    async def index(self, ready_only: bool = False) -> list[ModelState]:
         """Return the state of every model that is known, in the order of their names."""
         if self._lifecycle is None:
             states = [ModelState(item.spec.name, item.spec.version, READY) for item in self.models]
         else:
-            states = self._lifecycle.index()
+            states = await self._lifecycle.index()
         return [state for state in states if state.state == READY or not ready_only]
 
     async def load_model(self, name: str) -> None:

@@ -2,8 +2,9 @@
 """Loading and unloading the models of a directory while others are served.
 
 A version is loaded beside the one that serves, in a thread of its own, and takes its place when
-it can answer. What can't be loaded changes nothing but the index. All methods but `close` belong
-to the event loop.
+it can answer. What can't be loaded changes nothing but the index. The directory may be on a disk
+that is slow or gone, so another thread looks at it. All methods but `close` belong to the event
+loop.
 """
 
 import asyncio
@@ -92,7 +93,8 @@ class Lifecycle:
         self._served = served
         self._most_waiting = most_waiting
         self._closing = threading.Event()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aio-load")
+        self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aio-load")
+        self._looker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aio-look")
         self._working: set[asyncio.Task[None]] = set()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loaded_from: dict[str, Fingerprint | None] = {}
@@ -108,9 +110,10 @@ class Lifecycle:
                 that must load can't.
             ModelFileError: there are models, and none of them can be loaded.
         """
-        catalogue = self._directory.repository.scan()
+        repository = self._directory.repository
+        catalogue = await self._look(repository.scan)
         self._check_start(catalogue)
-        for name in self._directory.repository.ignored():
+        for name in await self._look(repository.ignored):
             logger.warning("%r in the model repository is not a model by its name", name)
         names = self._directory.at_start or tuple(catalogue)
         for name in names:
@@ -131,7 +134,7 @@ class Lifecycle:
             UnavailableError: too many wait to load.
         """
         self._check_control()
-        self._entry(name)
+        await self._entry(name)
         await self._undisturbed(self._load(name))
 
     async def unload(self, name: str) -> None:
@@ -144,12 +147,12 @@ class Lifecycle:
         """
         self._check_control()
         if name not in self._served:
-            self._entry(name)
+            await self._entry(name)
         await self._undisturbed(self._unload(name))
 
-    def index(self) -> list[ModelState]:
+    async def index(self) -> list[ModelState]:
         """Return the state of every model of the directory and of every other that serves."""
-        catalogue = self._directory.repository.scan()
+        catalogue = await self._look(self._directory.repository.scan)
         return [
             state
             for name in sorted({*catalogue, *self._served})
@@ -163,7 +166,8 @@ class Lifecycle:
     def stop(self) -> None:
         """Give up what is being loaded, at its next measurement, and begin nothing more."""
         self._closing.set()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for thread in (self._loader, self._looker):
+            thread.shutdown(wait=False, cancel_futures=True)
 
     def close(self, timeout_s: float) -> bool:
         """Stop, free what was being retired, and return whether loading ended within the time."""
@@ -187,7 +191,7 @@ class Lifecycle:
 
     async def _load(self, name: str) -> None:
         async with self._locks[name]:
-            entry = self._entry(name)
+            entry = await self._entry(name)
             if entry.problem:
                 self._others.keep_only(name, ())
                 self._others.unavailable(name, "", entry.problem)
@@ -195,7 +199,7 @@ class Lifecycle:
             self._others.keep_only(name, [version.version for version in entry.versions])
             problem = ""
             for version in entry.versions:
-                if self._is_current(name, version):
+                if await self._is_current(name, version):
                     break
                 reason = await self._try(name, version)
                 if not reason:
@@ -207,7 +211,7 @@ class Lifecycle:
     async def _try(self, name: str, version: ModelVersion) -> str:
         """Serve this version, and return why not if it can't be loaded."""
         self._others.loading(name, version.version)
-        fingerprint = version.fingerprint()
+        fingerprint = await self._look(version.fingerprint)
         made = await self._make(version)
         if isinstance(made, str):
             logger.warning("model %s, version %s: %s", name, version.version, made)
@@ -231,7 +235,7 @@ class Lifecycle:
         turn = ExecutorTurn(self._dispatcher, loop, self._closing)
         work = partial(self._directory.loader, version.path, turn)
         try:
-            return await self._in_thread(work)
+            return await self._in(self._loader, work)
         except AioError as error:
             return str(error).replace(str(version.path), version.shown)
         except Exception:  # whatever a file makes the loader do, the others are served
@@ -252,11 +256,21 @@ class Lifecycle:
         """Let a model answer what it has begun, then free it."""
         self._leaving.add(model)
         await model.drain()
-        await self._in_thread(model.engine.close)
+        await self._in(self._loader, model.engine.close)
         self._leaving.discard(model)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        future = self._thread.submit(work)
+    async def _look(self, work: Callable[[], T]) -> T:
+        """Return what `work` finds in the directory.
+
+        Raises:
+            UnavailableError: the server is stopping.
+        """
+        if self._closing.is_set():
+            raise UnavailableError("the server is stopping")
+        return await self._in(self._looker, work)
+
+    async def _in(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        future = thread.submit(work)
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         return await asyncio.wrap_future(future)
@@ -292,16 +306,14 @@ class Lifecycle:
             yield ModelState(name, _newest(entry), UNAVAILABLE, entry.problem or NOT_LOADED)
         yield from others
 
-    def _is_current(self, name: str, version: ModelVersion) -> bool:
+    async def _is_current(self, name: str, version: ModelVersion) -> bool:
         model = self._served.get(name)
-        return (
-            model is not None
-            and model.spec.version == version.version
-            and version.fingerprint() == self._loaded_from[name]
-        )
+        if model is None or model.spec.version != version.version:
+            return False
+        return await self._look(version.fingerprint) == self._loaded_from[name]
 
-    def _entry(self, name: str) -> Entry:
-        catalogue = self._directory.repository.scan()
+    async def _entry(self, name: str) -> Entry:
+        catalogue = await self._look(self._directory.repository.scan)
         entry = catalogue.get(name)
         if entry is None:
             known = ", ".join(sorted({*catalogue, *self._served})) or "none"

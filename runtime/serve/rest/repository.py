@@ -36,7 +36,8 @@ class RepositoryEndpoints:
     async def index(self, request: Request) -> Response:
         """List the models, or those that serve."""
         ready_only = _flag(await read_object(request, self._most_bytes), "ready")
-        return json_response([_row(state) for state in self._host.index(ready_only)])
+        states = await self._host.index(ready_only)
+        return json_response([_row(state) for state in states])
 
     async def load(self, request: Request) -> Response:
         """Serve the newest version of a model that can be loaded."""
@@ -47,7 +48,7 @@ class RepositoryEndpoints:
                 "in the model repository"
             )
         await self._host.load_model(name)
-        return self._state_of(name)
+        return await self._state_of(name)
 
     async def unload(self, request: Request) -> Response:
         """Stop serving a model."""
@@ -57,10 +58,11 @@ class RepositoryEndpoints:
         for parameter in set(parameters) - {UNLOAD_DEPENDENTS}:
             raise RequestError(f"parameter {short_repr(parameter)} is not supported")
         await self._host.unload_model(name)
-        return self._state_of(name)
+        return await self._state_of(name)
 
-    def _state_of(self, name: str) -> Response:
-        return json_response([_row(state) for state in self._host.index() if state.name == name])
+    async def _state_of(self, name: str) -> Response:
+        states = await self._host.index()
+        return json_response([_row(state) for state in states if state.name == name])
 
 
 def _row(state: ModelState) -> dict[str, str]:

@@ -60,7 +60,7 @@ class Extensions:
                 "state": state.state,
                 "reason": state.reason,
             }
-            for state in self._host.index(ready_only=request.ready)
+            for state in await self._host.index(ready_only=request.ready)
         ]
         return message("inference.RepositoryIndexResponse")(models=models)
 

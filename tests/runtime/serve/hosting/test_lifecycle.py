@@ -24,7 +24,7 @@ from aio.runtime.serve.errors import (
 )
 from aio.runtime.serve.hosting.host import Host, State
 from aio.runtime.serve.hosting.lifecycle import ModelDirectory
-from aio.runtime.serve.hosting.repository import Repository
+from aio.runtime.serve.hosting.repository import Entry, Repository
 from aio.runtime.serve.protocol.schema import InferRequest
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 
@@ -91,8 +91,8 @@ def with_host(
     return host
 
 
-def rows(host: Host) -> list[tuple[str, str, str, str]]:
-    return [(s.name, s.version, s.state, s.reason) for s in host.index()]
+async def rows(host: Host) -> list[tuple[str, str, str, str]]:
+    return [(s.name, s.version, s.state, s.reason) for s in await host.index()]
 
 
 async def calibrating_b(host: Host, shelf: Shelf) -> asyncio.Future[None]:
@@ -111,7 +111,7 @@ def test_all_models_load_at_the_start_and_the_newest_version_serves(shelf: Shelf
 
     async def scenario(host: Host) -> None:
         assert host.state is State.READY
-        assert rows(host) == [("a", "10", "READY", ""), ("b", "1", "READY", "")]
+        assert await rows(host) == [("a", "10", "READY", ""), ("b", "1", "READY", "")]
         assert host.find("a") is host.find("a", "10")
         assert (host.find("b").spec.name, host.find("b").spec.version) == ("b", "1")
         with pytest.raises(UnknownModelError, match="no version '9'; there is 10"):
@@ -137,15 +137,15 @@ def test_a_broken_new_version_leaves_the_old_one_serving(shelf: Shelf) -> None:
             assert str(shelf.root) not in str(caught.value)
             assert "secret" not in str(caught.value)
             assert host.find("a") is served
-            (ready, unavailable) = rows(host)
+            (ready, unavailable) = await rows(host)
             assert ready == ("a", "1", "READY", "")
             assert unavailable[:3] == ("a", "2", "UNAVAILABLE")
             assert said in unavailable[3]
             await served.infer(REQUEST, 0.0)
-        assert host.index(ready_only=True) == host.index()[:1]
+        assert await host.index(ready_only=True) == (await host.index())[:1]
         shelf.put("a/2/model.aio", "good")
         await host.load_model("a")
-        assert rows(host) == [("a", "2", "READY", "")]
+        assert await rows(host) == [("a", "2", "READY", "")]
         assert shelf.engines["a/1/model.aio:good"].closed
 
     with_host(shelf.directory(), scenario)
@@ -161,11 +161,11 @@ def test_a_file_replaced_under_its_version_is_loaded_again_and_only_then(shelf: 
         shelf.put("a.aio", "broken")
         with pytest.raises(ModelLoadError):
             await host.load_model("a")
-        assert rows(host) == [("a", "1", "READY", "a.aio: is no model")]
+        assert await rows(host) == [("a", "1", "READY", "a.aio: is no model")]
         shelf.put("a.aio", "better")
         await host.load_model("a")
         assert host.find("a").engine.name == "better"
-        assert rows(host) == [("a", "1", "READY", "")]
+        assert await rows(host) == [("a", "1", "READY", "")]
 
     with_host(shelf.directory(), scenario)
 
@@ -192,7 +192,10 @@ def test_a_name_that_is_there_twice_changes_nothing(shelf: Shelf) -> None:
         with pytest.raises(ModelLoadError, match="version 1 serves: there are both"):
             await host.load_model("a")
         assert host.find("a") is served
-        assert [row[:3] for row in rows(host)] == [("a", "1", "READY"), ("a", "", "UNAVAILABLE")]
+        assert [row[:3] for row in await rows(host)] == [
+            ("a", "1", "READY"),
+            ("a", "", "UNAVAILABLE"),
+        ]
 
     with_host(shelf.directory(), scenario)
 
@@ -209,7 +212,7 @@ def test_unload_answers_what_was_begun(shelf: Shelf) -> None:
         while not engine.calls:
             await asyncio.sleep(0.001)
         unloading = asyncio.ensure_future(host.unload_model("a"))
-        while host.index()[0].state == "READY":
+        while (await host.index())[0].state == "READY":
             await asyncio.sleep(0.001)
         with pytest.raises(UnknownModelError, match="model 'a' does not serve: unloaded"):
             host.find("a")
@@ -221,10 +224,10 @@ def test_unload_answers_what_was_begun(shelf: Shelf) -> None:
         assert (await request).record is engine.record
         await unloading
         assert engine.closed
-        assert rows(host) == [("a", "1", "UNAVAILABLE", "unloaded"), ("b", "1", "READY", "")]
+        assert await rows(host) == [("a", "1", "UNAVAILABLE", "unloaded"), ("b", "1", "READY", "")]
         await host.unload_model("a")  # once more is no error
         await host.load_model("a")
-        assert rows(host)[0] == ("a", "1", "READY", "")
+        assert (await rows(host))[0] == ("a", "1", "READY", "")
 
     with_host(shelf.directory(), scenario)
 
@@ -234,9 +237,9 @@ def test_other_models_answer_while_one_is_calibrated(shelf: Shelf) -> None:
 
     async def scenario(host: Host) -> None:
         shelf.put("b/1/model.aio")
-        assert rows(host)[1] == ("b", "1", "UNAVAILABLE", "not loaded")
+        assert (await rows(host))[1] == ("b", "1", "UNAVAILABLE", "not loaded")
         loading = await calibrating_b(host, shelf)
-        assert rows(host)[1][:3] == ("b", "1", "LOADING")
+        assert (await rows(host))[1][:3] == ("b", "1", "LOADING")
         with pytest.raises(UnavailableError, match="being loaded"):
             host.find("b")
         await asyncio.gather(*(host.find("a").infer(REQUEST, 0.0) for _ in range(5)))
@@ -255,7 +258,7 @@ def test_loads_of_one_model_come_one_after_the_other(shelf: Shelf) -> None:
         shelf.put("a.aio", "better")
         calls = [host.load_model("a"), host.unload_model("a"), host.load_model("a")]
         await asyncio.gather(*calls, host.load_model("a"))
-        assert rows(host) == [("a", "1", "READY", "")]
+        assert await rows(host) == [("a", "1", "READY", "")]
         await host.find("a").infer(REQUEST, 0.0)
 
     with_host(shelf.directory(), scenario)
@@ -273,7 +276,7 @@ def test_too_many_loads_are_refused(shelf: Shelf) -> None:
         failed = [result for result in await results if result is not None]
         assert len(failed) == 12
         assert all(isinstance(error, UnavailableError) for error in failed)
-        assert rows(host)[1] == ("b", "1", "READY", "")
+        assert (await rows(host))[1] == ("b", "1", "READY", "")
 
     with_host(shelf.directory(), scenario)
 
@@ -286,7 +289,7 @@ def test_a_load_goes_on_when_its_client_goes_away(shelf: Shelf) -> None:
         loading = await calibrating_b(host, shelf)
         loading.cancel()
         shelf.passing.set()
-        while rows(host)[1][2] != "READY":
+        while (await rows(host))[1][2] != "READY":
             await asyncio.sleep(0.001)
         assert (await host.find("b").infer(REQUEST, 0.0)).record.level == 0
 
@@ -317,9 +320,38 @@ def test_without_control_nothing_changes(shelf: Shelf) -> None:
             for name in ("a", "other"):
                 with pytest.raises(ControlError, match="--model-control explicit"):
                     await call(name)
-        assert rows(host) == [("a", "1", "READY", "")]
+        assert await rows(host) == [("a", "1", "READY", "")]
 
     with_host(shelf.directory(control=False), scenario)
+
+
+def test_a_disk_that_hangs_keeps_nobody_waiting_but_those_who_ask_for_it(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.put("a.aio")
+    hanging, passing = threading.Event(), threading.Event()
+    scan = Repository.scan
+
+    def slow(repository: Repository) -> dict[str, Entry]:
+        hanging.set()
+        passing.wait()
+        return scan(repository)
+
+    async def scenario(host: Host) -> None:
+        monkeypatch.setattr(Repository, "scan", slow)
+        asking = [asyncio.ensure_future(rows(host)), asyncio.ensure_future(host.load_model("a"))]
+        while not hanging.is_set():
+            await asyncio.sleep(0.001)
+        await host.find("a").infer(REQUEST, 0.0)
+        assert not any(task.done() for task in asking)
+        passing.set()
+        found, _ = await asyncio.gather(*asking)
+        assert found == [("a", "1", "READY", "")]
+        host.stop()
+        with pytest.raises(UnavailableError, match="stopping"):
+            await host.index()
+
+    with_host(shelf.directory(), scenario)
 
 
 def test_a_server_of_one_file_has_no_control() -> None:
@@ -327,7 +359,7 @@ def test_a_server_of_one_file_has_no_control() -> None:
 
     async def run() -> None:
         await host.load(FakeEngine)
-        assert rows(host) == [("fake", "1", "READY", "")]
+        assert await rows(host) == [("fake", "1", "READY", "")]
         for call in (host.load_model, host.unload_model):
             with pytest.raises(ControlError, match="--model-repository"):
                 await call("fake")
@@ -347,7 +379,7 @@ def test_some_broken_models_do_not_stop_the_others(shelf: Shelf) -> None:
 
     async def scenario(host: Host) -> None:
         assert host.state is State.READY
-        assert [row[:3] for row in rows(host)] == [
+        assert [row[:3] for row in await rows(host)] == [
             ("a", "1", "UNAVAILABLE"),
             ("b", "1", "READY"),
             ("b", "2", "UNAVAILABLE"),
@@ -384,7 +416,10 @@ def test_only_the_named_models_load_at_the_start(shelf: Shelf) -> None:
     shelf.put("b.aio")
 
     async def scenario(host: Host) -> None:
-        assert rows(host) == [("a", "1", "UNAVAILABLE", "not loaded"), ("b", "1", "READY", "")]
+        assert await rows(host) == [
+            ("a", "1", "UNAVAILABLE", "not loaded"),
+            ("b", "1", "READY", ""),
+        ]
         with pytest.raises(UnknownModelError, match="there is b"):
             host.find("a")
 
@@ -394,7 +429,7 @@ def test_only_the_named_models_load_at_the_start(shelf: Shelf) -> None:
 def test_an_empty_directory_is_for_later(shelf: Shelf) -> None:
     async def scenario(host: Host) -> None:
         assert host.state is State.READY
-        assert host.index() == []
+        assert await host.index() == []
         shelf.put("a.aio")
         await host.load_model("a")
         await host.find("a").infer(REQUEST, 0.0)
