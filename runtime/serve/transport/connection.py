@@ -15,7 +15,9 @@ A connection is in one phase at a time:
 """
 
 import asyncio
+import contextlib
 import enum
+import re
 import select
 from typing import Any, cast
 
@@ -44,6 +46,7 @@ PHRASES = {
 JSON_LENGTH = HEADER.lower().encode("ascii")
 READ_AHEAD = 64 * 1024  # bytes of one connection that nobody has asked for yet
 PROBE_S = 0.05
+BARE_LF = re.compile(rb"[^\r]\n")
 
 
 def http_error(status: int, message: str) -> bytes:
@@ -142,10 +145,13 @@ class Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """Answer a complete request even if the client has shut down its sending side."""
         self._half_closed = True
-        if self._phase is not Phase.ANSWER or hung_up(self._fd):
+        exchange = self._exchange
+        # Nobody has asked for the body yet: it may be there, behind its head.
+        unread = self._phase is Phase.BODY and exchange is not None and exchange.body is None
+        if not (unread or self._phase is Phase.ANSWER) or hung_up(self._fd):
             return False
-        assert self._exchange is not None
-        self._loop.call_later(PROBE_S, self._probe, self._exchange, PROBE_S)
+        assert exchange is not None
+        self._loop.call_later(PROBE_S, self._probe, exchange, PROBE_S)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -275,6 +281,8 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(431, f"a request's head is limited to {self.limits.head_bytes} bytes")
         elif pending and not chr(pending[0]).isupper():
             self._refuse(400, "this is not HTTP/1.1")
+        elif BARE_LF.search(pending):
+            self._refuse(400, "lines of the request's head must end in CR LF")
         elif pending and not self._head_begun:
             self._head_begun = True
             self._deadline.set(self.limits.head_s)
@@ -414,7 +422,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._half_closed:
             self._close()
             return
-        self.transport.write_eof()
+        with contextlib.suppress(OSError):  # the client may have gone
+            self.transport.write_eof()
         self._resume_reading()
         self._deadline.set(self.limits.linger_s)
 

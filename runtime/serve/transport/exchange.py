@@ -90,8 +90,9 @@ class Exchange:
         finally:
             if self.body is not None:
                 self.body.release()
-            # It refers to this, and what refers to itself is freed late, its body too.
+            # Both refer to this, and what refers to itself is freed late, its body too.
             self._scope = {}
+            self._error = None
 
     def cancel_when_gone(self) -> None:
         """Let the task be cancelled when the client goes, now that it is ready for that."""
@@ -111,7 +112,8 @@ class Exchange:
 
     def fail(self, error: Exception) -> None:
         """Let `receive` raise the error, which is why the rest of the body will not come."""
-        self._error = error
+        # Where it was raised is no news, and the frames there would keep the body.
+        self._error = error.with_traceback(None)
         self.wake()
 
     async def receive(self) -> Message:

@@ -8,7 +8,8 @@ import json
 import os
 import socket
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -23,7 +24,7 @@ from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.security.guard import Policy
 from aio.runtime.serve.security.token import Token
 from aio.runtime.serve.transport import connection
-from aio.runtime.serve.transport.body import SizedBody
+from aio.runtime.serve.transport.body import ChunkedBody, SizedBody
 
 LIMITS = Limits(batch=20_000, body_s=0.6, keep_alive_s=5)
 SAMPLES = 6000  # 144 kB, more than is read before the head is looked at
@@ -239,30 +240,67 @@ def test_a_token_that_is_no_longer_right(tmp_path: Path) -> None:
         server.wait_for(lambda: not connection_held(server))
 
 
-def test_a_body_is_free_as_soon_as_it_is_answered(
-    server: LiveServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without waiting for the garbage collector, or the next body would get other memory."""
-    bodies: list[weakref.ref[SizedBody]] = []
+def bad_chunk(client: Client) -> None:
+    client.socket.sendall(in_chunks(request(tensors(0)))[:-5] + b"zz\r\n")
+    assert client.answer()[0] == 400
 
-    class Noted(SizedBody):
-        def __init__(self, *arguments: int, **named: int) -> None:
-            super().__init__(*arguments, **named)  # type: ignore[arg-type]
+
+def late(client: Client) -> None:
+    client.socket.sendall(request(tensors(0))[:-1])
+    assert client.answer()[0] == 408
+
+
+def too_many_bytes(client: Client) -> None:
+    client.socket.sendall(request(tensors(0, 9 * SAMPLES)))
+    assert client.answer()[0] == 503
+
+
+def gone(client: Client) -> None:
+    client.socket.sendall(request(tensors(0))[:-1])
+
+
+def wrong_json(client: Client) -> None:
+    data = request(tensors(0))
+    assert client.ask(data.replace(b"FP32", b"FP33"))[0] == 400
+
+
+def again(client: Client) -> None:
+    for seed in range(4):
+        check(client.ask(request(tensors(seed))), tensors(seed))
+
+
+@pytest.mark.parametrize("act", [again, bad_chunk, late, too_many_bytes, gone, wrong_json])
+def test_a_body_is_free_as_soon_as_it_is_answered(
+    monkeypatch: pytest.MonkeyPatch, act: Callable[[Client], None]
+) -> None:
+    """Without waiting for the garbage collector, which lets them pile up to any size."""
+    bodies: list[weakref.ref[SizedBody | ChunkedBody]] = []
+
+    class Sized(SizedBody):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
             bodies.append(weakref.ref(self))
 
-    monkeypatch.setattr(connection, "SizedBody", Noted)
-    x = tensors(0)
-    gc.collect()
-    gc.disable()
-    try:
-        with Client(server.port) as client:
-            for _ in range(4):
-                check(client.ask(request(x)), x)
-        server.wait_for(lambda: not server.server.server_state.connections)
-        server.wait_for(lambda: all(body() is None for body in bodies), timeout_s=2)
-    finally:
-        gc.enable()
-    assert len(bodies) >= 4
+    class Chunked(ChunkedBody):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            bodies.append(weakref.ref(self))
+
+    monkeypatch.setattr(connection, "SizedBody", Sized)
+    monkeypatch.setattr(connection, "ChunkedBody", Chunked)
+    limits = replace(LIMITS, buffered_bytes=1_000_000, batch=100_000)
+    with serving(FakeEngine, limits) as server:
+        server.wait_for(server.announced.is_set)
+        gc.collect()
+        gc.disable()
+        try:
+            with Client(server.port) as client:
+                act(client)
+            server.wait_for(lambda: not server.server.server_state.connections)
+            server.wait_for(lambda: all(body() is None for body in bodies), timeout_s=2)
+        finally:
+            gc.enable()
+    assert bodies
 
 
 def test_statistics_have_what_was_answered_before(server: LiveServer) -> None:

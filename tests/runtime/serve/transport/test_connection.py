@@ -7,6 +7,7 @@ import json
 import socket
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,6 +180,37 @@ def test_two_requests_in_one_packet(strict: LiveServer) -> None:
     last = head(len(body), "Connection: close") + body
     response = exchange(strict, one + one + last)
     assert response.count(b"HTTP/1.1 200") == 3
+
+
+def test_two_requests_of_a_client_that_sends_no_more(strict: LiveServer) -> None:
+    """The end of what it sends comes when the second one's body has come but is not asked for."""
+    body = json.dumps(tensor_json(X)).encode()
+    for _ in range(20):
+        response = exchange(strict, 2 * (head(len(body)) + body), half_close=True)
+        assert response.count(b"HTTP/1.1 200") == 2
+
+
+def test_lines_that_end_in_a_line_feed_alone(strict: LiveServer) -> None:
+    for data in (b"GET / HTTP/1.1\nHost: x\n\n", b"GET / HTTP/1.1\r\nHost: x\n\r"):
+        with connect(strict) as client:
+            client.sendall(data)
+            client.settimeout(LIMITS.head_s / 2)
+            response = client.recv(65536)
+        assert status(response) == 400
+        assert "must end in CR LF" in error(response)
+
+
+def test_clients_that_are_gone_before_they_are_refused(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(FakeEngine, replace(LIMITS, connections=1, keep_alive_s=5)) as server:
+        server.wait_for(server.announced.is_set)
+        with connect(server) as kept:
+            kept.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert kept.recv(65536)
+            for _ in range(50):
+                with connect(server) as client:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            server.wait_for(lambda: len(server.server.server_state.connections) <= 1)
+    assert not caplog.records
 
 
 def test_a_declared_body_over_the_limit(strict: LiveServer) -> None:
