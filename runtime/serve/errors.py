@@ -21,6 +21,10 @@ class UnknownModelError(RequestError):
     """No model of that name or version is served."""
 
 
+class UnknownRegionError(RequestError):
+    """No shared memory region of that name is registered."""
+
+
 class ModelLoadError(RequestError):
     """The newest version of a model can't be loaded; the message says why and what serves."""
 
@@ -69,6 +73,7 @@ class Row(NamedTuple):
 # The first row that matches wins, so a derived class stands above its base.
 TABLE = (
     Row(UnknownModelError, 404, OTHER),
+    Row(UnknownRegionError, 404, OTHER),
     Row(ControlError, 403, OTHER),
     Row(BodyTimeoutError, 408, CANCELED),
     Row(BodyTooLargeError, 413, OTHER),

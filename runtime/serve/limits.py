@@ -26,6 +26,7 @@ class Limits:
         loads: Requests to load or unload models at one time; one more is refused.
         merged_batch: Samples of requests that run merged into one; 1 is no merging.
         merge_wait_ms: How long a request may wait for others to be merged with.
+        regions: Shared memory regions that clients may register; 0 is no shared memory.
         connections: Open connections; one more is answered 503 and closed.
         listeners: Open event streams of the live page; one more is refused.
         head_bytes: Largest head of a request: its first line and its headers.
@@ -47,6 +48,7 @@ class Limits:
     loads: int = 8
     merged_batch: int = 1
     merge_wait_ms: float = 0.0
+    regions: int = 0
     connections: int = 256
     listeners: int = 16
     head_bytes: int = 16 * 1024

@@ -70,7 +70,7 @@ class Server(uvicorn.Server):
         drain_s: float = 0.0,
     ) -> None:
         batching = Batching(limits.merged_batch, limits.merge_wait_ms)
-        self.host = Host(Dispatcher(limits.queue, limits.queue_ms, batching), limits.loads)
+        self.host = Host(Dispatcher(limits.queue, limits.queue_ms, batching), limits)
         self.failure: BaseException | None = None
         self.cut_off = 0
         self._models = models

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aio.runtime.serve.errors import ControlError, UnavailableError, UnknownModelError, row_of
 from aio.runtime.serve.hosting.engine import Engine, answer_parameters, describe
 from aio.runtime.serve.hosting.lifecycle import Lifecycle, ModelDirectory
+from aio.runtime.serve.hosting.regions import Regions
 from aio.runtime.serve.hosting.states import LOADING, READY, ModelState
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.schema import InferRequest, InferResult
@@ -19,6 +20,7 @@ from aio.runtime.serve.scheduling.inference import Answer, Inferences
 from aio.runtime.serve.telemetry.recent import Recent
 from aio.runtime.serve.telemetry.request_log import note
 from aio.runtime.serve.telemetry.statistics import ModelStatistics, Served
+from aio.runtime.serve.transport.body import Buffers
 
 if TYPE_CHECKING:
     from aio.governors import DeviceSample
@@ -139,12 +141,13 @@ class Host:
 
     Args:
         dispatcher: the way to the executor thread.
-        most_loads: requests to load or unload at one time.
+        limits: bounds for clients.
     """
 
-    def __init__(self, dispatcher: Dispatcher, most_loads: int = Limits.loads) -> None:
+    def __init__(self, dispatcher: Dispatcher, limits: Limits = Limits()) -> None:  # noqa: B008
         self.dispatcher = dispatcher
-        self._most_loads = most_loads
+        self.regions = Regions(limits.regions, Buffers(limits.buffered_bytes))
+        self._most_loads = limits.loads
         self.state = State.LOADING
         self._models: dict[str, ServedModel] = {}
         self._lifecycle: Lifecycle | None = None
@@ -244,6 +247,7 @@ class Host:
         for model in self._models.values():
             model.engine.close()
         self._models.clear()
+        self.regions.unregister()
         return True
 
     def _serve(

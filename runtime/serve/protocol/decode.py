@@ -21,16 +21,22 @@ from aio.runtime.serve.protocol.schema import (
     InferRequest,
     ModelSpec,
     OutputRequest,
+    SharedMemory,
     Tensor,
     TensorSpec,
 )
+from aio.runtime.serve.protocol.shared_memory import REGION, check_output, place_of, read_input
 
 Members = Mapping[str, object]
 MAX_ID = 256
 MAX_TIMEOUT_US = 2**63 - 1
 MAX_PRIORITY = 2**64 - 1
-UNSUPPORTED = ("shared_memory_region", "sequence_id")
+OWN = "aio_"  # how the names of this server's parameters begin
 OWN_PARAMETERS = ("aio_level",)
+SEQUENCE = "sequence_id"
+NO_SEQUENCE = (0, "", None)  # a request that is part of none may say so
+BINARY_SIZE = "binary_data_size"
+IN_REQUEST = ("data", "raw", "contents")  # members that hold the elements
 
 
 class Described(NamedTuple):
@@ -51,8 +57,16 @@ def decode_request(
     json_bytes: int | None,
     model: ModelSpec,
     limits: Limits,
+    memory: SharedMemory | None = None,
 ) -> InferRequest:
     """Return the request in `body`, of which the first `json_bytes` are JSON (None: all).
+
+    Args:
+        body: what was sent.
+        json_bytes: how many of its bytes are JSON.
+        model: which the request is for.
+        limits: bounds of requests.
+        memory: the shared memory; None where there is none.
 
     Raises:
         RequestError: something in the body is not what the protocol or the model asks for.
@@ -70,32 +84,43 @@ def decode_request(
     codec_json.check_structure(text, size, _most_lists(model, limits.batch))
     root = _members(codec_json.loads(text), "the request")
     reader = BinaryReader(view[size:])
-    request = decode_members(root, model, limits, partial(_read_data, reader))
+    request = decode_members(root, model, limits, partial(_read_data, reader), memory)
     reader.finish()
     return request
 
 
-def decode_members(root: Members, model: ModelSpec, limits: Limits, read: Reader) -> InferRequest:
+def decode_members(
+    root: Members,
+    model: ModelSpec,
+    limits: Limits,
+    read: Reader,
+    memory: SharedMemory | None,
+) -> InferRequest:
     """Return the request in `root`, whose tensors are got by calling `read` for each input.
 
-    This is all that a request over gRPC has in common with one over HTTP.
+    This is all that a request over gRPC has in common with one over HTTP. An input in shared
+    memory is read from there instead.
 
     Raises:
         RequestError: a member is not what the protocol or the model asks for.
     """
-    parameters = _parameters(root, "the request")
+    parameters = _parameters(root, "the request", OWN_PARAMETERS)
+    reader = partial(_read, read, memory)
     inputs = {
-        name: _decode_input(item, spec, read, limits)
+        name: _decode_input(item, spec, reader, limits)
         for name, item, spec in _match(root.get("inputs"), model.inputs, "inputs")
     }
     missing = [spec.name for spec in model.inputs if spec.name not in inputs]
     if missing:
         raise RequestError(f"input {missing[0]!r} is missing")
     _check_batches(inputs)
+    outputs = _decode_outputs(root.get("outputs"), parameters, model)
+    for output in outputs:
+        check_output(output, len(next(iter(inputs.values()))), memory)
     return InferRequest(
         request_id=_request_id(root.get("id")),
         inputs=inputs,
-        outputs=_decode_outputs(root.get("outputs"), parameters, model),
+        outputs=outputs,
         level=_level(parameters, model.levels),
         timeout_ms=_timeout_ms(parameters.get("timeout", 0)),
         priority=_priority(parameters.get("priority", 0)),
@@ -140,10 +165,22 @@ def _decode_input(item: Members, spec: TensorSpec, read: Reader, limits: Limits)
     return read(Described(item, _parameters(item, where), shape, datatype, where))
 
 
+def _read(read: Reader, memory: SharedMemory | None, given: Described) -> Tensor:
+    """Return a tensor from shared memory if it is there, else from the request."""
+    place = place_of(given.parameters, given.where)
+    if place is None:
+        return read(given)
+    others = [name for name in IN_REQUEST if given.members.get(name) is not None]
+    others += [name for name in given.parameters if name == BINARY_SIZE]
+    if others:
+        raise RequestError(f"{given.where}: give either {others[0]} or {REGION}, not both")
+    return read_input(place, given.shape, given.datatype, given.where, memory)
+
+
 def _read_data(reader: BinaryReader, given: Described) -> Tensor:
     """Return a tensor from the JSON, or from what follows it."""
     members, parameters, shape, datatype, where = given
-    size = parameters.get("binary_data_size")
+    size = parameters.get(BINARY_SIZE)
     if size is None:
         return codec_json.decode_tensor(members.get("data"), shape, where, datatype)
     if "data" in members:
@@ -197,7 +234,8 @@ def _decode_output(item: Members, spec: TensorSpec, binary: bool) -> OutputReque
         raise RequestError(
             f"{where}: classification must be 1 to {spec.size}, got {short_repr(classes)}"
         )
-    return OutputRequest(spec, _flag(parameters, "binary_data", binary, where), classes)
+    flag = _flag(parameters, "binary_data", binary, where)
+    return OutputRequest(spec, flag, classes, place_of(parameters, where))
 
 
 def _match(
@@ -227,12 +265,21 @@ def _members(value: object, where: str) -> Members:
     return cast("Members", value)
 
 
-def _parameters(item: Members, where: str) -> Members:
+def _parameters(item: Members, where: str, own: tuple[str, ...] = ()) -> Members:
+    """Return the parameters; `own` are those of this server that may be there."""
     value = item.get("parameters")  # some clients write null for what they don't give
     parameters = {} if value is None else _members(value, f"parameters of {where}")
-    for name in UNSUPPORTED:
-        if name in parameters:
-            raise RequestError(f"{where}: parameter {name!r} is not supported by this server")
+    for name in parameters:
+        if name.startswith(OWN) and name not in own:
+            raise RequestError(
+                f"{where}: no parameter is named {short_repr(name)}; those of the request are "
+                f"{', '.join(OWN_PARAMETERS)}"
+            )
+    if parameters.get(SEQUENCE, 0) not in NO_SEQUENCE:
+        raise RequestError(
+            f"{where}: {SEQUENCE} is {short_repr(parameters[SEQUENCE])}, but no model here keeps "
+            "anything from one request to the next; leave it out"
+        )
     return parameters
 
 
@@ -252,11 +299,6 @@ def _request_id(value: object) -> str | None:
 
 
 def _level(parameters: Members, levels: int) -> int | None:
-    for name in parameters:
-        if name.startswith("aio_") and name not in OWN_PARAMETERS:
-            raise RequestError(
-                f"no parameter is named {short_repr(name)}, there is {', '.join(OWN_PARAMETERS)}"
-            )
     value = parameters.get("aio_level")
     if value is None:
         return None

@@ -23,9 +23,10 @@ EXTENSIONS = (
 )
 
 
-def server_metadata(version: str) -> dict[str, object]:
+def server_metadata(version: str, *, shared_memory: bool) -> dict[str, object]:
     """Return what `GET /v2` answers."""
-    return {"name": SERVER, "version": version, "extensions": EXTENSIONS}
+    more = ("system_shared_memory",) if shared_memory else ()
+    return {"name": SERVER, "version": version, "extensions": [*EXTENSIONS, *more]}
 
 
 def model_metadata(spec: ModelSpec) -> dict[str, object]:

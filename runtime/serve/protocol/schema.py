@@ -6,7 +6,7 @@ Plain data; nothing here knows HTTP.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,13 +46,38 @@ class ModelSpec:
     levels: int
 
 
+class Place(NamedTuple):
+    """Where in a shared memory region a tensor is, in bytes."""
+
+    region: str
+    offset: int
+    size: int
+
+
+class SharedMemory(Protocol):
+    """The shared memory regions, as one request may use them; `where` names a tensor in errors."""
+
+    def check(self, place: Place, where: str) -> None:
+        """Raise RequestError unless the place is in a region."""
+
+    def read(self, place: Place, where: str) -> memoryview:
+        """Return a copy of what is there."""
+
+    def write(self, place: Place, data: bytes, where: str) -> None:
+        """Put bytes there."""
+
+
 @dataclass(frozen=True)
 class OutputRequest:
-    """One output a client asked for; `classes` of 0 is the tensor itself."""
+    """One output a client asked for.
+
+    `classes` of 0 is the tensor itself; it goes to `place` if there is one.
+    """
 
     spec: TensorSpec
     binary: bool
     classes: int = 0
+    place: Place | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ class Endpoints:
 
     async def server(self, _: Request) -> Response:
         """Say what server this is and which extensions it has."""
-        return json_response(server_metadata(self._version))
+        return json_response(
+            server_metadata(self._version, shared_memory=self._host.regions.enabled)
+        )
 
     async def live(self, _: Request) -> Response:
         """Say that the process answers."""

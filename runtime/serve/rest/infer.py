@@ -18,6 +18,7 @@ from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.codec_binary import HEADER, json_length
 from aio.runtime.serve.protocol.encode import encode_response
+from aio.runtime.serve.protocol.schema import SharedMemory
 from aio.runtime.serve.rest.answers import Answer, error_answer
 from aio.runtime.serve.rest.memo import DecodeMemo
 from aio.runtime.serve.telemetry.trace import note_request_id
@@ -49,14 +50,23 @@ class InferEndpoint:
     ) -> None:
         """Run the model of this name and version."""
         arrived_s = time.monotonic()
+        memory = self._host.regions.use()
         try:
-            answer = await self._infer(name, scope, receive, arrived_s)
+            answer = await self._infer(name, scope, receive, arrived_s, memory)
         except AioError as error:
             answer = error_answer(error)
+        finally:
+            if memory is not None:
+                memory.release()
         await answer.send(send)
 
     async def _infer(
-        self, name: tuple[str, str | None], scope: Scope, receive: Receive, arrived_s: float
+        self,
+        name: tuple[str, str | None],
+        scope: Scope,
+        receive: Receive,
+        arrived_s: float,
+        memory: SharedMemory | None,
     ) -> Answer:
         model = self._host.find(*name)
         try:
@@ -64,7 +74,7 @@ class InferEndpoint:
             body = await read_body(receive, self._limits.body_bytes)
             model = self._host.find(*name)  # a new version may have taken over meanwhile
             length = json_length(lengths, len(body))
-            request = self._memo.decode(body, length, model.spec)
+            request = self._memo.decode(body, length, model.spec, memory)
         except BaseException as error:
             # Whatever comes of a request that got as far as `infer` is counted there.
             in_server_ns = (time.monotonic() - arrived_s) * 1e9
@@ -75,7 +85,7 @@ class InferEndpoint:
         if cancel_when_gone is not None:
             cancel_when_gone()
         result = await model.infer(request, arrived_s)
-        encoded = encode_response(request, result, model.spec)
+        encoded = encode_response(request, result, model.spec, memory)
         return Answer(200, encoded.headers, encoded.body)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.decode import decode_request
-from aio.runtime.serve.protocol.schema import InferRequest, ModelSpec, Tensor
+from aio.runtime.serve.protocol.schema import InferRequest, ModelSpec, SharedMemory, Tensor
 
 MAX_JSON_BYTES = 4096
 MAX_REQUESTS = 64
@@ -38,20 +38,26 @@ class DecodeMemo:
             tuple[int, int, bytes], tuple[ModelSpec, InferRequest, dict[str, Place]]
         ] = {}
 
-    def decode(self, body: Memory, json_bytes: int | None, model: ModelSpec) -> InferRequest:
+    def decode(
+        self,
+        body: Memory,
+        json_bytes: int | None,
+        model: ModelSpec,
+        memory: SharedMemory | None = None,
+    ) -> InferRequest:
         """Return the request in `body`, of which the first `json_bytes` are JSON (None: all)."""
         if json_bytes is None or not 0 < json_bytes <= MAX_JSON_BYTES:
-            return decode_request(body, json_bytes, model, self._limits)
+            return decode_request(body, json_bytes, model, self._limits, memory)
         key = (id(model), len(body), bytes(body[:json_bytes]))
         found = self._known.get(key)
         if found is None:
-            request = decode_request(body, json_bytes, model, self._limits)
+            request = decode_request(body, json_bytes, model, self._limits, memory)
             self._remember(key, model, request, body)
             return request
         _, known, places = found
         inputs = {name: _tensor(body, place) for name, place in places.items()}
         if not all(tensor.flags.aligned for tensor in inputs.values()):
-            return decode_request(body, json_bytes, model, self._limits)
+            return decode_request(body, json_bytes, model, self._limits, memory)
         return known.with_inputs(inputs)
 
     def _remember(
@@ -59,7 +65,8 @@ class DecodeMemo:
     ) -> None:
         places = {name: _place(tensor, body) for name, tensor in request.inputs.items()}
         known = {name: place for name, place in places.items() if place is not None}
-        if len(known) < len(places):  # a tensor was converted, or copied to be aligned
+        # A tensor was converted, copied to be aligned, or is in shared memory.
+        if len(known) < len(places):
             return
         while len(self._known) >= MAX_REQUESTS:
             del self._known[next(iter(self._known))]

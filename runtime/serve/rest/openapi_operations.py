@@ -81,15 +81,20 @@ def _model_operations(of: str, words: str) -> dict[str, Operation]:
     }
 
 
-def _memory_operations(kind: str) -> dict[str, Operation]:
-    none = {"type": "array", "maxItems": 0}
-    return {
-        f"{kind}_memory_status": _get("List the shared memory regions: none", none),
-        f"{kind}_memory_region": Operation("Describe a shared memory region", (), (404,)),
-        f"{kind}_memory_register": Operation("Refuse a shared memory region", (), (403,)),
-        f"{kind}_memory_unregister": _get("Forget all regions, of which there are none", NOTHING),
-        f"{kind}_memory_region_unregister": _get("Forget a region that is not there", NOTHING),
-    }
+SYSTEM_MEMORY = {
+    "system_memory_status": _get("List the shared memory regions", _ref("Regions")),
+    "system_memory_region": _get("Describe a shared memory region", _ref("Regions"), 404),
+    "system_memory_register": _post("Let requests use a region", NOTHING, "Region", 403),
+    "system_memory_unregister": _get("Forget all regions", NOTHING),
+    "system_memory_region_unregister": _get("Forget a region, if it is there", NOTHING),
+}
+CUDA_MEMORY = {
+    "cuda_memory_status": _get("List the regions of a GPU: none", {"type": "array", "maxItems": 0}),
+    "cuda_memory_region": Operation("Describe a region of a GPU", (), (404,)),
+    "cuda_memory_register": Operation("Refuse a region of a GPU", (), (403,)),
+    "cuda_memory_unregister": _get("Forget all regions, of which there are none", NOTHING),
+    "cuda_memory_region_unregister": _get("Forget a region that is not there", NOTHING),
+}
 
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -114,6 +119,6 @@ OPERATIONS: Mapping[str, Operation] = {
     "repository_unload": _post(
         "Stop serving a model", _ref("Index"), "UnloadRequest", 403, 404, 503
     ),
-    **_memory_operations("system"),
-    **_memory_operations("cuda"),
+    **SYSTEM_MEMORY,
+    **CUDA_MEMORY,
 }

@@ -13,10 +13,13 @@ from aio.runtime.serve.protocol.decode import (
     MAX_ID,
     MAX_PRIORITY,
     MAX_TIMEOUT_US,
+    NO_SEQUENCE,
+    OWN,
     OWN_PARAMETERS,
-    UNSUPPORTED,
+    SEQUENCE,
 )
 from aio.runtime.serve.protocol.schema import ModelSpec, TensorSpec
+from aio.runtime.serve.protocol.shared_memory import OFFSET, PARAMETERS, REGION, SIZE
 
 Json = dict[str, Any]
 
@@ -33,7 +36,7 @@ STRING: Json = {"type": "string"}
 BOOLEAN: Json = {"type": "boolean"}
 COUNT: Json = {"type": "integer", "minimum": 0}
 # Unknown parameters are ignored, these are not.
-FREE_PARAMETERS = f"^(?!aio_|{'|'.join(f'{name}$' for name in UNSUPPORTED)})"
+FREE_PARAMETERS = f"^(?!{OWN}|{'|'.join(f'{name}$' for name in (SEQUENCE, *PARAMETERS))})"
 
 
 def components(models: Sequence[ModelSpec], limits: Limits) -> Json:
@@ -59,6 +62,11 @@ def components(models: Sequence[ModelSpec], limits: Limits) -> Json:
         "IndexRequest": {"type": "object", "properties": {"ready": BOOLEAN}},
         "LoadRequest": _parameters_only({}),
         "UnloadRequest": _parameters_only({"unload_dependents": BOOLEAN}),
+        "Regions": _list(
+            _object({"name": STRING, "key": STRING, "offset": COUNT, "byte_size": COUNT})
+        ),
+        "Region": _object({"key": STRING, "byte_size": COUNT})
+        | {"properties": {"key": STRING, "offset": _nullable(COUNT), "byte_size": COUNT}},
         "InferRequest": _any_of([_infer_request(model, limits) for model in models]),
         "InferResponse": _infer_response(),
     }
@@ -120,7 +128,8 @@ def _infer_request(model: ModelSpec, limits: Limits) -> Json:
     inputs = _list(
         _any_of([_input(spec, limits) for spec in model.inputs]), minItems=count, maxItems=count
     )
-    outputs = _list(_any_of([_output(spec) for spec in model.outputs]), maxItems=len(model.outputs))
+    described = [_output(spec, limits) for spec in model.outputs]
+    outputs = _list(_any_of(described), maxItems=len(described))
     request = _object({"inputs": inputs})
     request["properties"] |= {
         "id": _nullable({"type": "string", "maxLength": MAX_ID}),
@@ -145,19 +154,35 @@ def _request_parameters(model: ModelSpec) -> Json:
 def _parameters(properties: Json) -> Json:
     return {
         "type": "object",
-        "properties": properties,
+        "properties": {SEQUENCE: {"enum": list(NO_SEQUENCE)}, **properties},
         "patternProperties": {FREE_PARAMETERS: {}},
         "additionalProperties": False,
     }
 
 
 def _input(spec: TensorSpec, limits: Limits) -> Json:
-    return {"anyOf": [_input_of(spec, datatype, limits) for datatype in DATATYPES.values()]}
+    """Describe an input as JSON, as binary data, and in shared memory where there may be any."""
+    found = [_input_of(spec, datatype, limits) for datatype in DATATYPES.values()]
+    if limits.regions:
+        found += [_input_in_memory(spec, datatype, limits) for datatype in DATATYPES.values()]
+    return {"anyOf": found}
 
 
-def _input_of(spec: TensorSpec, datatype: Datatype, limits: Limits) -> Json:
+def _input_in_memory(spec: TensorSpec, datatype: Datatype, limits: Limits) -> Json:
+    tensor = _described_input(spec, datatype, limits)
+    tensor["properties"]["parameters"] = _parameters(_place()) | {"required": [REGION, SIZE]}
+    tensor["properties"]["data"] = False
+    tensor["required"].append("parameters")
+    return tensor
+
+
+def _place() -> Json:
+    return {REGION: STRING, OFFSET: COUNT, SIZE: COUNT}
+
+
+def _described_input(spec: TensorSpec, datatype: Datatype, limits: Limits) -> Json:
     batch = {"type": "integer", "minimum": 1, "maximum": limits.batch}
-    tensor = _object(
+    return _object(
         {
             "name": {"const": spec.name},
             "datatype": {"const": datatype.name},
@@ -169,6 +194,10 @@ def _input_of(spec: TensorSpec, datatype: Datatype, limits: Limits) -> Json:
             },
         }
     )
+
+
+def _input_of(spec: TensorSpec, datatype: Datatype, limits: Limits) -> Json:
+    tensor = _described_input(spec, datatype, limits)
     if datatype.accepts:
         tensor["properties"]["data"] = _data(spec, _element(datatype), limits)
         tensor["required"].append("data")
@@ -197,13 +226,14 @@ def _element(datatype: Datatype) -> Json:
     return {"type": kind, "minimum": datatype.low, "maximum": datatype.high}
 
 
-def _output(spec: TensorSpec) -> Json:
+def _output(spec: TensorSpec, limits: Limits) -> Json:
     output = _object({"name": {"const": spec.name}})
     output["properties"]["parameters"] = _nullable(
         _parameters(
             {
                 "binary_data": BOOLEAN,
                 "classification": {"type": "integer", "minimum": 0, "maximum": spec.size},
+                **(_place() if limits.regions else {}),
             }
         )
     )

@@ -12,7 +12,7 @@ from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.rest.endpoints import Endpoints
 from aio.runtime.serve.rest.repository import RepositoryEndpoints
-from aio.runtime.serve.rest.shared_memory import SharedMemoryEndpoints
+from aio.runtime.serve.rest.shared_memory import CudaMemoryEndpoints, SystemMemoryEndpoints
 from aio.runtime.serve.rest.statistics import StatisticsEndpoints
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -28,6 +28,8 @@ def routes(host: Host, limits: Limits, endpoints: Endpoints, infer: ASGIApp) -> 
         *_server(host, endpoints),
         *_models(host, endpoints, infer),
         *_repository(RepositoryEndpoints(host, limits)),
+        *_memory("system", SystemMemoryEndpoints(host, limits)),
+        *_memory("cuda", CudaMemoryEndpoints()),
     ]
 
 
@@ -51,19 +53,20 @@ def _models(host: Host, endpoints: Endpoints, infer: ASGIApp) -> Iterator[Route]
 
 
 def _repository(repository: RepositoryEndpoints) -> Iterator[Route]:
-    memory = SharedMemoryEndpoints()
     model = "/v2/repository/models/{model}"
     yield _post("/v2/repository/index", repository.index, "repository_index")
     yield _post(f"{model}/load", repository.load, "repository_load")
     yield _post(f"{model}/unload", repository.unload, "repository_unload")
-    for kind in ("system", "cuda"):
-        path = f"/v2/{kind}sharedmemory"
-        region = f"{path}/region/{{region}}"
-        yield Route(f"{path}/status", memory.status, name=f"{kind}_memory_status")
-        yield Route(f"{region}/status", memory.status, name=f"{kind}_memory_region")
-        yield _post(f"{region}/register", memory.register, f"{kind}_memory_register")
-        yield _post(f"{path}/unregister", memory.unregister, f"{kind}_memory_unregister")
-        yield _post(f"{region}/unregister", memory.unregister, f"{kind}_memory_region_unregister")
+
+
+def _memory(kind: str, memory: SystemMemoryEndpoints | CudaMemoryEndpoints) -> Iterator[Route]:
+    path = f"/v2/{kind}sharedmemory"
+    region = f"{path}/region/{{region}}"
+    yield Route(f"{path}/status", memory.status, name=f"{kind}_memory_status")
+    yield Route(f"{region}/status", memory.status, name=f"{kind}_memory_region")
+    yield _post(f"{region}/register", memory.register, f"{kind}_memory_register")
+    yield _post(f"{path}/unregister", memory.unregister, f"{kind}_memory_unregister")
+    yield _post(f"{region}/unregister", memory.unregister, f"{kind}_memory_region_unregister")
 
 
 def _post(path: str, handler: Handler, name: str) -> Route:

@@ -13,7 +13,8 @@ from aio.runtime.serve.errors import BodyTooLargeError, RequestError
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.datatypes import REALS, from_binary, from_json
 from aio.runtime.serve.protocol.decode import Described, decode_members
-from aio.runtime.serve.protocol.schema import InferRequest, ModelSpec, Tensor
+from aio.runtime.serve.protocol.schema import InferRequest, ModelSpec, SharedMemory, Tensor
+from aio.runtime.serve.protocol.shared_memory import REGION
 from aio.runtime.serve.rpc import wire
 from aio.runtime.serve.rpc.messages import message, parse_message
 
@@ -53,26 +54,31 @@ def parse(split: wire.Split, limits: Limits) -> Parsed:
     return Parsed(parse_message(_Request.FromString, rest), raw)
 
 
-def decode_request(parsed: Parsed, model: ModelSpec, limits: Limits) -> InferRequest:
-    """Return the request for this model.
+def decode_request(
+    parsed: Parsed, model: ModelSpec, limits: Limits, memory: SharedMemory | None = None
+) -> InferRequest:
+    """Return the request for this model; `memory` is the shared memory, None where there is none.
 
     Raises:
         RequestError: something in it is not what the protocol or the model asks for.
     """
     request, raw = parsed
-    if raw and len(raw) != len(request.inputs):
+    # A tensor in shared memory has none.
+    with_raw = [item for item in request.inputs if REGION not in item.parameters]
+    if raw and len(raw) != len(with_raw):
         raise RequestError(
-            f"raw_input_contents has {len(raw)} tensors for {len(request.inputs)} inputs; give "
+            f"raw_input_contents has {len(raw)} tensors for {len(with_raw)} inputs; give "
             "one for each, or none"
         )
+    rest = iter(raw)
     inputs = []
-    for index, item in enumerate(request.inputs):
+    for item in request.inputs:
         members = _tensor(item)
         members["shape"] = list(item.shape)
         if item.HasField("contents"):
             members["contents"] = item.contents
-        if raw:
-            members["raw"] = raw[index]
+        if raw and REGION not in item.parameters:
+            members["raw"] = next(rest)
         inputs.append(members)
     root: dict[str, object] = {
         "parameters": _parameters(request.parameters),
@@ -81,7 +87,7 @@ def decode_request(parsed: Parsed, model: ModelSpec, limits: Limits) -> InferReq
     }
     if request.id:
         root["id"] = request.id
-    return decode_members(root, model, limits, _read)
+    return decode_members(root, model, limits, _read, memory)
 
 
 def _tensor(item: Any) -> dict[str, object]:

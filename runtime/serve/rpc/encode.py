@@ -13,8 +13,10 @@ from aio.runtime.serve.protocol.schema import (
     ModelSpec,
     OutputRequest,
     Parameter,
+    SharedMemory,
     Tensor,
 )
+from aio.runtime.serve.protocol.shared_memory import write_output
 from aio.runtime.serve.rpc import wire
 from aio.runtime.serve.rpc.messages import message
 
@@ -22,16 +24,30 @@ _Response = message("inference.ModelInferResponse")
 _CHOICES = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}
 
 
-def encode_response(request: InferRequest, result: InferResult, model: ModelSpec) -> bytes:
-    """Return the response with the outputs asked for, in the order they were asked for."""
+def encode_response(
+    request: InferRequest,
+    result: InferResult,
+    model: ModelSpec,
+    memory: SharedMemory | None = None,
+) -> bytes:
+    """Return the response with the outputs asked for, in the order they were asked for.
+
+    Raises:
+        RequestError: an output was to go to shared memory that is not there any more.
+    """
     response = _Response(
         model_name=model.name, model_version=model.version, id=request.request_id or ""
     )
     _set_parameters(response.parameters, result.parameters)
-    raw = [
-        _encode_output(response, output, result.outputs[output.spec.name])
-        for output in request.outputs
-    ]
+    raw = []
+    for output in request.outputs:
+        data = _encode_output(response, output, result.outputs[output.spec.name])
+        if output.place is None:
+            raw.append(data)
+        else:
+            where = f"output {output.spec.name!r}"
+            written = write_output(output.place, data, where, memory)
+            _set_parameters(response.outputs[-1].parameters, written)
     return wire.join(response.SerializeToString(), wire.RAW_OUTPUT, raw)
 
 

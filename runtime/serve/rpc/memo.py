@@ -10,7 +10,7 @@ from typing import NamedTuple
 from aio.runtime.serve.hosting.host import ServedModel
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.datatypes import DATATYPES, from_binary
-from aio.runtime.serve.protocol.schema import DATATYPE, InferRequest, ModelSpec
+from aio.runtime.serve.protocol.schema import DATATYPE, InferRequest, ModelSpec, SharedMemory
 from aio.runtime.serve.rpc import wire
 from aio.runtime.serve.rpc.decode import Parsed, decode_request, parse
 
@@ -52,13 +52,17 @@ class DecodeMemo:
         self._known: dict[Key, Known] = {}
 
     def decode(
-        self, data: bytes | memoryview, failed: Callable[[ServedModel, BaseException], None]
+        self,
+        data: bytes | memoryview,
+        failed: Callable[[ServedModel, BaseException], None],
+        memory: SharedMemory | None = None,
     ) -> tuple[ServedModel, InferRequest]:
         """Return the model and the request.
 
         Args:
             data: the message.
             failed: is told what was wrong with a request to a model that there is.
+            memory: the shared memory; None where there is none.
         """
         split = wire.split(data, wire.RAW_INPUT)
         key = (split.rest, tuple(len(raw) for raw in split.raw))
@@ -72,7 +76,7 @@ class DecodeMemo:
         place = (parsed.message.model_name, parsed.message.model_version or None)
         model = self._find(*place)
         try:
-            request = decode_request(parsed, model.spec, self._limits)
+            request = decode_request(parsed, model.spec, self._limits, memory)
         except BaseException as error:
             failed(model, error)
             raise

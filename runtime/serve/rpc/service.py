@@ -10,7 +10,7 @@ from typing import Any
 from aio.runtime.serve.errors import UnavailableError, row_of
 from aio.runtime.serve.hosting.host import Host, ServedModel, State
 from aio.runtime.serve.limits import Limits
-from aio.runtime.serve.protocol.metadata import EXTENSIONS, SERVER, model_metadata
+from aio.runtime.serve.protocol.metadata import model_metadata, server_metadata
 from aio.runtime.serve.protocol.schema import InferRequest
 from aio.runtime.serve.rpc import wire
 from aio.runtime.serve.rpc.call import Call, Data
@@ -19,6 +19,7 @@ from aio.runtime.serve.rpc.extensions import Extensions
 from aio.runtime.serve.rpc.handlers import Read, Stream, Unary, translated
 from aio.runtime.serve.rpc.memo import DecodeMemo
 from aio.runtime.serve.rpc.messages import INFERENCE, message, methods
+from aio.runtime.serve.rpc.shared_memory import SystemMemory
 from aio.runtime.serve.rpc.status import status_of
 from aio.runtime.serve.transport.body import Buffers
 from aio.runtime.version import package_version
@@ -47,6 +48,7 @@ class Service:
             "ModelReady": self._model_ready,
             "ModelMetadata": self._model,
             **Extensions(self._host, self._limits).answers(),
+            **SystemMemory(self._host.regions).answers(),
         }
         return {
             "ModelInfer": self.infer,
@@ -62,12 +64,15 @@ class Service:
         """Run the model on the tensors of the message."""
         arrived_s = time.monotonic()
         self._buffers.take(len(data))
+        memory = self._host.regions.use()
         try:
-            model, request = self._memo.decode(data, partial(_failed, arrived_s))
+            model, request = self._memo.decode(data, partial(_failed, arrived_s), memory)
             result = await model.infer(_with_deadline(request, call), arrived_s)
-            return encode_response(request, result, model.spec)
+            return encode_response(request, result, model.spec, memory)
         finally:
             self._buffers.give_back(len(data))
+            if memory is not None:
+                memory.release()
 
     async def stream_infer(self, read: Read, call: Call) -> AsyncIterator[bytes]:
         """Run the model on one message after another; an error is an answer like another."""
@@ -92,9 +97,8 @@ class Service:
         return message("inference.ServerReadyResponse")(ready=ready)
 
     async def _server(self, _: Any) -> Any:
-        return message("inference.ServerMetadataResponse")(
-            name=SERVER, version=package_version(), extensions=EXTENSIONS
-        )
+        known = server_metadata(package_version(), shared_memory=self._host.regions.enabled)
+        return message("inference.ServerMetadataResponse")(**known)
 
     async def _model_ready(self, request: Any) -> Any:
         response = message("inference.ModelReadyResponse")

@@ -115,7 +115,13 @@ def test_parameters_that_are_understood() -> None:
         (image(shape=[10**30, 1, 2, 2]), "batch must be 1 to 3"),
         (image(shape=[2, 1, 2, 2]), "needs 8 elements, data has 4"),
         (image(parameters=[]), "parameters of input 'image' must be a JSON object"),
-        (image(parameters={"shared_memory_region": "r"}), "'shared_memory_region' is not supp"),
+        (image(parameters={"shared_memory_region": "r"}), "shared_memory_byte_size must be"),
+        (
+            image(parameters={"shared_memory_region": "r", "shared_memory_byte_size": 16}),
+            "give either data or shared_memory_region",
+        ),
+        (image(parameters={"aio_level": 1}), "input 'image': no parameter is named 'aio_level'"),
+        (outputs({"name": "logits", "parameters": {"aio_x": 1}}), "those of the request are aio_l"),
         (image(parameters={"binary_data_size": 16}), "either data or binary_data_size"),
         (outputs(1), "each of outputs must be a JSON object"),
         (outputs({"name": "other"}), "the model has logits, embedding"),
@@ -127,12 +133,12 @@ def test_parameters_that_are_understood() -> None:
         (outputs({"name": "logits", "parameters": {"classification": 1.5}}), "got 1.5"),
         (outputs({"name": "logits", "parameters": {"binary_data": 1}}), "true or false, got 1"),
         (parameters(binary_data_output="yes"), "true or false, got 'yes'"),
-        (parameters(sequence_id=4), "'sequence_id' is not supported"),
+        (parameters(sequence_id=4), "sequence_id is 4, but no model here keeps"),
         (parameters(aio_level=4), "aio_level must be 0 to 3, got 4"),
         (parameters(aio_level=-1), "got -1"),
         (parameters(aio_level=True), "got True"),
         (parameters(aio_level="1"), "got '1'"),
-        (parameters(aio_levels=1), "no parameter is named 'aio_levels', there is aio_level"),
+        (parameters(aio_levels=1), "no parameter is named 'aio_levels'; those of the request"),
         (parameters(timeout=-1), "got -1"),
         (parameters(timeout=1.5), "got 1.5"),
         (parameters(timeout=True), "got True"),
@@ -151,6 +157,11 @@ def test_what_is_wrong_is_named(root: object, said: str) -> None:
         decode_request(json.dumps(root).encode(), None, MODEL, Limits(batch=3))
     assert said in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("value", [0, "", None])
+def test_a_request_may_say_that_it_is_part_of_no_sequence(value: object) -> None:
+    assert decode(parameters(sequence_id=value)).priority == 0
 
 
 def test_null_is_the_same_as_nothing() -> None:

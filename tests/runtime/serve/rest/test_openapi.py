@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from fake_engine import SHAPE, FakeEngine, LiveServer
 from starlette.routing import Route
@@ -75,6 +76,26 @@ def test_the_request_is_described_for_the_model(found: dict[str, Any]) -> None:
         "type": "string",
         "enum": ["fake"],
     }
+
+
+def test_places_in_shared_memory_where_there_may_be_any(table: list[Route]) -> None:
+    def accepts(request: dict[str, Any], regions: int) -> bool:
+        models = [describe(FakeEngine(), "1")]
+        found = document(table, models, Limits(regions=regions), "0")
+        schema = found["components"]["schemas"]["InferRequest"]
+        return jsonschema_rs.is_valid(schema, request)
+
+    place = {"shared_memory_region": "r", "shared_memory_byte_size": 24}
+    image = {"name": "image", "shape": [1, *SHAPE], "datatype": "FP32", "parameters": place}
+    output = {"name": "logits", "parameters": place}
+    assert accepts({"inputs": [image], "outputs": [output]}, 1)
+    assert not accepts({"inputs": [image]}, 0)
+    assert not accepts({"inputs": [{**image, "data": [0.0] * 6}]}, 1)
+    sent = {"name": "image", "shape": [1, *SHAPE], "datatype": "FP32", "data": [0.0] * 6}
+    assert accepts({"inputs": [sent], "outputs": [output]}, 1)
+    assert not accepts({"inputs": [sent], "outputs": [output]}, 0)
+    assert accepts({"inputs": [sent], "parameters": {"sequence_id": 0}}, 0)
+    assert not accepts({"inputs": [sent], "parameters": {"sequence_id": 7}}, 0)
 
 
 def test_without_a_model_it_is_a_document_all_the_same(table: list[Route]) -> None:

@@ -78,9 +78,9 @@ def test_other_datatypes_are_decoded_every_time(monkeypatch: pytest.MonkeyPatch)
     decoder = DecodeMemo(Models().find, Limits())
     calls: list[object] = []
 
-    def decode(parsed: Any, model: Any, limits: Any) -> Any:
+    def decode(parsed: Any, *more: Any) -> Any:
         calls.append(parsed)
-        return decode_request(parsed, model, limits)
+        return decode_request(parsed, *more)
 
     monkeypatch.setattr(memo, "decode_request", decode)
     request = message("inference.ModelInferRequest")(model_name="fake")

@@ -167,7 +167,7 @@ def test_the_deadline_of_the_call_is_a_timeout(client: Client, engine: FakeEngin
         ({"parameters": {"aio_level": {"bool_param": True}}}, "aio_level must be"),
         ({"parameters": {"aio_other": {}}}, "no parameter is named"),
         ({"parameters": {"timeout": {"int64_param": -1}}}, "timeout must be"),
-        ({"parameters": {"sequence_id": {"int64_param": 1}}}, "not supported"),
+        ({"parameters": {"sequence_id": {"int64_param": 1}}}, "sequence_id is 1, but"),
         ({"id": "x" * 300}, "id must be a string of at most"),
     ],
 )
