@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aio.runtime.commands.limit_option import limit, make_limits
 from aio.runtime.commands.options import add_governor_options, governor_options
+from aio.runtime.commands.permissions import Permissions, permissions
 from aio.runtime.commands.queue_options import add_queue_options
 from aio.runtime.commands.setting_values import Pairs
 from aio.runtime.commands.settings import Settings
@@ -150,10 +151,10 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
     add("--unix-socket", type=Path, metavar="PATH", help="also listen on a Unix socket")
     add(
         "--unix-mode",
-        type=_octal,
-        default=0o660,
+        type=permissions,
+        default=Permissions(0o660),
         metavar="MODE",
-        help="permissions of the Unix socket (0660)",
+        help="permissions of the Unix socket, octal (%(default)s)",
     )
     add("--no-tcp", action="store_true", help="listen on the Unix socket alone")
 
@@ -323,7 +324,3 @@ def _seconds(text: str) -> float:
     if not 0 <= value <= MAX_DRAIN_S:
         raise argparse.ArgumentTypeError(f"expected 0 to {MAX_DRAIN_S} seconds, found {text}")
     return value
-
-
-def _octal(text: str) -> int:
-    return int(text, 8)

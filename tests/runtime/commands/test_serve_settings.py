@@ -8,6 +8,7 @@ import configparser
 import json
 import re
 import shlex
+import stat
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,48 @@ def test_every_option_has_its_variable() -> None:
     assert (args.model, args.target_ms, args.no_replan) == (Path("m.aio"), 20.0, True)
     assert args.allowed_host == ["a", "b"]
     assert args.limit == {"connections": 3, "body_bytes": 1 << 20}
+
+
+@pytest.mark.parametrize("written", ["0o660", "432", '"0660"', '"660"', '"0o660"'])
+def test_the_mode_of_a_file_is_that_of_the_socket(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(f'unix-mode = {written}\nunix-socket = "s"\nno-tcp = true\n')
+    args = read("--config", str(path))
+    (listener,) = serve.listen(args)
+    with listener:
+        assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o660
+    rows = [line.split() for line in settings_text(args).splitlines()]
+    assert ["unix-mode", "0660", str(path)] in rows
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("660", 'expected 0 to 0o777, found 660, which is 0o1224; write "0660" as text, or 0o660'),
+        ("0.5", "expected octal digits as text, or a number like 0o660, found 0.5"),
+        ("true", "expected octal digits as text, or a number like 0o660, found True"),
+        ('"9999"', "expected octal digits from 0 to 0777, such as 0660, found '9999'"),
+    ],
+)
+def test_modes_of_a_file_that_are_refused(tmp_path: Path, written: str, said: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(f"unix-mode = {written}\n")
+    with pytest.raises(InputError) as caught:
+        read("--config", str(path))
+    assert f"{path}: unix-mode: {said}" in str(caught.value)
+
+
+def test_the_mode_elsewhere_is_octal_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert read("--unix-mode", "600").unix_mode == 0o600
+    assert read(AIO_SERVE_UNIX_MODE="600").unix_mode == 0o600
+    with pytest.raises(InputError, match="AIO_SERVE_UNIX_MODE: expected octal digits from 0 to"):
+        read(AIO_SERVE_UNIX_MODE="9999")
+    with pytest.raises(SystemExit):
+        read("--unix-mode", "9999")
+    assert "--unix-mode: expected octal digits from 0 to 0777" in capsys.readouterr().err
+    assert ["unix-mode", "0660", "default"] in [
+        line.split() for line in settings_text(read()).splitlines()
+    ]
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "3601", "inf"])
