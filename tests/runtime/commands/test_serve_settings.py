@@ -19,6 +19,7 @@ import yaml  # type: ignore[import-untyped]
 from aio.runtime.commands import serve
 from aio.runtime.commands.limit_option import QUEUE_LIMITS
 from aio.runtime.commands.serve_check import check_settings, settings_text
+from aio.runtime.commands.service_links import is_service_link
 from aio.runtime.commands.settings import Settings
 from aio.runtime.errors import InputError
 from aio.runtime.serve.limits import Limits
@@ -121,6 +122,22 @@ def test_the_mode_elsewhere_is_octal_digits(capsys: pytest.CaptureFixture[str]) 
     assert ["unix-mode", "0660", "default"] in [
         line.split() for line in settings_text(read()).splitlines()
     ]
+
+
+def test_services_of_kubernetes_that_are_named_like_options() -> None:
+    link = "tcp://10.0.0.1:80"
+    args = read(
+        AIO_SERVE_PREDICTOR_SERVICE_HOST="10.0.0.1",
+        AIO_SERVE_PREDICTOR_PORT=link,
+        AIO_SERVE_PREDICTOR_PORT_80_TCP_ADDR="10.0.0.1",
+        AIO_SERVE_TOKEN_SERVICE_HOST="10.0.0.1",
+        AIO_SERVE_GRPC_PORT=link,
+        AIO_SERVE_PORT="8080",
+    )
+    assert (args.port, args.grpc_port) == (8080, None)
+    for name in read().origins:
+        variable = "AIO_SERVE_" + name.upper().replace("-", "_")
+        assert not is_service_link(variable.removeprefix("AIO_SERVE_"), "1"), variable
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "3601", "inf"])
