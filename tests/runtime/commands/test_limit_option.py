@@ -6,12 +6,12 @@ from dataclasses import fields
 
 import pytest
 
-from aio.runtime.commands.limit_option import QUEUE_LIMITS, limit, make_limits
-from aio.runtime.commands.queue_options import add_queue_options
+from aio.runtime.commands.limit_option import limit, make_limits
+from aio.runtime.commands.queue_options import OPTION_OF_LIMIT, add_queue_options
 from aio.runtime.errors import InputError
 from aio.runtime.serve.limits import MIB, Limits
 
-OWN = [field for field in fields(Limits) if field.name not in QUEUE_LIMITS]
+OWN = [field for field in fields(Limits) if field.name not in OPTION_OF_LIMIT]
 
 
 def arguments(**limits: int) -> argparse.Namespace:
@@ -53,6 +53,10 @@ def test_values(text: str, value: float) -> None:
         ("connections", "expected NAME=VALUE"),
         ("quue=1", "there is no limit 'quue'; expected one of body_bytes"),
         ("__class__=1", "there is no limit"),
+        ("queue=32", r"limit queue has an option of its own, --max-queue \(max-queue in a file\)"),
+        ("queue_ms=32", "option of its own, --max-queue-ms "),
+        ("merged_batch=32", "option of its own, --max-batch "),
+        ("merge_wait_ms=32", "option of its own, --batch-delay-ms "),
         ("connections=0", "connections: expected 1 to 1e"),
         ("connections=-1", "connections: expected a whole number"),
         ("connections=1.5", "connections: expected a whole number"),

@@ -17,7 +17,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from aio.runtime.commands import serve
-from aio.runtime.commands.limit_option import QUEUE_LIMITS
+from aio.runtime.commands.queue_options import OPTION_OF_LIMIT
 from aio.runtime.commands.serve_check import check_settings, settings_text
 from aio.runtime.commands.service_links import is_service_link
 from aio.runtime.commands.settings import Settings
@@ -55,7 +55,7 @@ def test_the_example_has_every_option_and_all_are_taken(tmp_path: Path) -> None:
     path.write_text(enabled(EXAMPLE.read_text()))
     args = read("--config", str(path))
     assert {name for name, origin in args.origins.items() if origin != str(path)} == set()
-    assert set(args.limit) == {field.name for field in fields(Limits)} - QUEUE_LIMITS
+    assert set(args.limit) == {field.name for field in fields(Limits)} - OPTION_OF_LIMIT.keys()
 
 
 def test_defaults_in_the_example_are_the_defaults(tmp_path: Path) -> None:
@@ -138,6 +138,18 @@ def test_services_of_kubernetes_that_are_named_like_options() -> None:
     for name in read().origins:
         variable = "AIO_SERVE_" + name.upper().replace("-", "_")
         assert not is_service_link(variable.removeprefix("AIO_SERVE_"), "1"), variable
+
+
+def test_the_examples_of_the_documents_are_taken() -> None:
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("deployment.md", "serving.md"))
+    variables = re.findall(r"`(AIO_SERVE_\w+)=([^`.]+)`", text)
+    limits = re.findall(r"`--limit ([^`]+)`", text)
+    assert {"AIO_SERVE_LIMIT", "AIO_SERVE_TARGET_MS"} <= {name for name, _ in variables}
+    assert limits
+    for name, value in variables:
+        assert read(**{name: value}).origins, name
+    for value in limits:
+        assert read("--limit", value).limit, value
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "3601", "inf"])
