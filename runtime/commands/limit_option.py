@@ -5,6 +5,7 @@ Those of the queue have options of their own.
 """
 
 import argparse
+import math
 import re
 from dataclasses import Field, fields
 from typing import Any
@@ -63,15 +64,14 @@ def _value(field: "Field[Any]", text: str) -> float:
     unit = next((unit for unit in ("bytes", "ms", "s") if field.name.endswith(f"_{unit}")), None)
     least, most = _RANGES[unit]
     default = getattr(Limits(), field.name)
-    least = min(least, default)  # 0 where it means that something is off
-    value = _size(text) if unit == "bytes" else _number(text)
     whole = isinstance(default, int)
-    if value is None or (whole and value != int(value)):
+    least = min(math.ceil(least) if whole else least, default)  # 0 where it is off
+    value = _size(text) if unit == "bytes" else _number(text)
+    if value is None or (whole and value != int(value)) or not least <= value <= most:
         what = "a whole number" if whole else "a number"
-        raise argparse.ArgumentTypeError(f"limit {field.name}: expected {what}, found {text!r}")
-    if not least <= value <= most:
+        highest = f"{most / _FACTORS['GiB']:g}GiB" if unit == "bytes" else f"{most:.0f}"
         raise argparse.ArgumentTypeError(
-            f"limit {field.name}: expected {least:g} to {most:g}, found {text}"
+            f"limit {field.name}: expected {what} from {least:g} to {highest}, found {text!r}"
         )
     return int(value) if whole else value
 

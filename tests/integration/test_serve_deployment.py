@@ -140,7 +140,8 @@ def test_check_finds_everything_that_is_wrong(environ: dict[str, str], tmp_path:
     ("file", "variables", "said"),
     [
         ("prot = 1", {}, "there is no setting 'prot'; do you mean 'port'?"),
-        ("[limit]\nconnections = 0", {}, "limit connections: expected 1 to"),
+        ("[limit]\nconnections = 0", {}, "limit connections: expected a whole number from 1 to"),
+        ("[limit]\nbody_bytes = -1", {}, "a whole number from 1024 to 1024GiB, found '-1'"),
         ("", {"AIO_SERVE_PRT": "1"}, "no option has the variable AIO_SERVE_PRT"),
         ("", {"AIO_SERVE_HOST": "0.0.0.0"}, "--token-file"),
         ('allowed-origin = "*"', {}, "'*' is no origin of web pages"),
