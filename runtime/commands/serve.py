@@ -156,7 +156,7 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
         metavar="MODE",
         help="permissions of the Unix socket, octal (%(default)s)",
     )
-    add("--no-tcp", action="store_true", help="listen on the Unix socket alone")
+    add("--no-tcp", action="store_true", help="listen on the Unix socket alone, without gRPC")
 
 
 def _add_access(parser: argparse.ArgumentParser) -> None:
@@ -198,7 +198,7 @@ def read_arguments(
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
-    from aio.runtime.serve.rpc.reserve import address, reserve  # noqa: PLC0415
+    from aio.runtime.serve.rpc.reserve import address  # noqa: PLC0415
     from aio.runtime.serve.security.policy import in_container, root_warning  # noqa: PLC0415
     from aio.runtime.serve.server import serve  # noqa: PLC0415
     from aio.runtime.serve.telemetry.logs import configure_logs  # noqa: PLC0415
@@ -215,9 +215,7 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(listener) for listener in listen(args)]
         urls = [url(listener) for listener in listeners]
-        reserved = stack.enter_context(
-            reserve(args.host, args.grpc_port, insecure=_may_be_reached(args))
-        )
+        reserved = stack.enter_context(reserve_grpc(args))
         grpc = None if reserved is None else address(reserved)
         return serve(
             listeners,
@@ -250,10 +248,26 @@ def listen(args: argparse.Namespace) -> "Iterator[socket.socket]":
 
     if args.no_tcp and args.unix_socket is None:
         raise InputError("--no-tcp leaves nothing to listen on; name a --unix-socket")
+    if args.no_tcp and args.grpc_port is not None:
+        raise InputError("gRPC needs TCP; take away either --no-tcp or --grpc-port")
+    # Said here, as two sockets can be bound to one port until they listen.
+    if args.port and args.port == args.grpc_port:
+        raise InputError(
+            f"--port and --grpc-port are both {args.port}; HTTP and gRPC need a port each"
+        )
     if not args.no_tcp:
         yield bind(args.host, args.port, insecure=_may_be_reached(args))
     if args.unix_socket is not None:
         yield bind_unix(args.unix_socket, args.unix_mode)
+
+
+def reserve_grpc(
+    args: argparse.Namespace,
+) -> "contextlib.AbstractContextManager[socket.socket | None]":
+    """Return the bound socket of gRPC, None if it is not served."""
+    from aio.runtime.serve.rpc.reserve import reserve  # noqa: PLC0415
+
+    return reserve(args.host, args.grpc_port, insecure=_may_be_reached(args))
 
 
 def _may_be_reached(args: argparse.Namespace) -> bool:

@@ -8,6 +8,7 @@ import configparser
 import json
 import re
 import shlex
+import socket
 import stat
 from dataclasses import fields
 from pathlib import Path
@@ -179,6 +180,37 @@ def test_check_returns_2_if_anything_is_wrong(capsys: pytest.CaptureFixture[str]
     assert "FAIL  model: target_ms" in said
     assert "FAIL  limits: limit body_bytes is 1073741824, more than buffered_bytes" in said
     assert "FAIL  access: 'a b' is no host name" in said
+
+
+def test_check_binds_the_port_of_grpc_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert check_settings(read("--port", "0", "--grpc-port", str(port))) == 2
+        # Both are told at once.
+        assert check_settings(read("--port", str(port), "--grpc-port", str(port + 65536))) == 2
+    said = capsys.readouterr().out
+    assert re.search(rf"FAIL  grpc: gRPC: port {port} .* is in use; .* --grpc-port", said)
+    assert f"FAIL  address: port {port} of 127.0.0.1 is in use" in said
+    assert "FAIL  grpc: gRPC: port must be 0 to 65535" in said
+    assert check_settings(read("--port", "0", "--grpc-port", "0")) == 0
+    assert re.search(r"ok +grpc: 127\.0\.0\.1:\d+ can be had", capsys.readouterr().out)
+
+
+def test_one_port_is_not_for_http_and_grpc(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert check_settings(read("--port", str(port), "--grpc-port", str(port))) == 2
+    said = capsys.readouterr().out
+    assert f"FAIL  address: --port and --grpc-port are both {port}; HTTP and gRPC need" in said
+
+
+def test_no_tcp_is_not_for_grpc(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    arguments = ("--no-tcp", "--unix-socket", str(path), "--grpc-port", "0")
+    with pytest.raises(InputError, match="take away either --no-tcp or --grpc-port"):
+        next(serve.listen(read(*arguments)))
+    assert not path.exists()
+    assert check_settings(read(*arguments)) == 2
 
 
 def unit() -> configparser.RawConfigParser:
