@@ -230,6 +230,25 @@ def test_the_service_manager_is_told(environ: dict[str, str], tmp_path: Path) ->
             assert server.process.wait(PATIENCE_S) == 0
 
 
+def test_a_closed_standard_output_is_no_failure(environ: dict[str, str]) -> None:
+    port = free_port()
+    command = serve_command("--port", port)
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(
+            ["sh", "-c", 'exec "$@" >&-', "sh", *command], env=environ, stderr=log, text=True
+        ) as process,
+    ):
+        server = Service(process, log, port)
+        try:
+            server.wait_ready()
+            process.terminate()
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+        assert server.logged() == ""
+
+
 def test_json_logs(environ: dict[str, str]) -> None:
     with service(environ, "--log-format", "json", "--log-level", "info") as server:
         assert server.process.stdout is not None
