@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -276,7 +279,7 @@ def test_what_only_looks_like_kubernetes_is_refused(read: Read, variable: str, v
 def test_files_that_can_not_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.toml: No such file"):
         read_file(tmp_path / "none.toml")
-    with pytest.raises(InputError, match="Is a directory"):
+    with pytest.raises(InputError, match="is not a regular file"):
         read_file(tmp_path)
     path = tmp_path / "x.toml"
     path.write_bytes(b"x = '\xff'")
@@ -288,6 +291,23 @@ def test_files_that_can_not_be_read(tmp_path: Path) -> None:
     path.write_bytes(b"x = " + b"[" * 100_000)
     with pytest.raises(InputError, match="is not TOML"):
         read_file(path)
+
+
+def test_a_named_pipe_is_no_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from aio.runtime.commands.settings_file import read_file; read_file(Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert f"the configuration {path} is not a regular file" in done.stderr
 
 
 @given(content=st.binary(max_size=200))
