@@ -232,6 +232,8 @@ def access_policy(args: argparse.Namespace) -> "Policy":
     """Return who may ask."""
     from aio.runtime.serve.security.policy import make_policy  # noqa: PLC0415
 
+    if args.token_file is None or args.allowed_host:  # then the host is among the names in Host
+        _check_host(args.host)
     return make_policy(
         args.host,
         token_file=args.token_file,
@@ -239,6 +241,19 @@ def access_policy(args: argparse.Namespace) -> "Policy":
         allowed_origins=args.allowed_origin or (),
         public_metrics=args.public_metrics,
     )
+
+
+def _check_host(host: str) -> None:
+    """Refuse what is no name for what it is; the guard's advice is for --allowed-host."""
+    from aio.runtime.serve.security.names import HostNames  # noqa: PLC0415
+
+    try:
+        HostNames([host])
+    except InputError:
+        raise InputError(
+            f"--host {host!r} is no address of this machine; expected one such as 127.0.0.1 or "
+            "localhost, or 0.0.0.0 for all"
+        ) from None
 
 
 def listen(args: argparse.Namespace) -> "Iterator[socket.socket]":

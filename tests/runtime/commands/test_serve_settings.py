@@ -182,6 +182,19 @@ def test_check_returns_2_if_anything_is_wrong(capsys: pytest.CaptureFixture[str]
     assert "FAIL  access: 'a b' is no host name" in said
 
 
+@pytest.mark.parametrize("host", ["", "a b", "http://localhost"])
+def test_a_host_that_is_none_gets_advice_of_its_own(
+    host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        serve.access_policy(read("--host", host))
+    assert f"--host {host!r} is no address of this machine; expected one such as" in str(
+        caught.value
+    )
+    assert check_settings(read("--host", host, "--port", "0")) == 2
+    assert "example.com" not in capsys.readouterr().out
+
+
 def test_check_binds_the_port_of_grpc_too(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
