@@ -123,7 +123,8 @@ def _call(point: EntryPoint, program: str, arguments: list[str]) -> int:
     command.add_arguments(parser)
     read = getattr(command, "read_arguments", argparse.ArgumentParser.parse_args)
     code = command.run(read(parser, arguments))
-    sys.stdout.flush()  # here, where a broken pipe is still ours to handle
+    if sys.stdout is not None:  # it is None if it was closed before the start, as by >&-
+        sys.stdout.flush()  # here, where a broken pipe is still ours to handle
     return code
 
 

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--limit NAME=VALUE`: any of the server's bounds, checked by the unit its name ends in."""
+"""`--limit NAME=VALUE`: a bound of the server, checked by the unit its name ends in.
+
+Those of the queue have options of their own.
+"""
 
 import argparse
+import math
 import re
 from dataclasses import Field, fields
 from typing import Any
 
-from aio.runtime.commands.queue_options import QueueOptions, queue_options
+from aio.runtime.commands.queue_options import OPTION_OF_LIMIT, queue_options
 from aio.runtime.errors import InputError
 from aio.runtime.serve.limits import MIB, Limits
 
-QUEUE_LIMITS = frozenset(QueueOptions.__annotations__)  # have options of their own
 _FACTORS = {"": 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}
 # The least and the most of a bound, by the unit in its name; None is a plain count.
 _RANGES: dict[str | None, tuple[float, float]] = {
@@ -28,9 +31,13 @@ def limit(text: str) -> tuple[str, float]:
         argparse.ArgumentTypeError: there is no such bound, or it can't have this value.
     """
     name, sign, value = text.partition("=")
-    known = {field.name: field for field in fields(Limits) if field.name not in QUEUE_LIMITS}
+    known = {field.name: field for field in fields(Limits) if field.name not in OPTION_OF_LIMIT}
     if not sign:
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {text!r}")
+    if option := OPTION_OF_LIMIT.get(name):
+        raise argparse.ArgumentTypeError(
+            f"limit {name} has an option of its own, {option} ({option[2:]} in a file)"
+        )
     if name not in known:
         raise argparse.ArgumentTypeError(
             f"there is no limit {name!r}; expected one of {', '.join(known)}"
@@ -57,15 +64,14 @@ def _value(field: "Field[Any]", text: str) -> float:
     unit = next((unit for unit in ("bytes", "ms", "s") if field.name.endswith(f"_{unit}")), None)
     least, most = _RANGES[unit]
     default = getattr(Limits(), field.name)
-    least = min(least, default)  # 0 where it means that something is off
-    value = _size(text) if unit == "bytes" else _number(text)
     whole = isinstance(default, int)
-    if value is None or (whole and value != int(value)):
+    least = min(math.ceil(least) if whole else least, default)  # 0 where it is off
+    value = _size(text) if unit == "bytes" else _number(text)
+    if value is None or (whole and value != int(value)) or not least <= value <= most:
         what = "a whole number" if whole else "a number"
-        raise argparse.ArgumentTypeError(f"limit {field.name}: expected {what}, found {text!r}")
-    if not least <= value <= most:
+        highest = f"{most / _FACTORS['GiB']:g}GiB" if unit == "bytes" else f"{most:.0f}"
         raise argparse.ArgumentTypeError(
-            f"limit {field.name}: expected {least:g} to {most:g}, found {text}"
+            f"limit {field.name}: expected {what} from {least:g} to {highest}, found {text!r}"
         )
     return int(value) if whole else value
 

@@ -15,6 +15,15 @@ class QueueOptions(TypedDict):
     merge_wait_ms: float
 
 
+# Which option sets which of them.
+OPTION_OF_LIMIT = {
+    "queue": "--max-queue",
+    "queue_ms": "--max-queue-ms",
+    "merged_batch": "--max-batch",
+    "merge_wait_ms": "--batch-delay-ms",
+}
+
+
 def add_queue_options(parser: argparse.ArgumentParser) -> None:
     """Declare what may wait, and what runs together."""
     add = parser.add_argument

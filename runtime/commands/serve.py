@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aio.runtime.commands.limit_option import limit, make_limits
 from aio.runtime.commands.options import add_governor_options, governor_options
+from aio.runtime.commands.permissions import Permissions, permissions
 from aio.runtime.commands.queue_options import add_queue_options
 from aio.runtime.commands.setting_values import Pairs
 from aio.runtime.commands.settings import Settings
@@ -150,12 +151,12 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
     add("--unix-socket", type=Path, metavar="PATH", help="also listen on a Unix socket")
     add(
         "--unix-mode",
-        type=_octal,
-        default=0o660,
+        type=permissions,
+        default=Permissions(0o660),
         metavar="MODE",
-        help="permissions of the Unix socket (0660)",
+        help="permissions of the Unix socket, octal (%(default)s)",
     )
-    add("--no-tcp", action="store_true", help="listen on the Unix socket alone")
+    add("--no-tcp", action="store_true", help="listen on the Unix socket alone, without gRPC")
 
 
 def _add_access(parser: argparse.ArgumentParser) -> None:
@@ -197,7 +198,7 @@ def read_arguments(
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
-    from aio.runtime.serve.rpc.reserve import address, reserve  # noqa: PLC0415
+    from aio.runtime.serve.rpc.reserve import address  # noqa: PLC0415
     from aio.runtime.serve.security.policy import in_container, root_warning  # noqa: PLC0415
     from aio.runtime.serve.server import serve  # noqa: PLC0415
     from aio.runtime.serve.telemetry.logs import configure_logs  # noqa: PLC0415
@@ -214,9 +215,7 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(listener) for listener in listen(args)]
         urls = [url(listener) for listener in listeners]
-        reserved = stack.enter_context(
-            reserve(args.host, args.grpc_port, insecure=_may_be_reached(args))
-        )
+        reserved = stack.enter_context(reserve_grpc(args))
         grpc = None if reserved is None else address(reserved)
         return serve(
             listeners,
@@ -233,6 +232,8 @@ def access_policy(args: argparse.Namespace) -> "Policy":
     """Return who may ask."""
     from aio.runtime.serve.security.policy import make_policy  # noqa: PLC0415
 
+    if args.token_file is None or args.allowed_host:  # then the host is among the names in Host
+        _check_host(args.host)
     return make_policy(
         args.host,
         token_file=args.token_file,
@@ -242,6 +243,19 @@ def access_policy(args: argparse.Namespace) -> "Policy":
     )
 
 
+def _check_host(host: str) -> None:
+    """Refuse what is no name for what it is; the guard's advice is for --allowed-host."""
+    from aio.runtime.serve.security.names import HostNames  # noqa: PLC0415
+
+    try:
+        HostNames([host])
+    except InputError:
+        raise InputError(
+            f"--host {host!r} is no address of this machine; expected one such as 127.0.0.1 or "
+            "localhost, or 0.0.0.0 for all"
+        ) from None
+
+
 def listen(args: argparse.Namespace) -> "Iterator[socket.socket]":
     """Yield the bound sockets; one that others can reach needs a token or --insecure."""
     from aio.runtime.serve.transport.listen import bind  # noqa: PLC0415
@@ -249,10 +263,26 @@ def listen(args: argparse.Namespace) -> "Iterator[socket.socket]":
 
     if args.no_tcp and args.unix_socket is None:
         raise InputError("--no-tcp leaves nothing to listen on; name a --unix-socket")
+    if args.no_tcp and args.grpc_port is not None:
+        raise InputError("gRPC needs TCP; take away either --no-tcp or --grpc-port")
+    # Said here, as two sockets can be bound to one port until they listen.
+    if args.port and args.port == args.grpc_port:
+        raise InputError(
+            f"--port and --grpc-port are both {args.port}; HTTP and gRPC need a port each"
+        )
     if not args.no_tcp:
         yield bind(args.host, args.port, insecure=_may_be_reached(args))
     if args.unix_socket is not None:
         yield bind_unix(args.unix_socket, args.unix_mode)
+
+
+def reserve_grpc(
+    args: argparse.Namespace,
+) -> "contextlib.AbstractContextManager[socket.socket | None]":
+    """Return the bound socket of gRPC, None if it is not served."""
+    from aio.runtime.serve.rpc.reserve import reserve  # noqa: PLC0415
+
+    return reserve(args.host, args.grpc_port, insecure=_may_be_reached(args))
 
 
 def _may_be_reached(args: argparse.Namespace) -> bool:
@@ -323,7 +353,3 @@ def _seconds(text: str) -> float:
     if not 0 <= value <= MAX_DRAIN_S:
         raise argparse.ArgumentTypeError(f"expected 0 to {MAX_DRAIN_S} seconds, found {text}")
     return value
-
-
-def _octal(text: str) -> int:
-    return int(text, 8)

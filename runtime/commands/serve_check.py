@@ -12,13 +12,14 @@ from pathlib import Path
 
 from aio.runtime.commands.doctor import Check, check_cache, checks_text
 from aio.runtime.commands.limit_option import make_limits
-from aio.runtime.commands.serve import access_policy, listen, load, models
+from aio.runtime.commands.serve import access_policy, listen, load, models, reserve_grpc
 from aio.runtime.commands.settings import DEFAULT
 from aio.runtime.errors import AioError, InputError
 from aio.runtime.inputs import as_duration_ms
 from aio.runtime.printing import text_table
 from aio.runtime.serve.announce import sensors_text
 from aio.runtime.serve.hosting.lifecycle import ModelDirectory
+from aio.runtime.serve.rpc.reserve import address
 from aio.runtime.serve.security.policy import in_container, root_warning
 from aio.runtime.serve.transport.listen import url
 
@@ -32,6 +33,7 @@ def check_settings(args: argparse.Namespace) -> int:
         _try("limits", lambda: _limits(args)),
         _try("access", lambda: _access(args)),
         _try("address", lambda: _address(args)),
+        _try("grpc", lambda: _grpc(args)),
         _try("model", lambda: _model(args)),
         check_cache(),
     ]
@@ -79,6 +81,11 @@ def _address(args: argparse.Namespace) -> str:
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(listener) for listener in listen(args)]
         return f"{' and '.join(map(url, listeners))} can be had"
+
+
+def _grpc(args: argparse.Namespace) -> str:
+    with reserve_grpc(args) as reserved:
+        return "not served" if reserved is None else f"{address(reserved)} can be had"
 
 
 def _model(args: argparse.Namespace) -> str:

@@ -9,11 +9,11 @@ the file, and each of its names is looked up by itself.
 
 import argparse
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aio.runtime.commands.service_links import is_service_link
 from aio.runtime.commands.setting_values import Pairs, default_of, from_text, from_toml
 from aio.runtime.commands.settings_file import read_file
 from aio.runtime.errors import InputError
@@ -21,9 +21,6 @@ from aio.runtime.errors import InputError
 COMMAND_LINE, DEFAULT = "command line", "default"
 # Options about one call rather than about the server; --config has a variable, but no key.
 _OF_ONE_CALL = frozenset({"help", "check", "config"})
-# What Kubernetes puts into every container beside a service of that name.
-_SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT)(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_.*)?")
-_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
 
 class Setting(NamedTuple):
@@ -104,7 +101,7 @@ class Settings:
         for variable in sorted(environ):
             value = environ[variable]
             ending = variable.removeprefix(self._prefix)
-            if ending in {variable, "CONFIG"} or not value or _is_service_link(ending, value):
+            if ending in {variable, "CONFIG"} or not value or is_service_link(ending, value):
                 continue
             if variable not in names:
                 raise InputError(
@@ -140,10 +137,6 @@ def _name(action: argparse.Action) -> str:
 def _nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; do you mean {close[0]!r}?" if close else "; --help lists what there is"
-
-
-def _is_service_link(ending: str, value: str) -> bool:
-    return bool(_SERVICE_LINK.fullmatch(ending) or (ending == "PORT" and _LINK_VALUE.match(value)))
 
 
 def _choose(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A configuration file in TOML as a dictionary, with errors that say which file and line."""
 
+import os
+import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,10 @@ def read_file(path: Path) -> dict[str, Any]:
     """Return what the file holds.
 
     Raises:
-        InputError: the file can't be read, is too large, or is not TOML.
+        InputError: the file can't be read, is no regular file, is too large, or is not TOML.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        content = _content(path)
     except OSError as error:
         raise InputError(f"can't read the configuration {path}: {error.strerror}") from None
     if len(content) > MAX_FILE_BYTES:
@@ -33,3 +34,15 @@ def read_file(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
         raise InputError(f"the configuration {path} is not TOML: {error}") from None
     return values
+
+
+def _content(path: Path) -> bytes:
+    """Return the file's bytes, at most one more than are allowed."""
+    # Without O_NONBLOCK opening a named pipe would wait for somebody to write.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise InputError(f"the configuration {path} is not a regular file")
+        return os.read(descriptor, MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)

@@ -140,7 +140,8 @@ def test_check_finds_everything_that_is_wrong(environ: dict[str, str], tmp_path:
     ("file", "variables", "said"),
     [
         ("prot = 1", {}, "there is no setting 'prot'; do you mean 'port'?"),
-        ("[limit]\nconnections = 0", {}, "limit connections: expected 1 to"),
+        ("[limit]\nconnections = 0", {}, "limit connections: expected a whole number from 1 to"),
+        ("[limit]\nbody_bytes = -1", {}, "a whole number from 1024 to 1024GiB, found '-1'"),
         ("", {"AIO_SERVE_PRT": "1"}, "no option has the variable AIO_SERVE_PRT"),
         ("", {"AIO_SERVE_HOST": "0.0.0.0"}, "--token-file"),
         ('allowed-origin = "*"', {}, "'*' is no origin of web pages"),
@@ -227,6 +228,25 @@ def test_the_service_manager_is_told(environ: dict[str, str], tmp_path: Path) ->
             while told[-1] != "STOPPING=1":
                 told.append(manager.recv(1000).decode())
             assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_a_closed_standard_output_is_no_failure(environ: dict[str, str]) -> None:
+    port = free_port()
+    command = serve_command("--port", port)
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(
+            ["sh", "-c", 'exec "$@" >&-', "sh", *command], env=environ, stderr=log, text=True
+        ) as process,
+    ):
+        server = Service(process, log, port)
+        try:
+            server.wait_ready()
+            process.terminate()
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+        assert server.logged() == ""
 
 
 def test_json_logs(environ: dict[str, str]) -> None:

@@ -76,7 +76,7 @@ def test_a_unix_socket_alone(path: Path, tmp_path: Path) -> None:
         (["--no-tcp"], "--no-tcp leaves nothing to listen on"),
         (["--unix-socket", "/nowhere/x"], "can't listen on /nowhere/x"),
         (["--unix-socket", "/x" * 100], "choose a shorter"),
-        (["--unix-mode", "9"], "invalid"),
+        (["--unix-mode", "9"], "expected octal digits from 0 to 0777"),
     ],
 )
 def test_what_cannot_be_listened_on(arguments: list[str], message: str) -> None:

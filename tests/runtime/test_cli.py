@@ -139,6 +139,11 @@ def test_serve_has_a_name_of_its_own(capsys: pytest.CaptureFixture[str]) -> None
     assert "usage: aio-serve" in capsys.readouterr().out
 
 
+def test_a_standard_output_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["t-good"]) == 0
+
+
 def test_a_reader_that_goes_away(tmp_path: Path) -> None:
     (tmp_path / "aio_test_good.py").write_text(
         COMMAND.format(name="good", body="print('x' * 1_000_000); return 0")

@@ -6,12 +6,12 @@ from dataclasses import fields
 
 import pytest
 
-from aio.runtime.commands.limit_option import QUEUE_LIMITS, limit, make_limits
-from aio.runtime.commands.queue_options import add_queue_options
+from aio.runtime.commands.limit_option import limit, make_limits
+from aio.runtime.commands.queue_options import OPTION_OF_LIMIT, add_queue_options
 from aio.runtime.errors import InputError
 from aio.runtime.serve.limits import MIB, Limits
 
-OWN = [field for field in fields(Limits) if field.name not in QUEUE_LIMITS]
+OWN = [field for field in fields(Limits) if field.name not in OPTION_OF_LIMIT]
 
 
 def arguments(**limits: int) -> argparse.Namespace:
@@ -53,21 +53,26 @@ def test_values(text: str, value: float) -> None:
         ("connections", "expected NAME=VALUE"),
         ("quue=1", "there is no limit 'quue'; expected one of body_bytes"),
         ("__class__=1", "there is no limit"),
-        ("connections=0", "connections: expected 1 to 1e"),
-        ("connections=-1", "connections: expected a whole number"),
-        ("connections=1.5", "connections: expected a whole number"),
-        ("connections=9999999", "connections: expected 1 to"),
-        ("connections=", "expected a whole number, found ''"),
-        ("head_s=nan", "head_s: expected a number"),
-        ("head_s=inf", "head_s: expected a number"),
-        ("head_s=1e9", "head_s: expected a number"),
-        ("head_s=0", "head_s: expected 0.1 to"),
-        ("stop_s=0.5", "stop_s: expected a whole number"),
-        ("body_bytes=10", "body_bytes: expected 1024"),
-        ("body_bytes=1MB", "body_bytes: expected a whole number"),
-        ("body_bytes=1_000_000", "body_bytes: expected a whole number"),
-        ("body_bytes=9999999GiB", "body_bytes: expected 1024"),
-        ("connections=" + "9" * 5000, "connections: expected a whole number"),
+        ("queue=32", r"limit queue has an option of its own, --max-queue \(max-queue in a file\)"),
+        ("queue_ms=32", "option of its own, --max-queue-ms "),
+        ("merged_batch=32", "option of its own, --max-batch "),
+        ("merge_wait_ms=32", "option of its own, --batch-delay-ms "),
+        ("connections=0", "connections: expected a whole number from 1 to 1000000, found '0'"),
+        ("connections=-1", "connections: expected a whole number from 1 to 1000000, found '-1'"),
+        ("connections=1.5", "connections: expected a whole number from 1"),
+        ("connections=9999999", "connections: expected a whole number from 1 to"),
+        ("connections=", "to 1000000, found ''"),
+        ("head_s=nan", "head_s: expected a number from 0.1 to 86400, found 'nan'"),
+        ("head_s=inf", "head_s: expected a number from"),
+        ("head_s=1e9", "head_s: expected a number from"),
+        ("head_s=0", "head_s: expected a number from 0.1 to"),
+        ("stop_s=0.5", "stop_s: expected a whole number from 1 to 86400, found '0.5'"),
+        ("body_bytes=-1", "expected a whole number from 1024 to 1024GiB, found '-1'"),
+        ("body_bytes=10", "body_bytes: expected a whole number from 1024"),
+        ("body_bytes=1MB", "body_bytes: expected a whole number from"),
+        ("body_bytes=1_000_000", "body_bytes: expected a whole number from"),
+        ("body_bytes=9999999GiB", "body_bytes: expected a whole number from"),
+        ("connections=" + "9" * 5000, "connections: expected a whole number from"),
     ],
 )
 def test_what_is_refused(text: str, said: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 
 import pytest
 
-from aio.runtime.commands.queue_options import add_queue_options, queue_options
+from aio.runtime.commands.queue_options import OPTION_OF_LIMIT, add_queue_options, queue_options
 from aio.runtime.serve.limits import Limits
 
 
@@ -28,6 +29,11 @@ def test_given_values() -> None:
     )
     assert (limits.queue, limits.queue_ms) == (3, math.inf)
     assert (limits.merged_batch, limits.merge_wait_ms) == (8, 1.5)
+
+
+@pytest.mark.parametrize(("limit", "option"), OPTION_OF_LIMIT.items())
+def test_the_option_of_a_limit_sets_it(limit: str, option: str) -> None:
+    assert parsed(option, "7") == replace(Limits(), **{limit: 7})
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import configparser
 import json
 import re
 import shlex
+import socket
+import stat
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from aio.runtime.commands import serve
-from aio.runtime.commands.limit_option import QUEUE_LIMITS
+from aio.runtime.commands.queue_options import OPTION_OF_LIMIT
 from aio.runtime.commands.serve_check import check_settings, settings_text
+from aio.runtime.commands.service_links import is_service_link
 from aio.runtime.commands.settings import Settings
 from aio.runtime.errors import InputError
 from aio.runtime.serve.limits import Limits
@@ -53,7 +56,7 @@ def test_the_example_has_every_option_and_all_are_taken(tmp_path: Path) -> None:
     path.write_text(enabled(EXAMPLE.read_text()))
     args = read("--config", str(path))
     assert {name for name, origin in args.origins.items() if origin != str(path)} == set()
-    assert set(args.limit) == {field.name for field in fields(Limits)} - QUEUE_LIMITS
+    assert set(args.limit) == {field.name for field in fields(Limits)} - OPTION_OF_LIMIT.keys()
 
 
 def test_defaults_in_the_example_are_the_defaults(tmp_path: Path) -> None:
@@ -78,6 +81,76 @@ def test_every_option_has_its_variable() -> None:
     assert (args.model, args.target_ms, args.no_replan) == (Path("m.aio"), 20.0, True)
     assert args.allowed_host == ["a", "b"]
     assert args.limit == {"connections": 3, "body_bytes": 1 << 20}
+
+
+@pytest.mark.parametrize("written", ["0o660", "432", '"0660"', '"660"', '"0o660"'])
+def test_the_mode_of_a_file_is_that_of_the_socket(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(f'unix-mode = {written}\nunix-socket = "s"\nno-tcp = true\n')
+    args = read("--config", str(path))
+    (listener,) = serve.listen(args)
+    with listener:
+        assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o660
+    rows = [line.split() for line in settings_text(args).splitlines()]
+    assert ["unix-mode", "0660", str(path)] in rows
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("660", 'expected 0 to 0o777, found 660, which is 0o1224; write "0660" as text, or 0o660'),
+        ("0.5", "expected octal digits as text, or a number like 0o660, found 0.5"),
+        ("true", "expected octal digits as text, or a number like 0o660, found True"),
+        ('"9999"', "expected octal digits from 0 to 0777, such as 0660, found '9999'"),
+    ],
+)
+def test_modes_of_a_file_that_are_refused(tmp_path: Path, written: str, said: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(f"unix-mode = {written}\n")
+    with pytest.raises(InputError) as caught:
+        read("--config", str(path))
+    assert f"{path}: unix-mode: {said}" in str(caught.value)
+
+
+def test_the_mode_elsewhere_is_octal_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert read("--unix-mode", "600").unix_mode == 0o600
+    assert read(AIO_SERVE_UNIX_MODE="600").unix_mode == 0o600
+    with pytest.raises(InputError, match="AIO_SERVE_UNIX_MODE: expected octal digits from 0 to"):
+        read(AIO_SERVE_UNIX_MODE="9999")
+    with pytest.raises(SystemExit):
+        read("--unix-mode", "9999")
+    assert "--unix-mode: expected octal digits from 0 to 0777" in capsys.readouterr().err
+    assert ["unix-mode", "0660", "default"] in [
+        line.split() for line in settings_text(read()).splitlines()
+    ]
+
+
+def test_services_of_kubernetes_that_are_named_like_options() -> None:
+    link = "tcp://10.0.0.1:80"
+    args = read(
+        AIO_SERVE_PREDICTOR_SERVICE_HOST="10.0.0.1",
+        AIO_SERVE_PREDICTOR_PORT=link,
+        AIO_SERVE_PREDICTOR_PORT_80_TCP_ADDR="10.0.0.1",
+        AIO_SERVE_TOKEN_SERVICE_HOST="10.0.0.1",
+        AIO_SERVE_GRPC_PORT=link,
+        AIO_SERVE_PORT="8080",
+    )
+    assert (args.port, args.grpc_port) == (8080, None)
+    for name in read().origins:
+        variable = "AIO_SERVE_" + name.upper().replace("-", "_")
+        assert not is_service_link(variable.removeprefix("AIO_SERVE_"), "1"), variable
+
+
+def test_the_examples_of_the_documents_are_taken() -> None:
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("deployment.md", "serving.md"))
+    variables = re.findall(r"`(AIO_SERVE_\w+)=([^`.]+)`", text)
+    limits = re.findall(r"`--limit ([^`]+)`", text)
+    assert {"AIO_SERVE_LIMIT", "AIO_SERVE_TARGET_MS"} <= {name for name, _ in variables}
+    assert limits
+    for name, value in variables:
+        assert read(**{name: value}).origins, name
+    for value in limits:
+        assert read("--limit", value).limit, value
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "3601", "inf"])
@@ -107,6 +180,50 @@ def test_check_returns_2_if_anything_is_wrong(capsys: pytest.CaptureFixture[str]
     assert "FAIL  model: target_ms" in said
     assert "FAIL  limits: limit body_bytes is 1073741824, more than buffered_bytes" in said
     assert "FAIL  access: 'a b' is no host name" in said
+
+
+@pytest.mark.parametrize("host", ["", "a b", "http://localhost"])
+def test_a_host_that_is_none_gets_advice_of_its_own(
+    host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        serve.access_policy(read("--host", host))
+    assert f"--host {host!r} is no address of this machine; expected one such as" in str(
+        caught.value
+    )
+    assert check_settings(read("--host", host, "--port", "0")) == 2
+    assert "example.com" not in capsys.readouterr().out
+
+
+def test_check_binds_the_port_of_grpc_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert check_settings(read("--port", "0", "--grpc-port", str(port))) == 2
+        # Both are told at once.
+        assert check_settings(read("--port", str(port), "--grpc-port", str(port + 65536))) == 2
+    said = capsys.readouterr().out
+    assert re.search(rf"FAIL  grpc: gRPC: port {port} .* is in use; .* --grpc-port", said)
+    assert f"FAIL  address: port {port} of 127.0.0.1 is in use" in said
+    assert "FAIL  grpc: gRPC: port must be 0 to 65535" in said
+    assert check_settings(read("--port", "0", "--grpc-port", "0")) == 0
+    assert re.search(r"ok +grpc: 127\.0\.0\.1:\d+ can be had", capsys.readouterr().out)
+
+
+def test_one_port_is_not_for_http_and_grpc(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert check_settings(read("--port", str(port), "--grpc-port", str(port))) == 2
+    said = capsys.readouterr().out
+    assert f"FAIL  address: --port and --grpc-port are both {port}; HTTP and gRPC need" in said
+
+
+def test_no_tcp_is_not_for_grpc(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    arguments = ("--no-tcp", "--unix-socket", str(path), "--grpc-port", "0")
+    with pytest.raises(InputError, match="take away either --no-tcp or --grpc-port"):
+        next(serve.listen(read(*arguments)))
+    assert not path.exists()
+    assert check_settings(read(*arguments)) == 2
 
 
 def unit() -> configparser.RawConfigParser:

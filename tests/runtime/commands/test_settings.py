@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -233,22 +236,50 @@ def test_wrong_variables(read: Read, variable: str, value: str, said: str) -> No
         read(environ={variable: value})
 
 
-def test_what_kubernetes_adds_for_a_service_of_that_name_is_no_setting(read: Read) -> None:
+@pytest.mark.parametrize(
+    "service", ["X", "X_PREDICTOR", "X_TOKEN", "X_CONFIG", "X_A_2_B", "X_PORT"]
+)
+def test_what_kubernetes_adds_for_services_is_no_setting(read: Read, service: str) -> None:
     environ = {
-        "X_PORT": "tcp://10.0.0.11:8000",
-        "X_SERVICE_HOST": "10.0.0.11",
-        "X_SERVICE_PORT": "8000",
-        "X_SERVICE_PORT_HTTP": "8000",
-        "X_PORT_8000_TCP": "tcp://10.0.0.11:8000",
-        "X_PORT_8000_TCP_ADDR": "10.0.0.11",
+        "SERVICE_HOST": "10.0.0.11",
+        "SERVICE_PORT": "8000",
+        "SERVICE_PORT_HTTP_METRICS": "8000",
+        "PORT": "tcp://10.0.0.11:8000",
+        "PORT_8000_TCP": "tcp://10.0.0.11:8000",
+        "PORT_8000_TCP_PROTO": "tcp",
+        "PORT_8000_TCP_PORT": "8000",
+        "PORT_8000_TCP_ADDR": "10.0.0.11",
+        "PORT_53_UDP": "udp://[fd00::1]:53",
+        "PORT_36412_SCTP_ADDR": "fd00::1",
     }
-    assert read(environ=environ).port == 8000
+    args = read(environ={f"{service}_{name}": value for name, value in environ.items()})
+    assert args.port == 8000
+    assert set(args.origins.values()) == {"default"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("X_PROT", "tcp://10.0.0.11:8000"),
+        ("X_PORTS", "8000"),
+        ("X_OTHER_PORT", "8000"),
+        ("X_PORT_HTTP", "8000"),
+        ("X_PORT_8000", "8000"),
+        ("X_PORT_8000_TCP_ADDRESS", "10.0.0.11"),
+        ("X_TOKEN_FIEL", "token"),
+        ("X_HOST_", "10.0.0.11"),
+        ("X_MYSERVICE_HOST", "10.0.0.11"),
+    ],
+)
+def test_what_only_looks_like_kubernetes_is_refused(read: Read, variable: str, value: str) -> None:
+    with pytest.raises(InputError, match=f"no option has the variable {variable}"):
+        read(environ={variable: value})
 
 
 def test_files_that_can_not_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.toml: No such file"):
         read_file(tmp_path / "none.toml")
-    with pytest.raises(InputError, match="Is a directory"):
+    with pytest.raises(InputError, match="is not a regular file"):
         read_file(tmp_path)
     path = tmp_path / "x.toml"
     path.write_bytes(b"x = '\xff'")
@@ -260,6 +291,23 @@ def test_files_that_can_not_be_read(tmp_path: Path) -> None:
     path.write_bytes(b"x = " + b"[" * 100_000)
     with pytest.raises(InputError, match="is not TOML"):
         read_file(path)
+
+
+def test_a_named_pipe_is_no_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from aio.runtime.commands.settings_file import read_file; read_file(Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert f"the configuration {path} is not a regular file" in done.stderr
 
 
 @given(content=st.binary(max_size=200))
