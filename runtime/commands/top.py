@@ -5,6 +5,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from aio.runtime.commands.server_state import DEFAULT, StateClient
 from aio.runtime.errors import InputError
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("address", nargs="?", default=DEFAULT, help="URL, or unix:PATH (%(default)s)")
     add("--token-file", type=Path, metavar="FILE", help="holds the token that the server wants")
+    add("--model", metavar="NAME", help="show only this model")
     add("--once", action="store_true", help="print once and end")
     add("--json", action="store_true", help="print the state once as JSON")
     add(
@@ -43,31 +45,47 @@ def run(args: argparse.Namespace) -> int:
     if not args.interval > 0:
         raise InputError(f"--interval is {args.interval}, expected more than 0 seconds")
     client = StateClient(args.address, args.token_file)
-    state = client.get()
+
+    def ask() -> dict[str, Any]:
+        return _chosen(client.get(), args.model)
+
+    state = ask()
     if args.json:
         print(json_text(state))
         return 0
     from rich.console import Console, RenderableType  # noqa: PLC0415
 
-    from aio.runtime.commands.top_text import screen  # noqa: PLC0415
+    from aio.runtime.commands.top_text import look  # noqa: PLC0415
 
     # A file or pipe has no width; reasons stay on one line there.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     if args.once:
-        console.print(screen(state))
+        console.print(look(state, console.width))
         return 0
     from rich.live import Live  # noqa: PLC0415
 
-    def _look(client: StateClient) -> RenderableType:
+    def _look() -> RenderableType:
         try:
-            return screen(client.get())
+            return look(ask(), *console.size)
         except InputError as error:  # it may come back
             return str(error)
 
     try:
-        with Live(screen(state), console=console, screen=True, auto_refresh=False) as live:
+        with Live(
+            look(state, *console.size), console=console, screen=True, auto_refresh=False
+        ) as live:
             while True:
                 time.sleep(args.interval)
-                live.update(_look(client), refresh=True)
+                live.update(_look(), refresh=True)
     except KeyboardInterrupt:
         return 0
+
+
+def _chosen(state: dict[str, Any], name: str | None) -> dict[str, Any]:
+    """Return the state with the model of this name alone; before any is loaded, as it is."""
+    models = state["models"]
+    chosen = [model for model in models if name in {None, model["name"]}]
+    if models and not chosen:
+        names = ", ".join(model["name"] for model in models)
+        raise InputError(f"--model is {name!r}, expected one of those that are loaded: {names}")
+    return {**state, "models": chosen}

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from fake_engine import SHAPE, FakeEngine, LiveServer, serving, tensor_json
 from outlooks import decide
-from rich.console import Console
 
 from aio.governors import AdaptivePolicy
 from aio.runtime.cli import main
 from aio.runtime.commands.server_state import StateClient
-from aio.runtime.commands.top_text import screen
+from aio.runtime.commands.top_text import look
 
 X = np.zeros((1, *SHAPE), np.float32)
 
@@ -92,6 +91,16 @@ def test_an_interval_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--interval is 0.0" in err
 
 
+def test_one_model_of_several(served: LiveServer, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"127.0.0.1:{served.port}"
+    code, out, _ = top(capsys, address, "--json", "--model", "fake")
+    assert code == 0
+    assert [model["name"] for model in json.loads(out)["models"]] == ["fake"]
+    code, _, err = top(capsys, address, "--once", "--model", "other")
+    assert code == 2
+    assert "--model is 'other', expected one of those that are loaded: fake" in err
+
+
 def test_a_server_before_its_model_is_loaded() -> None:
     loaded = threading.Event()
 
@@ -103,7 +112,4 @@ def test_a_server_before_its_model_is_loaded() -> None:
         state = StateClient(f"127.0.0.1:{live.port}", None).get()
         loaded.set()
         live.wait_for(live.announced.is_set)
-    console = Console(width=100)
-    with console.capture() as capture:
-        console.print(screen(state))
-    assert "no model is loaded; the server is loading" in capture.get()
+    assert "no model is loaded; the server is loading" in look(state, 100).plain
