@@ -2,8 +2,7 @@
 """`aio top`: what the live page of a server shows, in a terminal."""
 
 import argparse
-import sys
-import time
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,24 @@ examples:
   aio top                                  the server on this machine, until Ctrl-C
   aio top http://192.168.1.20:8000         one elsewhere
   aio top unix:/run/aio/serve.sock         one behind a Unix socket
+  aio top --model digits                   one of several models
   aio top --once                           print once and end
+  aio top --interval 10 >> top.log         a look every 10 s, one below the other
   aio top --json | jq .models[0].window    the same for programs
 """
-PIPE_WIDTH = 200
+LEAST_S, MOST_S = 0.1, 3600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add = parser.add_argument
     add("address", nargs="?", default=DEFAULT, help="URL, or unix:PATH (%(default)s)")
-    add("--token-file", type=Path, metavar="FILE", help="holds the token that the server wants")
+    add(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="the server's token file, or one with the token to send in its first line",
+    )
     add("--model", metavar="NAME", help="show only this model")
     add("--once", action="store_true", help="print once and end")
     add("--json", action="store_true", help="print the state once as JSON")
@@ -36,14 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.5,
         metavar="S",
-        help="seconds between two looks (%(default)s)",
+        help=f"seconds between two looks, {LEAST_S:g} to {MOST_S:g} (%(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Show the state until Ctrl-C, or once."""
-    if not args.interval > 0:
-        raise InputError(f"--interval is {args.interval}, expected more than 0 seconds")
+    if not LEAST_S <= args.interval <= MOST_S:
+        raise InputError(
+            f"--interval is {args.interval:g}, expected {LEAST_S:g} to {MOST_S:g} seconds"
+        )
     client = StateClient(args.address, args.token_file)
 
     def ask() -> dict[str, Any]:
@@ -53,32 +61,14 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json_text(state))
         return 0
-    from rich.console import Console, RenderableType  # noqa: PLC0415
+    from aio.runtime.commands.top_show import follow, show_once  # noqa: PLC0415
 
-    from aio.runtime.commands.top_text import look  # noqa: PLC0415
-
-    # A file or pipe has no width; reasons stay on one line there.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     if args.once:
-        console.print(look(state, console.width))
+        show_once(state)
         return 0
-    from rich.live import Live  # noqa: PLC0415
-
-    def _look() -> RenderableType:
-        try:
-            return look(ask(), *console.size)
-        except InputError as error:  # it may come back
-            return str(error)
-
-    try:
-        with Live(
-            look(state, *console.size), console=console, screen=True, auto_refresh=False
-        ) as live:
-            while True:
-                time.sleep(args.interval)
-                live.update(_look(), refresh=True)
-    except KeyboardInterrupt:
-        return 0
+    with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
+        follow(state, ask, args.interval)
+    return 0
 
 
 def _chosen(state: dict[str, Any], name: str | None) -> dict[str, Any]:

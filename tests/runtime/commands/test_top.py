@@ -85,10 +85,11 @@ def test_addresses_that_are_none(
     assert message in err
 
 
-def test_an_interval_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = top(capsys, "--interval", "0")
+@pytest.mark.parametrize("interval", ["0", "-1", "0.05", "3601", "1e300", "inf", "nan"])
+def test_intervals_that_are_none(interval: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = top(capsys, "--interval", interval)
     assert code == 2
-    assert "--interval is 0.0" in err
+    assert f"--interval is {float(interval):g}, expected 0.1 to 3600 seconds" in err
 
 
 def test_one_model_of_several(served: LiveServer, capsys: pytest.CaptureFixture[str]) -> None:
