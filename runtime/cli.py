@@ -5,6 +5,9 @@ A sub-command is a module with `HELP`, `EXAMPLES`, `add_arguments(parser)` and `
 with `read_arguments(parser, arguments)` too if its options have more sources than the command line.
 Only the one that is called gets loaded, so `aio train` may need torch while `aio serve` must not.
 
+importlib.metadata, which takes longer than all other imports here, is loaded where an interrupt
+is caught already.
+
 Exit codes: 0 done, 1 failure, 2 wrong usage or input, 130 interrupted, 141 reader went away.
 """
 
@@ -13,11 +16,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, requires
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from aio.runtime.errors import AioError, InputError, ModelFileError
 from aio.runtime.version import DISTRIBUTION, package_version
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "aio.commands"
 # Where the module of a requirement is not named like its distribution.
@@ -45,23 +50,35 @@ class Command(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `aio` with the given arguments, those of the process if None."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    points = {point.name: point for point in entry_points(group=GROUP)}
-    if arguments and arguments[0] in points:
-        return _run(points[arguments[0]], f"aio {arguments[0]}", arguments[1:])
-    _overview(points).parse_args(arguments or ["--help"])
+    try:
+        points = _commands()
+        if arguments and arguments[0] in points:
+            return _run(points[arguments[0]], f"aio {arguments[0]}", arguments[1:])
+        _overview(points).parse_args(arguments or ["--help"])
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     return EXIT_USAGE  # not reached: the parser knows no argument that is fine
 
 
 def serve_main(argv: Sequence[str] | None = None) -> int:
     """Run `aio-serve`, which is `aio serve` by another name."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    points = {point.name: point for point in entry_points(group=GROUP)}
-    if "serve" not in points:
-        return _fail("aio-serve", f"the distribution {DISTRIBUTION} is not installed", 1)
-    return _run(points["serve"], "aio-serve", arguments)
+    try:
+        points = _commands()
+        if "serve" not in points:
+            return _fail("aio-serve", f"the distribution {DISTRIBUTION} is not installed", 1)
+        return _run(points["serve"], "aio-serve", arguments)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
-def _overview(points: Mapping[str, EntryPoint]) -> argparse.ArgumentParser:
+def _commands() -> dict[str, "EntryPoint"]:
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _overview(points: Mapping[str, "EntryPoint"]) -> argparse.ArgumentParser:
     width = max((len(name) for name in points), default=0)
     lines = [f"  {name:<{width}}  {_help_line(points[name])}" for name in sorted(points)]
     parser = argparse.ArgumentParser(
@@ -81,22 +98,20 @@ def _overview(points: Mapping[str, EntryPoint]) -> argparse.ArgumentParser:
     return parser
 
 
-def _help_line(point: EntryPoint) -> str:
+def _help_line(point: "EntryPoint") -> str:
     try:
         return _load(point).HELP
     except ImportError as error:
         return f"(not available: {error})"
 
 
-def _load(point: EntryPoint) -> Command:
+def _load(point: "EntryPoint") -> Command:
     return cast("Command", import_module(point.module))
 
 
-def _run(point: EntryPoint, program: str, arguments: list[str]) -> int:
+def _run(point: "EntryPoint", program: str, arguments: list[str]) -> int:
     try:
         return _call(point, program, arguments)
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe (such as `head`) has enough. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -112,7 +127,7 @@ def _run(point: EntryPoint, program: str, arguments: list[str]) -> int:
         return _fail(program, str(error), EXIT_FAILURE)
 
 
-def _call(point: EntryPoint, program: str, arguments: list[str]) -> int:
+def _call(point: "EntryPoint", program: str, arguments: list[str]) -> int:
     command = _load(point)
     parser = argparse.ArgumentParser(
         prog=program,
@@ -135,6 +150,8 @@ def _fail(program: str, message: str, code: int) -> int:
 
 def _remedy(error: ModuleNotFoundError) -> str | None:
     """Return which extra of this distribution has the missing module, None if there is none."""
+    from importlib.metadata import PackageNotFoundError, requires  # noqa: PLC0415
+
     module = (error.name or "").partition(".")[0]
     wanted = _DISTRIBUTIONS.get(module, module)
     try:

@@ -3,16 +3,18 @@
 
 import json
 import socket
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, InvalidURL
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from aio.runtime.errors import InputError
+from aio.runtime.serve.security.token_file import first_token
 
 DEFAULT = "http://127.0.0.1:8000"
 UNIX = "unix:"
 PATH = "/state"
+HTTP_PORT = 80
 
 
 class UnixConnection(HTTPConnection):
@@ -35,23 +37,20 @@ class StateClient:
 
     Args:
         address: `http://HOST:PORT`, `HOST:PORT`, or `unix:PATH`.
-        token_file: holds the token that the server wants.
+        token_file: holds the token that the server wants, in the form of the server's own file.
         timeout_s: how long to wait for an answer.
 
     Raises:
-        InputError: the address is none, or the file can't be read.
+        InputError: the address is none, or the file holds no token.
     """
 
     def __init__(self, address: str, token_file: Path | None, timeout_s: float = 5.0) -> None:
         self._address = address
         self._timeout_s = timeout_s
         self._headers: dict[str, str] = {}
+        self._token_file = token_file
         if token_file is not None:
-            try:
-                token = token_file.read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise InputError(f"can't read the token file {token_file}: {error}") from None
-            self._headers["Authorization"] = f"Bearer {token}"
+            self._headers["Authorization"] = f"Bearer {first_token(token_file)}"
         self._connect()
 
     def get(self) -> dict[str, Any]:
@@ -65,7 +64,7 @@ class StateClient:
             connection.request("GET", PATH, headers=self._headers)
             response = connection.getresponse()
             body = response.read()
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, UnicodeError) as error:  # UnicodeError: no name for DNS
             raise InputError(
                 f"nothing answers at {self._address}: {error}; start aio-serve, or give the "
                 "address that its start line says"
@@ -80,7 +79,7 @@ class StateClient:
         except ValueError:
             answer = None
         if status == 401:
-            raise InputError(f"{self._address} wants a token: give --token-file")
+            raise InputError(self._refused())
         if status != 200 or not isinstance(answer, dict) or "models" not in answer:
             said = answer.get("error", "") if isinstance(answer, dict) else ""
             raise InputError(
@@ -88,15 +87,23 @@ class StateClient:
             )
         return answer
 
+    def _refused(self) -> str:
+        if self._token_file is None:
+            return f"{self._address} wants a token: give --token-file"
+        return (
+            f"{self._address} refuses the first token in {self._token_file}: it is not one of the "
+            "server's; give the file that the server was started with"
+        )
+
     def _connect(self) -> HTTPConnection:
         if self._address.startswith(UNIX):
             return UnixConnection(self._address[len(UNIX) :], self._timeout_s)
         text = self._address if "//" in self._address else f"http://{self._address}"
         try:
             parts = urlsplit(text)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host, port = None, None
-        if host is None or parts.scheme != "http":
-            raise InputError(f"address {self._address!r}: expected http://HOST:PORT or {UNIX}PATH")
-        return HTTPConnection(host, port or 80, timeout=self._timeout_s)
+            if parts.scheme == "http" and parts.hostname is not None:
+                port = HTTP_PORT if parts.port is None else parts.port
+                return HTTPConnection(parts.hostname, port, timeout=self._timeout_s)
+        except (ValueError, InvalidURL):  # InvalidURL: a space or control character in the name
+            pass
+        raise InputError(f"address {self._address!r}: expected http://HOST:PORT or {UNIX}PATH")

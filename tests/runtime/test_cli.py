@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -175,3 +176,20 @@ def test_help_is_light() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.endswith("\n[]\n")
+
+
+def test_an_interrupt_while_commands_are_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", interrupted)
+    assert cli.main(["t-good"]) == 130
+    assert cli.serve_main([]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_takes_long_to_load_is_loaded_where_interrupts_are_caught() -> None:
+    code = "import sys, aio.runtime.cli; sys.exit('importlib.metadata' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

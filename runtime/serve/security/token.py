@@ -1,28 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bearer tokens from a file, compared in constant time, and taken anew when the file changes.
 
-The file holds one token a line, so that a new token can be added before the old one is removed;
-empty lines and lines that begin with # are skipped. Only hashes are kept in memory. Who may read
-the file is checked as ssh does it with keys: a secret that others can read is none.
+Only hashes are kept in memory. Who may read the file is checked as ssh does it with keys: a secret
+that others can read is none.
 """
 
 import hashlib
 import hmac
 import logging
 import os
-import re
 import stat
 from pathlib import Path
 
 from aio.runtime.errors import InputError
-
-MIN_CHARACTERS = 16
-MAX_CHARACTERS = 512
-MAX_TOKENS = 16
-MAX_FILE_BYTES = 16 * 1024
-# What RFC 6750 lets a header carry.
-_TOKEN = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
-_MAKE_ONE = "`openssl rand -hex 32` makes a good one"
+from aio.runtime.serve.security.token_file import MAX_CHARACTERS, MAX_FILE_BYTES, tokens_in
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +82,7 @@ def _read(path: Path) -> tuple[tuple[bytes, ...], Version]:
         content = os.read(descriptor, MAX_FILE_BYTES + 1)
     finally:
         os.close(descriptor)
-    if len(content) > MAX_FILE_BYTES:
-        raise InputError(f"the token file {path} has more than {MAX_FILE_BYTES} bytes")
-    return tuple(map(_digest, _tokens(path, content))), _version(found)
+    return tuple(map(_digest, tokens_in(path, content))), _version(found)
 
 
 def _check_access(path: Path, found: os.stat_result) -> None:
@@ -112,31 +101,6 @@ def _check_access(path: Path, found: os.stat_result) -> None:
             f"the token file {path} has mode {mode:04o}, so that others may read or change it; "
             f"chmod {'640' if lent_to_group else '600'} {path}"
         )
-
-
-def _tokens(path: Path, content: bytes) -> list[bytes]:
-    tokens = []
-    for number, line in enumerate(content.splitlines(), 1):
-        token = line.strip()
-        if not token or token.startswith(b"#"):
-            continue
-        # The messages never show what stands there: it is a secret, if a bad one.
-        if not _TOKEN.fullmatch(token):
-            raise InputError(
-                f"line {number} of the token file {path} holds a character that no header can "
-                f"carry; use letters, digits and -._~+/ ({_MAKE_ONE})"
-            )
-        if not MIN_CHARACTERS <= len(token) <= MAX_CHARACTERS:
-            raise InputError(
-                f"the token in line {number} of {path} has {len(token)} characters; "
-                f"expected {MIN_CHARACTERS} to {MAX_CHARACTERS} ({_MAKE_ONE})"
-            )
-        tokens.append(token)
-    if not tokens:
-        raise InputError(f"the token file {path} holds no token; {_MAKE_ONE}")
-    if len(tokens) > MAX_TOKENS:
-        raise InputError(f"{path} holds {len(tokens)} tokens; expected at most {MAX_TOKENS}")
-    return tokens
 
 
 def _digest(token: bytes) -> bytes:

@@ -5,20 +5,16 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_engine import SHAPE, FakeEngine, LiveServer, serving, tensor_json
 from outlooks import decide
-from rich.console import Console
 
 from aio.governors import AdaptivePolicy
 from aio.runtime.cli import main
 from aio.runtime.commands.server_state import StateClient
-from aio.runtime.commands.top_text import screen
-from aio.runtime.errors import InputError
+from aio.runtime.commands.top_text import look
 
 X = np.zeros((1, *SHAPE), np.float32)
 
@@ -71,7 +67,15 @@ def test_nothing_answers(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("address", "message"),
-    [("ftp://x", "expected http://"), ("http://x:port", "expected http://"), ("", "expected http")],
+    [
+        ("ftp://x", "expected http://"),
+        ("http://x:port", "expected http://"),
+        ("", "expected http"),
+        ("http://ex ample:80", "address 'http://ex ample:80': expected http://"),
+        ("http://ex\x7fample", "expected http://"),
+        (f"http://{'x' * 70}", "nothing answers"),
+        ("http://a..b", "nothing answers"),
+    ],
 )
 def test_addresses_that_are_none(
     address: str, message: str, capsys: pytest.CaptureFixture[str]
@@ -81,10 +85,21 @@ def test_addresses_that_are_none(
     assert message in err
 
 
-def test_an_interval_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = top(capsys, "--interval", "0")
+@pytest.mark.parametrize("interval", ["0", "-1", "0.05", "3601", "1e300", "inf", "nan"])
+def test_intervals_that_are_none(interval: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = top(capsys, "--interval", interval)
     assert code == 2
-    assert "--interval is 0.0" in err
+    assert f"--interval is {float(interval):g}, expected 0.1 to 3600 seconds" in err
+
+
+def test_one_model_of_several(served: LiveServer, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"127.0.0.1:{served.port}"
+    code, out, _ = top(capsys, address, "--json", "--model", "fake")
+    assert code == 0
+    assert [model["name"] for model in json.loads(out)["models"]] == ["fake"]
+    code, _, err = top(capsys, address, "--once", "--model", "other")
+    assert code == 2
+    assert "--model is 'other', expected one of those that are loaded: fake" in err
 
 
 def test_a_server_before_its_model_is_loaded() -> None:
@@ -98,69 +113,4 @@ def test_a_server_before_its_model_is_loaded() -> None:
         state = StateClient(f"127.0.0.1:{live.port}", None).get()
         loaded.set()
         live.wait_for(live.announced.is_set)
-    console = Console(width=100)
-    with console.capture() as capture:
-        console.print(screen(state))
-    assert "no model is loaded; the server is loading" in capture.get()
-
-
-class Guarded(BaseHTTPRequestHandler):
-    """Answers with what it got, or 401."""
-
-    def do_GET(self) -> None:
-        allowed = self.headers.get("Authorization") == "Bearer secret"
-        body = b'{"models": []}' if allowed else b"{}"
-        self.send_response(200 if allowed else 401)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
-
-
-class UnixServer(HTTPServer):
-    address_family = socket.AF_UNIX
-
-    def server_bind(self) -> None:
-        self.socket.bind(self.server_address)
-
-    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        return self.socket.accept()[0], ("client", 0)
-
-
-def test_token_and_unix_socket(tmp_path: Path) -> None:
-    path, token = tmp_path / "sock", tmp_path / "token"
-    token.write_text("secret\n")
-    with UnixServer(str(path), Guarded) as server:  # type: ignore[arg-type]
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            assert StateClient(f"unix:{path}", token).get() == {"models": []}
-            with pytest.raises(InputError, match="wants a token: give --token-file"):
-                StateClient(f"unix:{path}", None).get()
-            with pytest.raises(InputError, match="can't read the token file"):
-                StateClient(f"unix:{path}", tmp_path / "none")
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def test_another_server_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    class Other(Guarded):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"hi")
-
-    with HTTPServer(("127.0.0.1", 0), Other) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            code, _, err = top(capsys, f"127.0.0.1:{server.server_port}", "--once")
-        finally:
-            server.shutdown()
-            thread.join()
-    assert code == 2
-    assert "is it aio-serve?" in err
+    assert "no model is loaded; the server is loading" in look(state, 100).plain

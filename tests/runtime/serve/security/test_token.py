@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from aio.runtime.errors import InputError
 from aio.runtime.serve.security import token as module
-from aio.runtime.serve.security.token import MAX_CHARACTERS, MAX_FILE_BYTES, MAX_TOKENS, Token
+from aio.runtime.serve.security.token import Token
+from aio.runtime.serve.security.token_file import (
+    MAX_CHARACTERS,
+    MAX_FILE_BYTES,
+    MAX_TOKENS,
+)
 
 GOOD = "a" * 32
 OTHER = "Zz9-._~+/" * 3 + "=="
