@@ -16,6 +16,7 @@ from aio.runtime.serve.protocol.decode import (
     OWN_PARAMETERS,
     UNSUPPORTED,
 )
+from aio.runtime.serve.protocol.model_control import UNLOAD_DEPENDENTS
 from aio.runtime.serve.protocol.schema import ModelSpec, TensorSpec
 
 Json = dict[str, Any]
@@ -56,9 +57,9 @@ def components(models: Sequence[ModelSpec], limits: Limits) -> Json:
         "ModelConfig": _object({"name": STRING, "platform": STRING, "max_batch_size": COUNT}),
         "Statistics": _object({"model_stats": _list(_statistics())}),
         "Index": _list(_state()),
-        "IndexRequest": {"type": "object", "properties": {"ready": BOOLEAN}},
+        "IndexRequest": {"type": "object", "properties": {"ready": _nullable(BOOLEAN)}},
         "LoadRequest": _parameters_only({}),
-        "UnloadRequest": _parameters_only({"unload_dependents": BOOLEAN}),
+        "UnloadRequest": _parameters_only({UNLOAD_DEPENDENTS: _nullable(BOOLEAN)}),
         "InferRequest": _any_of([_infer_request(model, limits) for model in models]),
         "InferResponse": _infer_response(),
     }
@@ -112,7 +113,7 @@ def _state() -> Json:
 
 def _parameters_only(properties: Json) -> Json:
     parameters = {"type": "object", "properties": properties, "additionalProperties": False}
-    return {"type": "object", "properties": {"parameters": parameters}}
+    return {"type": "object", "properties": {"parameters": _nullable(parameters)}}
 
 
 def _infer_request(model: ModelSpec, limits: Limits) -> Json:
