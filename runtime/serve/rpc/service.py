@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from aio.runtime.serve.errors import UnavailableError, row_of
+from aio.runtime.serve.errors import UnavailableError, UnknownModelError, row_of
 from aio.runtime.serve.hosting.host import Host, ServedModel, State
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.metadata import EXTENSIONS, SERVER, model_metadata
@@ -100,7 +100,7 @@ class Service:
         response = message("inference.ModelReadyResponse")
         try:
             self._host.find(request.name, request.version or None)
-        except UnavailableError:
+        except (UnavailableError, UnknownModelError):  # as Triton answers
             return response(ready=False)
         return response(ready=True)
 

@@ -78,7 +78,12 @@ def test_config(client: Client) -> None:
     assert [(item.name, item.data_type) for item in config.output] == [("logits", 11)]
 
 
-@pytest.mark.parametrize("name", ["ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"])
+@pytest.mark.parametrize("model", [("other", ""), ("fake", "2"), ("", "")])
+def test_an_unknown_model_is_not_ready(client: Client, model: tuple[str, str]) -> None:
+    assert not client.call("ModelReady", name=model[0], version=model[1]).ready
+
+
+@pytest.mark.parametrize("name", ["ModelMetadata", "ModelConfig", "ModelStatistics"])
 @pytest.mark.parametrize("model", [("other", ""), ("fake", "2")])
 def test_unknown_models(client: Client, name: str, model: tuple[str, str]) -> None:
     with pytest.raises(grpc.RpcError) as caught:
