@@ -195,15 +195,11 @@ class Host:
         model = self._models.get(name)
         if self.state is State.STOPPING:
             raise UnavailableError(self.state.value)
-        if model is None and self._awaits(name):
+        if model is not None and version in {None, model.spec.version}:
+            return model
+        if self._awaits(name, version):
             raise UnavailableError(State.LOADING.value)
-        if model is None:
-            raise UnknownModelError(self._absent(name))
-        if version not in {None, model.spec.version}:
-            raise UnknownModelError(
-                f"model {name!r} has no version {version[:40]!r}; there is {model.spec.version}"
-            )
-        return model
+        raise UnknownModelError(self._absent(name, version))
 
     async def index(self, ready_only: bool = False) -> list[ModelState]:
         """Return the state of every model that is known, in the order of their names."""
@@ -213,13 +209,13 @@ class Host:
             states = await self._lifecycle.index()
         return [state for state in states if state.state == READY or not ready_only]
 
-    async def load_model(self, name: str) -> None:
+    async def load_model(self, name: str) -> list[ModelState]:
         """Serve the newest version of a model of the directory; see `Lifecycle.load`."""
-        await self._controlled().load(name)
+        return await self._controlled().load(name)
 
-    async def unload_model(self, name: str) -> None:
+    async def unload_model(self, name: str) -> list[ModelState]:
         """Stop serving a model; see `Lifecycle.unload`."""
-        await self._controlled().unload(name)
+        return await self._controlled().unload(name)
 
     def stop(self) -> None:
         """Take no further request, and give up loading."""
@@ -255,15 +251,26 @@ class Host:
         if self.state is State.LOADING:
             self.state = State.READY
 
-    def _awaits(self, name: str) -> bool:
+    def _awaits(self, name: str, version: str | None) -> bool:
         """Return whether the model may soon be there."""
         if self._lifecycle is None:
             return self.state is State.LOADING
-        known = self._lifecycle.why_not(name)
+        known = self._lifecycle.why_not(name, version)
         return known is not None and known.state == LOADING
 
-    def _absent(self, name: str) -> str:
-        known = None if self._lifecycle is None else self._lifecycle.why_not(name)
+    def _absent(self, name: str, version: str | None) -> str:
+        model = self._models.get(name)
+        known = None if self._lifecycle is None else self._lifecycle.why_not(name, version)
+        if model is not None and version is not None:
+            serves = model.spec.version
+            if known is None:
+                return f"model {name!r} has no version {version[:40]!r}; there is {serves}"
+            return (
+                f"version {version} of model {name!r} does not serve, version {serves} does: "
+                f"{known.reason}"
+            )
+        if known is None and self._lifecycle is not None:  # of another version at least
+            known = self._lifecycle.why_not(name)
         if known is not None:
             return f"model {name!r} does not serve: {known.reason}"
         there = ", ".join(self._models) or "none"

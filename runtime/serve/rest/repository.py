@@ -31,26 +31,23 @@ class RepositoryEndpoints:
     async def index(self, request: Request) -> Response:
         """List the models, or those that serve."""
         ready_only = flag(await read_object(request, self._most_bytes), "ready")
-        states = await self._host.index(ready_only)
-        return json_response([_row(state) for state in states])
+        return _answer(await self._host.index(ready_only))
 
     async def load(self, request: Request) -> Response:
         """Serve the newest version of a model that can be loaded."""
         name = request.path_params["model"]
         check_load(_parameters(await read_object(request, self._most_bytes)))
-        await self._host.load_model(name)
-        return await self._state_of(name)
+        return _answer(await self._host.load_model(name))
 
     async def unload(self, request: Request) -> Response:
         """Stop serving a model."""
         name = request.path_params["model"]
         check_unload(_parameters(await read_object(request, self._most_bytes)))
-        await self._host.unload_model(name)
-        return await self._state_of(name)
+        return _answer(await self._host.unload_model(name))
 
-    async def _state_of(self, name: str) -> Response:
-        states = await self._host.index()
-        return json_response([_row(state) for state in states if state.name == name])
+
+def _answer(states: list[ModelState]) -> Response:
+    return json_response([_row(state) for state in states])
 
 
 def _row(state: ModelState) -> dict[str, str]:
