@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from aio.runtime.errors import InputError
 from aio.runtime.serve.errors import ControlError, UnavailableError, UnknownModelError, row_of
 from aio.runtime.serve.hosting.engine import Engine, answer_parameters, describe
 from aio.runtime.serve.hosting.lifecycle import Lifecycle, ModelDirectory
+from aio.runtime.serve.hosting.repository import reserved
 from aio.runtime.serve.hosting.states import LOADING, READY, ModelState
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.schema import InferRequest, InferResult
@@ -134,6 +136,16 @@ def _served(request: InferRequest, answer: Answer, arrived_s: float) -> Served:
     )
 
 
+def check_own_name(name: str) -> None:
+    """Raise InputError if a model can't be served as what its file calls it."""
+    why = reserved(name)
+    if why is not None:
+        raise InputError(
+            f"{why}; put the file into a directory as OTHER_NAME.aio, and serve that with "
+            "--model-repository"
+        )
+
+
 class Host:
     """All models by name, and whether they can be asked.
 
@@ -165,8 +177,17 @@ class Host:
         return next((engine.device for engine in self.engines.values()), None)
 
     async def load(self, loader: Callable[[], Engine]) -> ServedModel:
-        """Load the one model in the executor thread; what the loader raises passes."""
+        """Load the one model in the executor thread; what the loader raises passes.
+
+        Raises:
+            InputError: the model has a name that none can have.
+        """
         engine = await self.dispatcher.run(loader)
+        try:
+            check_own_name(engine.name)
+        except InputError:
+            engine.close()
+            raise
         model = self._serve(engine)
         self._models[model.spec.name] = model
         self._be_ready()

@@ -198,6 +198,7 @@ class Lifecycle:
         async with self._locks[name]:
             entry = await self._entry(name)
             if entry.problem:
+                logger.warning("model %s: %s", name, entry.problem)
                 self._others.keep_only(name, ())
                 self._others.unavailable(name, "", entry.problem)
                 raise self._failure(name, "", entry.problem)

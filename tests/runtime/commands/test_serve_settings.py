@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from model_parts import ModelBuilder
 
 from aio.runtime.commands import serve
 from aio.runtime.commands.limit_option import QUEUE_LIMITS
@@ -107,6 +108,18 @@ def test_check_returns_2_if_anything_is_wrong(capsys: pytest.CaptureFixture[str]
     assert "FAIL  model: target_ms" in said
     assert "FAIL  limits: limit body_bytes is 1073741824, more than buffered_bytes" in said
     assert "FAIL  access: 'a b' is no host name" in said
+
+
+def test_check_refuses_a_file_whose_model_is_named_like_the_statistics(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builder = ModelBuilder((1, 2, 2), (0.0, 0.5))
+    builder.node("flat", "flatten", ["x"])
+    builder.linear("head", "flat", (16, 4))
+    path = builder.finish(["head"], name="stats").write(tmp_path / "own.aio")
+    assert check_settings(read("--port", "0", str(path))) == 2
+    assert "FAIL  model: no model can be named stats" in capsys.readouterr().out
+    assert check_settings(read("--port", "0", "--model-repository", str(tmp_path))) == 0
 
 
 def unit() -> configparser.RawConfigParser:

@@ -254,6 +254,21 @@ def test_an_answer_tells_what_its_own_operation_came_to(shelf: Shelf) -> None:
     with_host(shelf.directory(), scenario)
 
 
+def test_a_model_named_like_the_statistics(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    shelf.put("a.aio")
+    shelf.put("stats.aio")
+
+    async def scenario(host: Host) -> None:
+        assert "model stats: no model can be named stats" in caplog.text
+        _, stats = await rows(host)
+        assert stats[:3] == ("stats", "", "UNAVAILABLE")
+        assert "/v2/models/stats is the statistics" in stats[3]
+        with pytest.raises(ModelLoadError, match="no model can be named stats"):
+            await host.load_model("stats")
+
+    with_host(shelf.directory(), scenario)
+
+
 def test_unloading_what_was_never_loaded(shelf: Shelf) -> None:
     shelf.put("a/1/model.aio")
     shelf.put("b.aio")
