@@ -94,6 +94,8 @@ def test_settings_are_told_with_their_origin() -> None:
     assert ["insecure", "true", "command line"] in rows
     assert ["port", "0", "AIO_SERVE_PORT"] in rows
     assert ["model", "-", "default"] in rows
+    assert ["unix-mode", "0660", "default"] in rows
+    assert "0600" in settings_text(read("--unix-mode", "600")).split()
 
 
 def test_check_returns_2_if_anything_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
