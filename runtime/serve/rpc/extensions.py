@@ -34,7 +34,7 @@ class Extensions:
         spec = self._host.find(request.name, request.version or None).spec
         config = model_config(spec, self._limits)
         response = message("inference.ModelConfigResponse")()
-        return ParseDict({"config": config}, response, ignore_unknown_fields=True)
+        return ParseDict({"config": config}, response)
 
     async def _statistics(self, request: Any) -> Any:
         models: list[Any]

@@ -2,12 +2,16 @@
 """The methods of Triton's extensions: what they tell, and what they refuse as HTTP does."""
 
 import json
+from contextlib import closing
 from typing import Any
 
 import grpc
 import pytest
-from fake_engine import LiveServer
+from fake_engine import FakeEngine, LiveServer, serving
+from google.protobuf.json_format import MessageToDict
 from rpc_client import Client
+
+from aio.runtime.serve.limits import Limits
 
 Code = grpc.StatusCode
 REPOSITORY = ("RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload")
@@ -48,3 +52,21 @@ def test_a_repository_by_its_name(client: Client, name: str) -> None:
     error = failure(client, name, repository_name="other")
     assert error.code() is Code.INVALID_ARGUMENT
     assert "'other': this server has one repository" in error.details()
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(merged_batch=8, merge_wait_ms=1.5)])
+def test_the_config_of_http_has_a_field_for_everything(limits: Limits) -> None:
+    engine = FakeEngine()
+    with serving(lambda: engine, limits, grpc=True) as live, closing(Client(live.grpc)) as client:
+        live.wait_for(live.announced.is_set)
+        config = client.call("ModelConfig", name="fake").config
+        told = live.request("GET", "/v2/models/fake/config").json
+    as_json = MessageToDict(
+        config, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    assert set(told) <= set(as_json)
+    assert as_json["version_policy"] == told["version_policy"] == {"latest": {"num_versions": 1}}
+    for name in ("instance_group", "default_model_filename", "parameters", "model_warmup"):
+        assert as_json[name] == told[name]
+    assert config.parameters["levels"].string_value == "3"
+    assert config.HasField("model_transaction_policy")
