@@ -27,6 +27,13 @@ from aio.runtime.version import package_version
 OPEN = frozenset({"ServerLive", "ServerReady"})
 
 STREAM_ANSWER = 2  # ModelStreamInferResponse.infer_response
+# What tells whose answer it is: numbers in the request, names in the response.
+WHOSE = {1: "model_name", 2: "model_version", 3: "id"}
+
+_Final = message("inference.ModelInferResponse")()
+_Final.parameters["triton_final_response"].bool_param = True
+# In each answer of a stream, since a request has one; it goes before the bytes of the others.
+FINAL: bytes = _Final.SerializeToString()
 
 
 class Service:
@@ -78,11 +85,9 @@ class Service:
         try:
             answer = await self.infer(data, call)
         except Exception as error:  # noqa: BLE001 -- as in handlers.py, for one message
-            details = status_of(error).details
-            failed = message("inference.ModelStreamInferResponse")(error_message=details)
-            return bytes(failed.SerializeToString())
+            return _failed_answer(data, status_of(error).details)
         # The answer is a message inside another: its bytes need no second look.
-        return wire.join(b"", STREAM_ANSWER, [answer])
+        return wire.nest(STREAM_ANSWER, FINAL, answer)
 
     async def _live(self, _: Any) -> Any:
         return message("inference.ServerLiveResponse")(live=True)
@@ -107,6 +112,15 @@ class Service:
     async def _model(self, request: Any) -> Any:
         spec = self._host.find(request.name, request.version or None).spec
         return message("inference.ModelMetadataResponse")(**model_metadata(spec))
+
+
+def _failed_answer(data: Data, details: str) -> bytes:
+    """Return the answer of a stream to a message that failed, which may be none at all."""
+    found = message("inference.ModelStreamInferResponse")(error_message=details)
+    found.infer_response.MergeFromString(FINAL)
+    for number, text in wire.texts(data, WHOSE).items():
+        setattr(found.infer_response, WHOSE[number], text)
+    return bytes(found.SerializeToString())
 
 
 def _failed(arrived_s: float, model: ServedModel, error: BaseException) -> None:
