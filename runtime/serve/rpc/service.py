@@ -7,19 +7,25 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from aio.runtime.serve.errors import UnavailableError, UnknownModelError, row_of
+from aio.runtime.serve.errors import (
+    CallDeadlineError,
+    UnavailableError,
+    UnknownModelError,
+    row_of,
+)
 from aio.runtime.serve.hosting.host import Host, ServedModel, State
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.metadata import EXTENSIONS, SERVER, model_metadata
 from aio.runtime.serve.protocol.schema import InferRequest
 from aio.runtime.serve.rpc import wire
-from aio.runtime.serve.rpc.call import Call, Data
+from aio.runtime.serve.rpc.call import LATE, Call, Data
 from aio.runtime.serve.rpc.encode import encode_response
 from aio.runtime.serve.rpc.extensions import Extensions
 from aio.runtime.serve.rpc.handlers import Read, Stream, Unary, translated
 from aio.runtime.serve.rpc.memo import DecodeMemo
 from aio.runtime.serve.rpc.messages import INFERENCE, message, methods
 from aio.runtime.serve.rpc.status import status_of
+from aio.runtime.serve.scheduling.admission import ExpiredError
 from aio.runtime.serve.transport.body import Buffers
 from aio.runtime.version import package_version
 
@@ -71,7 +77,14 @@ class Service:
         self._buffers.take(len(data))
         try:
             model, request = self._memo.decode(data, partial(_failed, arrived_s))
-            result = await model.infer(_with_deadline(request, call), arrived_s)
+            limited = _with_deadline(request, call)
+            try:
+                result = await model.infer(limited, arrived_s)
+            except ExpiredError:
+                if limited is request:
+                    raise
+                # Not UNAVAILABLE, after which clients try again.
+                raise CallDeadlineError(LATE.details) from None
             return encode_response(request, result, model.spec)
         finally:
             self._buffers.give_back(len(data))
@@ -135,6 +148,6 @@ def _with_deadline(request: InferRequest, call: Call) -> InferRequest:
     if remaining_s is None:
         return request
     timeout_ms = remaining_s * 1000
-    if request.timeout_ms is not None:
-        timeout_ms = min(timeout_ms, request.timeout_ms)
+    if request.timeout_ms is not None and request.timeout_ms <= timeout_ms:
+        return request
     return replace(request, timeout_ms=timeout_ms)
