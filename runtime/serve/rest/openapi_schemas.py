@@ -23,6 +23,7 @@ Json = dict[str, Any]
 
 ERRORS: Mapping[int, str] = {
     400: "Something in the request is wrong; the message says what was found and expected.",
+    401: "The token is missing or wrong.",
     403: "The server does not do this, or only when it is started with an option.",
     404: "There is no such model or version, or it does not serve.",
     408: "The body did not arrive in time.",
