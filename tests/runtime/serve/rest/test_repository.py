@@ -2,10 +2,33 @@
 """The paths of the model repository, around a server of one file."""
 
 import pytest
-from fake_engine import LiveServer
+from fake_engine import FakeEngine, LiveServer, serving
 
+from aio.runtime.serve.limits import Limits
+
+INFER = "/v2/models/fake/infer"
 INDEX = "/v2/repository/index"
 LOAD, UNLOAD = (f"/v2/repository/models/fake/{what}" for what in ("load", "unload"))
+
+
+def test_a_large_body_is_no_large_batch(live: LiveServer) -> None:
+    for path in (LOAD, UNLOAD):
+        reply = live.request("POST", path, b" " * 20_000)
+        assert reply.status == 413
+        assert reply.json["error"] == (
+            "the body has 20000 bytes or more, the limit is 16384; send a small JSON object"
+        )
+
+
+def test_a_body_beyond_every_limit_is_no_large_batch_either() -> None:
+    limits = Limits(body_bytes=1000, small_body_bytes=1000)
+    with serving(FakeEngine, limits) as live:
+        live.wait_for(live.announced.is_set)
+        for path, remedy in ((LOAD, "send a small JSON object"), (INFER, "smaller batch")):
+            reply = live.request("POST", path, b" " * 2000)
+            assert reply.status == 413
+            assert reply.json["error"].startswith("the body has 2000 bytes or more, the limit is")
+            assert reply.json["error"].endswith(remedy)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"ready":null}', b'{"ready":true}'])
