@@ -55,12 +55,15 @@ def test_news_come_once() -> None:
     with serving(lambda: engine) as live:
         live.wait_for(live.announced.is_set)
         snapshots, seen = Snapshots(live.server.host, Limits()), Seen()
+        (model,) = live.server.host.models
         assert live.infer(tensor_json(X)).status == 200
+        live.wait_for(lambda: model.recent.added == 1)  # counted after the answer
         snapshots.mark(seen)
         assert news(snapshots, seen) == (0, 0)
         engine.decisions = (decide(AdaptivePolicy(), [30.0, 9.0], 20.0),)
         for _ in range(2):
             assert live.infer(tensor_json(X)).status == 200
+        live.wait_for(lambda: model.recent.added == 3)
         assert news(snapshots, seen) == (2, 1)
         assert news(snapshots, seen) == (0, 0)
 
