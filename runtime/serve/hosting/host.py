@@ -276,12 +276,21 @@ class Host:
         """Return whether the model may soon be there."""
         if self._lifecycle is None:
             return self.state is State.LOADING
-        known = self._lifecycle.why_not(name, version)
+        known = self._known(name, version)
         return known is not None and known.state == LOADING
+
+    def _known(self, name: str, version: str | None) -> ModelState | None:
+        """Return what is known of a version; where nothing serves, of another one at least."""
+        if self._lifecycle is None:
+            return None
+        known = self._lifecycle.why_not(name, version)
+        if known is None and name not in self._models:
+            known = self._lifecycle.why_not(name)
+        return known
 
     def _absent(self, name: str, version: str | None) -> str:
         model = self._models.get(name)
-        known = None if self._lifecycle is None else self._lifecycle.why_not(name, version)
+        known = self._known(name, version)
         if model is not None and version is not None:
             serves = model.spec.version
             if known is None:
@@ -290,8 +299,6 @@ class Host:
                 f"version {version} of model {name!r} does not serve, version {serves} does: "
                 f"{known.reason}"
             )
-        if known is None and self._lifecycle is not None:  # of another version at least
-            known = self._lifecycle.why_not(name)
         if known is not None:
             return f"model {name!r} does not serve: {known.reason}"
         there = ", ".join(self._models) or "none"

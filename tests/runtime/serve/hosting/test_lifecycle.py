@@ -313,6 +313,13 @@ def test_versions_that_do_not_serve(shelf: Shelf) -> None:
             host.find("b", "2")
         shelf.passing.set()
         assert await loading == [ModelState("b", "2", "READY")]
+        await host.unload_model("b")
+        loading = await calibrating_b(host, shelf)
+        for version in ("1", "2"):  # either may be what serves in the end
+            with pytest.raises(UnavailableError, match="being loaded"):
+                host.find("b", version)
+        shelf.passing.set()
+        await loading
 
     with_host(shelf.directory(), scenario)
 
