@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Permissions of a file as the value of an option: octal digits in text, a number in a file."""
+"""Permissions of a file as the value of an option: octal digits."""
 
 import argparse
 import re
 
-from aio.runtime.errors import InputError
 from aio.runtime.serve.transport.unix_socket import MAX_MODE
 
 
@@ -26,18 +25,3 @@ def permissions(text: str) -> Permissions:
             f"expected octal digits from 0 to {MAX_MODE:04o}, such as 0660, found {text!r}"
         )
     return Permissions(text, 8)
-
-
-def octal_digits(number: int) -> str:
-    """Return the digits of permissions that are a number already, as TOML reads 0o660.
-
-    Raises:
-        InputError: the number is too large, as when octal digits were written as a decimal number.
-    """
-    if not 0 <= number <= MAX_MODE:
-        digits = str(number) if re.fullmatch("[0-7]{3}", str(number)) else "660"
-        raise InputError(
-            f"expected 0 to {MAX_MODE:#o}, found {number}, which is {number:#o}; "
-            f'write "0{digits}" as text, or 0o{digits}'
-        )
-    return str(Permissions(number))

@@ -258,7 +258,7 @@ def _check_host(host: str) -> None:
 
 def listen(args: argparse.Namespace) -> "Iterator[socket.socket]":
     """Yield the bound sockets; one that others can reach needs a token or --insecure."""
-    from aio.runtime.serve.transport.listen import bind  # noqa: PLC0415
+    from aio.runtime.serve.transport.listen import bind, is_loopback  # noqa: PLC0415
     from aio.runtime.serve.transport.unix_socket import bind_unix  # noqa: PLC0415
 
     if args.no_tcp and args.unix_socket is None:
@@ -269,6 +269,11 @@ def listen(args: argparse.Namespace) -> "Iterator[socket.socket]":
     if args.port and args.port == args.grpc_port:
         raise InputError(
             f"--port and --grpc-port are both {args.port}; HTTP and gRPC need a port each"
+        )
+    if args.limit.get("regions") and not (args.no_tcp or is_loopback(args.host)):
+        raise InputError(
+            f"limit regions: shared memory is for clients on this machine, and {args.host} can be "
+            "reached from others; use --host 127.0.0.1, or --no-tcp and a --unix-socket"
         )
     if not args.no_tcp:
         yield bind(args.host, args.port, insecure=_may_be_reached(args))

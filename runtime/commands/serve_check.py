@@ -18,6 +18,7 @@ from aio.runtime.errors import AioError, InputError
 from aio.runtime.inputs import as_duration_ms
 from aio.runtime.printing import text_table
 from aio.runtime.serve.announce import sensors_text
+from aio.runtime.serve.hosting.host import check_own_name
 from aio.runtime.serve.hosting.lifecycle import ModelDirectory
 from aio.runtime.serve.rpc.reserve import address
 from aio.runtime.serve.security.policy import in_container, root_warning
@@ -55,6 +56,8 @@ def _value(args: argparse.Namespace, name: str) -> str:
         value = value[key]
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if option == "unix-mode":
+        return f"{value:04o}"  # as it is given
     return UNSET if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -91,7 +94,7 @@ def _grpc(args: argparse.Namespace) -> str:
 def _model(args: argparse.Namespace) -> str:
     source = models(args)
     if not isinstance(source, ModelDirectory):
-        return _loaded(args, args.model)
+        return _loaded(args, args.model, own_name=True)
     entries = source.repository.scan()
     problems = [entry.problem for entry in entries.values() if entry.problem]
     newest = [entry.versions[0] for entry in entries.values() if entry.versions]
@@ -101,7 +104,7 @@ def _model(args: argparse.Namespace) -> str:
     return "; ".join(f"{item.shown}: {_loaded(args, item.path)}" for item in newest)
 
 
-def _loaded(args: argparse.Namespace, path: Path | None) -> str:
+def _loaded(args: argparse.Namespace, path: Path | None, *, own_name: bool = False) -> str:
     targets = {name: getattr(args, name) for name in ("target_ms", "battery_target_ms")}
     for name, target_ms in targets.items():
         if target_ms is not None:
@@ -109,6 +112,8 @@ def _loaded(args: argparse.Namespace, path: Path | None) -> str:
     # A target needs a calibration, which a check does not take the time for.
     untargeted = argparse.Namespace(**{**vars(args), **dict.fromkeys(targets)})
     with load(untargeted, path, calibrate=False) as runtime:
+        if own_name:
+            check_own_name(runtime.name)
         return (
             f"{runtime.name}, {len(runtime.levels)} levels, isa {runtime.isa}, threads "
             f"{runtime.threads}, {sensors_text(runtime.sensors)}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aio.runtime.commands.permissions import octal_digits, permissions
+from aio.runtime.commands.permissions import permissions
 from aio.runtime.errors import InputError
 
 _TRUTH = {
@@ -70,16 +70,12 @@ def _text(action: argparse.Action, value: object, where: str) -> str:
         Path: ("a path as text", str),
         int: ("a whole number", int),
         float: ("a number", (int, float)),
-        permissions: ("octal digits as text, or a number like 0o660", (int, str)),
+        # Of a number nobody can tell any more with which digits it was written.
+        permissions: ('octal digits as text, such as "0660"', str),
     }
     what, types = expected.get(action.type, ("a number or text", (int, float, str)))
     if isinstance(value, bool) or not isinstance(value, types):
         raise InputError(f"{where}: expected {what}, found {value!r}")
-    if action.type is permissions and isinstance(value, int):
-        try:
-            return octal_digits(value)
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from None
     return str(value)
 
 

@@ -15,12 +15,13 @@ from aio.runtime.serve.rest.answers import INTERNAL, error_answer, json_response
 from aio.runtime.serve.rest.endpoints import Endpoints
 from aio.runtime.serve.rest.infer import InferEndpoint, InferFirst
 from aio.runtime.serve.rest.routes import routes
+from aio.runtime.serve.security.guard import Policy
 from aio.runtime.serve.telemetry.metrics import Metrics
 from aio.runtime.serve.telemetry.trace import Traced
 
 
-def make_app(host: Host, limits: Limits) -> ASGIApp:
-    """Return the application that serves the models of `host`."""
+def make_app(host: Host, limits: Limits, policy: Policy) -> ASGIApp:
+    """Return the application that serves the models of `host`; a guard enforces the policy."""
     metrics = Metrics()
     metrics.watch_models(lambda: host.models)
     metrics.watch_host()
@@ -29,7 +30,7 @@ def make_app(host: Host, limits: Limits) -> ASGIApp:
     infer = InferEndpoint(host, limits)
     app = Starlette(
         routes=[
-            *routes(host, limits, Endpoints(host, metrics, limits), infer),
+            *routes(host, limits, Endpoints(host, metrics, limits, policy), infer),
             *page_routes(host, limits),
         ],
         exception_handlers={

@@ -41,6 +41,10 @@ class BodyTooLargeError(RequestError):
     """The body, or the JSON part of it, is over its limit."""
 
 
+class CallDeadlineError(RequestError):
+    """The deadline that came with a call of gRPC has passed."""
+
+
 class EncodingError(RequestError):
     """The body is compressed in a way the server does not undo."""
 
@@ -76,6 +80,7 @@ TABLE = (
     Row(UnknownRegionError, 404, OTHER),
     Row(ControlError, 403, OTHER),
     Row(BodyTimeoutError, 408, CANCELED),
+    Row(CallDeadlineError, 408, CANCELED),
     Row(BodyTooLargeError, 413, OTHER),
     Row(EncodingError, 415, OTHER),
     Row(RequestError, 400, OTHER),

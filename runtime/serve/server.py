@@ -194,7 +194,7 @@ def serve(
 
 def _config(host: Host, limits: Limits, policy: Policy) -> uvicorn.Config:
     return uvicorn.Config(
-        RequestLog.around(Guard(make_app(host, limits), policy)),
+        RequestLog.around(Guard(make_app(host, limits, policy), policy)),
         http=guarded(limits),
         loop="asyncio",
         ws="none",

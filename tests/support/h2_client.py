@@ -62,8 +62,17 @@ class H2Client:
     def flush(self) -> None:
         self.socket.sendall(self.h2.data_to_send())
 
-    def begin(self, *more: tuple[str, str], path: str = INFER, **pseudo: str) -> int:
-        """Begin a call; give `method` or `content_type` to have others than gRPC's."""
+    def begin(
+        self,
+        *more: tuple[str, str],
+        path: str = INFER,
+        message: bytes | None = None,
+        **pseudo: str,
+    ) -> int:
+        """Begin a call; give `method` or `content_type` to have others than gRPC's.
+
+        A short message goes with the headers, so that the server has both at once.
+        """
         call = int(self.h2.get_next_available_stream_id())
         self.answers[call] = Answer()
         headers = [
@@ -75,6 +84,8 @@ class H2Client:
             *more,
         ]
         self.h2.send_headers(call, headers)
+        if message is not None:
+            self.h2.send_data(call, framed(message), end_stream=True)
         self.flush()
         return call
 

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from aio.runtime.errors import InputError
 from aio.runtime.serve.errors import ControlError, UnavailableError, UnknownModelError, row_of
 from aio.runtime.serve.hosting.engine import Engine, answer_parameters, describe
 from aio.runtime.serve.hosting.lifecycle import Lifecycle, ModelDirectory
 from aio.runtime.serve.hosting.regions import Regions
+from aio.runtime.serve.hosting.repository import reserved
 from aio.runtime.serve.hosting.states import LOADING, READY, ModelState
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.schema import InferRequest, InferResult
@@ -136,6 +138,16 @@ def _served(request: InferRequest, answer: Answer, arrived_s: float) -> Served:
     )
 
 
+def check_own_name(name: str) -> None:
+    """Raise InputError if a model can't be served as what its file calls it."""
+    why = reserved(name)
+    if why is not None:
+        raise InputError(
+            f"{why}; put the file into a directory as OTHER_NAME.aio, and serve that with "
+            "--model-repository"
+        )
+
+
 class Host:
     """All models by name, and whether they can be asked.
 
@@ -168,8 +180,17 @@ class Host:
         return next((engine.device for engine in self.engines.values()), None)
 
     async def load(self, loader: Callable[[], Engine]) -> ServedModel:
-        """Load the one model in the executor thread; what the loader raises passes."""
+        """Load the one model in the executor thread; what the loader raises passes.
+
+        Raises:
+            InputError: the model has a name that none can have.
+        """
         engine = await self.dispatcher.run(loader)
+        try:
+            check_own_name(engine.name)
+        except InputError:
+            engine.close()
+            raise
         model = self._serve(engine)
         self._models[model.spec.name] = model
         self._be_ready()
@@ -198,15 +219,11 @@ class Host:
         model = self._models.get(name)
         if self.state is State.STOPPING:
             raise UnavailableError(self.state.value)
-        if model is None and self._awaits(name):
+        if model is not None and version in {None, model.spec.version}:
+            return model
+        if self._awaits(name, version):
             raise UnavailableError(State.LOADING.value)
-        if model is None:
-            raise UnknownModelError(self._absent(name))
-        if version not in {None, model.spec.version}:
-            raise UnknownModelError(
-                f"model {name!r} has no version {version[:40]!r}; there is {model.spec.version}"
-            )
-        return model
+        raise UnknownModelError(self._absent(name, version))
 
     async def index(self, ready_only: bool = False) -> list[ModelState]:
         """Return the state of every model that is known, in the order of their names."""
@@ -216,13 +233,13 @@ class Host:
             states = await self._lifecycle.index()
         return [state for state in states if state.state == READY or not ready_only]
 
-    async def load_model(self, name: str) -> None:
+    async def load_model(self, name: str) -> list[ModelState]:
         """Serve the newest version of a model of the directory; see `Lifecycle.load`."""
-        await self._controlled().load(name)
+        return await self._controlled().load(name)
 
-    async def unload_model(self, name: str) -> None:
+    async def unload_model(self, name: str) -> list[ModelState]:
         """Stop serving a model; see `Lifecycle.unload`."""
-        await self._controlled().unload(name)
+        return await self._controlled().unload(name)
 
     def stop(self) -> None:
         """Take no further request, and give up loading."""
@@ -259,15 +276,33 @@ class Host:
         if self.state is State.LOADING:
             self.state = State.READY
 
-    def _awaits(self, name: str) -> bool:
+    def _awaits(self, name: str, version: str | None) -> bool:
         """Return whether the model may soon be there."""
         if self._lifecycle is None:
             return self.state is State.LOADING
-        known = self._lifecycle.why_not(name)
+        known = self._known(name, version)
         return known is not None and known.state == LOADING
 
-    def _absent(self, name: str) -> str:
-        known = None if self._lifecycle is None else self._lifecycle.why_not(name)
+    def _known(self, name: str, version: str | None) -> ModelState | None:
+        """Return what is known of a version; where nothing serves, of another one at least."""
+        if self._lifecycle is None:
+            return None
+        known = self._lifecycle.why_not(name, version)
+        if known is None and name not in self._models:
+            known = self._lifecycle.why_not(name)
+        return known
+
+    def _absent(self, name: str, version: str | None) -> str:
+        model = self._models.get(name)
+        known = self._known(name, version)
+        if model is not None and version is not None:
+            serves = model.spec.version
+            if known is None:
+                return f"model {name!r} has no version {version[:40]!r}; there is {serves}"
+            return (
+                f"version {version} of model {name!r} does not serve, version {serves} does: "
+                f"{known.reason}"
+            )
         if known is not None:
             return f"model {name!r} does not serve: {known.reason}"
         there = ", ".join(self._models) or "none"

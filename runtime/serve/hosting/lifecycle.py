@@ -95,7 +95,7 @@ class Lifecycle:
         self._closing = threading.Event()
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aio-load")
         self._looker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aio-look")
-        self._working: set[asyncio.Task[None]] = set()
+        self._working: set[asyncio.Task[list[ModelState]]] = set()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loaded_from: dict[str, Fingerprint | None] = {}
         self._others = NotServing()
@@ -122,8 +122,8 @@ class Lifecycle:
         if failures and not self._served:
             raise ModelFileError(failures[0])
 
-    async def load(self, name: str) -> None:
-        """Serve the newest version of a model that can be loaded.
+    async def load(self, name: str) -> list[ModelState]:
+        """Serve the newest version of a model that can be loaded; return what the model is then.
 
         Nothing is done if it serves already and its file has not changed.
 
@@ -135,10 +135,12 @@ class Lifecycle:
         """
         self._check_control()
         await self._entry(name)
-        await self._undisturbed(self._load(name))
+        return await self._undisturbed(self._load(name))
 
-    async def unload(self, name: str) -> None:
-        """Stop serving a model; its requests in progress are answered. May be called twice.
+    async def unload(self, name: str) -> list[ModelState]:
+        """Stop serving a model and return what it is then; requests in progress are answered.
+
+        May be called twice.
 
         Raises:
             ControlError: clients may not unload.
@@ -146,9 +148,8 @@ class Lifecycle:
             UnavailableError: too many wait to load.
         """
         self._check_control()
-        if name not in self._served:
-            await self._entry(name)
-        await self._undisturbed(self._unload(name))
+        entry = None if name in self._served else await self._entry(name)
+        return await self._undisturbed(self._unload(name, entry))
 
     async def index(self) -> list[ModelState]:
         """Return the state of every model of the directory and of every other that serves."""
@@ -159,9 +160,13 @@ class Lifecycle:
             for state in self._states(name, catalogue.get(name))
         ]
 
-    def why_not(self, name: str) -> ModelState | None:
-        """Return what is known of a model that does not serve, None if it has never been tried."""
-        return next(iter(self._others.of(name)), None)
+    def why_not(self, name: str, version: str | None = None) -> ModelState | None:
+        """Return what is known of a version that does not serve, None if it was never tried.
+
+        No version means any of the model.
+        """
+        states = self._others.of(name)
+        return next((state for state in states if version in {None, state.version}), None)
 
     def stop(self) -> None:
         """Give up what is being loaded, at its next measurement, and begin nothing more."""
@@ -189,10 +194,11 @@ class Lifecycle:
             return str(error)
         return ""
 
-    async def _load(self, name: str) -> None:
+    async def _load(self, name: str) -> list[ModelState]:
         async with self._locks[name]:
             entry = await self._entry(name)
             if entry.problem:
+                logger.warning("model %s: %s", name, entry.problem)
                 self._others.keep_only(name, ())
                 self._others.unavailable(name, "", entry.problem)
                 raise self._failure(name, "", entry.problem)
@@ -207,6 +213,7 @@ class Lifecycle:
                 problem = problem or reason
             if problem:
                 raise self._failure(name, entry.versions[0].version, problem)
+            return list(self._states(name, entry))
 
     async def _try(self, name: str, version: ModelVersion) -> str:
         """Serve this version, and return why not if it can't be loaded."""
@@ -242,15 +249,15 @@ class Lifecycle:
             logger.exception("model file %s", version.path)
             return INTERNAL
 
-    async def _unload(self, name: str) -> None:
+    async def _unload(self, name: str, entry: Entry | None) -> list[ModelState]:
         async with self._locks[name]:
             model = self._served.pop(name, None)
-            if model is None:
-                return
-            del self._loaded_from[name]
-            self._others.unavailable(name, model.spec.version, UNLOADED)
-            logger.info("model %s: version %s was unloaded", name, model.spec.version)
-            await self._retire(model)
+            if model is not None:
+                del self._loaded_from[name]
+                self._others.unavailable(name, model.spec.version, UNLOADED)
+                logger.info("model %s: version %s was unloaded", name, model.spec.version)
+                await self._retire(model)
+            return list(self._states(name, entry))
 
     async def _retire(self, model: "ServedModel") -> None:
         """Let a model answer what it has begun, then free it."""
@@ -275,8 +282,8 @@ class Lifecycle:
         future.add_done_callback(self._unfinished.discard)
         return await asyncio.wrap_future(future)
 
-    async def _undisturbed(self, work: Coroutine[None, None, None]) -> None:
-        """Wait for `work`, which goes on when the client that asked for it goes away."""
+    async def _undisturbed(self, work: Coroutine[None, None, list[ModelState]]) -> list[ModelState]:
+        """Return what comes of `work`, which goes on when the client that asked for it goes."""
         if len(self._working) >= self._most_waiting:
             work.close()
             raise UnavailableError(
@@ -286,9 +293,9 @@ class Lifecycle:
         task = asyncio.ensure_future(work)
         self._working.add(task)
         task.add_done_callback(self._finished)
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, task: asyncio.Task[list[ModelState]]) -> None:
         self._working.discard(task)
         if not task.cancelled():
             task.exception()  # told to the client, and in the index
@@ -316,9 +323,11 @@ class Lifecycle:
         catalogue = await self._look(self._directory.repository.scan)
         entry = catalogue.get(name)
         if entry is None:
-            known = ", ".join(sorted({*catalogue, *self._served})) or "none"
+            known = ", ".join(sorted({*catalogue, *self._served} - {name})) or "none"
+            model = self._served.get(name)
+            serves = "" if model is None else f"; version {model.spec.version} of it still serves"
             raise UnknownModelError(
-                f"the model repository has no model {name[:80]!r}; there is {known}"
+                f"the model repository has no model {name[:80]!r}; there is {known}{serves}"
             )
         return entry
 

@@ -20,6 +20,7 @@ VERSION = re.compile(r"[1-9][0-9]{0,17}")
 FILE = "model.aio"
 SUFFIX = ".aio"
 ONLY_VERSION = "1"
+STATISTICS = "stats"  # no model's name: what /v2/models/NAME says of others, it says of all models
 
 
 class Fingerprint(NamedTuple):
@@ -93,6 +94,8 @@ class Repository:
             if NAME.fullmatch(name) is None:
                 continue
             found[name] = _clash(name) if name in found else self._entry(item)
+        if STATISTICS in found:
+            found[STATISTICS] = Entry((), f"{reserved(STATISTICS)}; rename it")
         return found
 
     def ignored(self) -> list[str]:
@@ -138,6 +141,13 @@ class Repository:
     @staticmethod
     def _list(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
+
+
+def reserved(name: str) -> str | None:
+    """Return why no model may have this name, None if one may."""
+    if name != STATISTICS:
+        return None
+    return f"no model can be named {name}, as /v2/models/{name} is the statistics of all models"
 
 
 def _clash(name: str) -> Entry:

@@ -8,6 +8,7 @@ from aio.runtime.serve.hosting.host import Host, ServedModel, State
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.metadata import model_config, model_metadata, server_metadata
 from aio.runtime.serve.rest.answers import json_response
+from aio.runtime.serve.security.guard import Policy
 from aio.runtime.serve.telemetry.metrics import CONTENT_TYPE, Metrics
 from aio.runtime.version import package_version
 
@@ -15,10 +16,11 @@ from aio.runtime.version import package_version
 class Endpoints:
     """The handlers, with the state they share."""
 
-    def __init__(self, host: Host, metrics: Metrics, limits: Limits) -> None:
+    def __init__(self, host: Host, metrics: Metrics, limits: Limits, policy: Policy) -> None:
         self._host = host
         self._metrics = metrics
         self._limits = limits
+        self._policy = policy
         self._version = package_version()
 
     async def server(self, _: Request) -> Response:
@@ -58,7 +60,10 @@ class Endpoints:
         from aio.runtime.serve.rest.openapi import document  # noqa: PLC0415
 
         specs = [model.spec for model in self._host.models]
-        return json_response(document(request.app.routes, specs, self._limits, self._version))
+        needs_token = self._policy.needs_token
+        return json_response(
+            document(request.app.routes, specs, self._limits, self._version, needs_token)
+        )
 
     def _find(self, request: Request) -> ServedModel:
         parameters = request.path_params

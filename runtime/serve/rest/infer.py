@@ -26,6 +26,7 @@ from aio.runtime.serve.transport.body import check_coding, read_body
 from aio.runtime.serve.transport.exchange import CANCEL_WHEN_GONE
 
 PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
+REMEDY = "send a smaller batch"
 JSON_LENGTH = HEADER.lower().encode("ascii")
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -71,7 +72,7 @@ class InferEndpoint:
         model = self._host.find(*name)
         try:
             lengths = _check_headers(scope["headers"])
-            body = await read_body(receive, self._limits.body_bytes)
+            body = await read_body(receive, self._limits.body_bytes, REMEDY)
             model = self._host.find(*name)  # a new version may have taken over meanwhile
             length = json_length(lengths, len(body))
             request = self._memo.decode(body, length, model.spec, memory)

@@ -6,7 +6,7 @@ route's name. A route of the protocol without a description is an error. Importe
 document is asked for.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from starlette.routing import BaseRoute, Route
@@ -17,7 +17,10 @@ from aio.runtime.serve.rest import openapi_schemas as schemas
 from aio.runtime.serve.rest.openapi_operations import OPERATIONS, PUBLIC, Operation
 
 Json = dict[str, Any]
+# Whether a request of this method to this path must present the token.
+NeedsToken = Callable[[str, str], bool]
 
+BEARER = "bearer"  # the name of the one security scheme
 TITLE = "aio-serve"
 ABOUT = (
     "The Open Inference Protocol (KServe V2) with Triton's extensions. This document describes "
@@ -26,19 +29,28 @@ ABOUT = (
 
 
 def document(
-    routes: Iterable[BaseRoute], models: Sequence[ModelSpec], limits: Limits, version: str
+    routes: Iterable[BaseRoute],
+    models: Sequence[ModelSpec],
+    limits: Limits,
+    version: str,
+    needs_token: NeedsToken,
 ) -> Json:
     """Return the description of the routes of the protocol."""
     paths: dict[str, Json] = {}
+    components: Json = {"schemas": schemas.components(models, limits)}
     for route in described(routes):
         methods = paths.setdefault(route.path, {})
         for method in sorted((route.methods or set()) - {"HEAD"}):
-            methods[method.lower()] = _operation(route, OPERATIONS[route.name], models)
+            operation = _operation(route, OPERATIONS[route.name], models)
+            methods[method.lower()] = operation
+            if needs_token(method, route.path):
+                _lock(operation)
+                components["securitySchemes"] = {BEARER: {"type": "http", "scheme": "bearer"}}
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": version, "description": ABOUT},
         "paths": paths,
-        "components": {"schemas": schemas.components(models, limits)},
+        "components": components,
     }
 
 
@@ -69,6 +81,16 @@ def _operation(route: Route, operation: Operation, models: Sequence[ModelSpec]) 
     return found
 
 
+def _lock(operation: Json) -> None:
+    """Say that an operation needs the token."""
+    operation["security"] = [{BEARER: []}]
+    answer = {
+        **_error(401),
+        "headers": {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}},
+    }
+    operation["responses"]["401"] = answer
+
+
 def _path_parameter(name: str, models: Sequence[ModelSpec]) -> Json:
     values = {"model": {spec.name for spec in models}, "version": {spec.version for spec in models}}
     schema: Json = {"type": "string", "pattern": "^[^/]+$"}
@@ -85,9 +107,13 @@ def _responses(operation: Operation) -> Json:
         }
         for status, text, content in operation.answers
     }
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     for status in operation.errors:
-        found[str(status)] = {"description": schemas.ERRORS[status], "content": error}
+        found[str(status)] = _error(status)
         if status == 503:
             found["503"]["headers"] = {"Retry-After": {"schema": {"type": "string"}}}
     return found
+
+
+def _error(status: int) -> Json:
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return {"description": schemas.ERRORS[status], "content": content}

@@ -18,6 +18,7 @@ from aio.runtime.serve.protocol.decode import (
     OWN_PARAMETERS,
     SEQUENCE,
 )
+from aio.runtime.serve.protocol.model_control import UNLOAD_DEPENDENTS
 from aio.runtime.serve.protocol.schema import ModelSpec, TensorSpec
 from aio.runtime.serve.protocol.shared_memory import OFFSET, PARAMETERS, REGION, SIZE
 
@@ -25,6 +26,7 @@ Json = dict[str, Any]
 
 ERRORS: Mapping[int, str] = {
     400: "Something in the request is wrong; the message says what was found and expected.",
+    401: "The token is missing or wrong.",
     403: "The server does not do this, or only when it is started with an option.",
     404: "There is no such model or version, or it does not serve.",
     408: "The body did not arrive in time.",
@@ -59,9 +61,9 @@ def components(models: Sequence[ModelSpec], limits: Limits) -> Json:
         "ModelConfig": _object({"name": STRING, "platform": STRING, "max_batch_size": COUNT}),
         "Statistics": _object({"model_stats": _list(_statistics())}),
         "Index": _list(_state()),
-        "IndexRequest": {"type": "object", "properties": {"ready": BOOLEAN}},
+        "IndexRequest": {"type": "object", "properties": {"ready": _nullable(BOOLEAN)}},
         "LoadRequest": _parameters_only({}),
-        "UnloadRequest": _parameters_only({"unload_dependents": BOOLEAN}),
+        "UnloadRequest": _parameters_only({UNLOAD_DEPENDENTS: _nullable(BOOLEAN)}),
         "Regions": _list(
             _object({"name": STRING, "key": STRING, "offset": COUNT, "byte_size": COUNT})
         ),
@@ -120,7 +122,7 @@ def _state() -> Json:
 
 def _parameters_only(properties: Json) -> Json:
     parameters = {"type": "object", "properties": properties, "additionalProperties": False}
-    return {"type": "object", "properties": {"parameters": parameters}}
+    return {"type": "object", "properties": {"parameters": _nullable(parameters)}}
 
 
 def _infer_request(model: ModelSpec, limits: Limits) -> Json:

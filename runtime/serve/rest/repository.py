@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model repository extension: what models there are, loading and unloading.
-
-Models come from the directory the server was started with and from nowhere else, so a client can
-give neither files nor a configuration.
-"""
+"""The model repository extension: what models there are, loading and unloading."""
 
 from reprlib import repr as short_repr
 from typing import cast
@@ -15,10 +11,9 @@ from aio.runtime.serve.errors import RequestError
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.hosting.states import ModelState
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.protocol.model_control import check_load, check_unload, flag
 from aio.runtime.serve.rest.answers import json_response
 from aio.runtime.serve.rest.small_body import read_object
-
-UNLOAD_DEPENDENTS = "unload_dependents"  # tritonclient always sends it; no model has dependents
 
 
 class RepositoryEndpoints:
@@ -35,34 +30,24 @@ class RepositoryEndpoints:
 
     async def index(self, request: Request) -> Response:
         """List the models, or those that serve."""
-        ready_only = _flag(await read_object(request, self._most_bytes), "ready")
-        states = await self._host.index(ready_only)
-        return json_response([_row(state) for state in states])
+        ready_only = flag(await read_object(request, self._most_bytes), "ready")
+        return _answer(await self._host.index(ready_only))
 
     async def load(self, request: Request) -> Response:
         """Serve the newest version of a model that can be loaded."""
         name = request.path_params["model"]
-        for parameter in _parameters(await read_object(request, self._most_bytes)):
-            raise RequestError(
-                f"parameter {short_repr(parameter)} is not supported: a model is loaded as it is "
-                "in the model repository"
-            )
-        await self._host.load_model(name)
-        return await self._state_of(name)
+        check_load(_parameters(await read_object(request, self._most_bytes)))
+        return _answer(await self._host.load_model(name))
 
     async def unload(self, request: Request) -> Response:
         """Stop serving a model."""
         name = request.path_params["model"]
-        parameters = _parameters(await read_object(request, self._most_bytes))
-        _flag(parameters, UNLOAD_DEPENDENTS)
-        for parameter in set(parameters) - {UNLOAD_DEPENDENTS}:
-            raise RequestError(f"parameter {short_repr(parameter)} is not supported")
-        await self._host.unload_model(name)
-        return await self._state_of(name)
+        check_unload(_parameters(await read_object(request, self._most_bytes)))
+        return _answer(await self._host.unload_model(name))
 
-    async def _state_of(self, name: str) -> Response:
-        states = await self._host.index()
-        return json_response([_row(state) for state in states if state.name == name])
+
+def _answer(states: list[ModelState]) -> Response:
+    return json_response([_row(state) for state in states])
 
 
 def _row(state: ModelState) -> dict[str, str]:
@@ -71,14 +56,9 @@ def _row(state: ModelState) -> dict[str, str]:
 
 
 def _parameters(body: dict[str, object]) -> dict[str, object]:
-    value = body.get("parameters", {})
+    value = body.get("parameters")
+    if value is None:
+        return {}
     if type(value) is not dict:
         raise RequestError(f"parameters must be a JSON object, got {short_repr(value)}")
     return cast("dict[str, object]", value)
-
-
-def _flag(members: dict[str, object], name: str) -> bool:
-    value = members.get(name, False)
-    if type(value) is not bool:
-        raise RequestError(f"{name} must be true or false, got {short_repr(value)}")
-    return value

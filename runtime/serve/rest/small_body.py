@@ -10,6 +10,8 @@ from aio.runtime.serve.errors import RequestError
 from aio.runtime.serve.protocol import codec_json
 from aio.runtime.serve.transport.body import check_coding, read_body
 
+REMEDY = "send a small JSON object"
+
 
 async def read_object(request: Request, limit: int) -> dict[str, object]:
     """Return the JSON object of a request's body of `limit` bytes at most; no body is an empty one.
@@ -18,7 +20,7 @@ async def read_object(request: Request, limit: int) -> dict[str, object]:
         RequestError: it is large, slow, compressed, cut short or something else.
     """
     check_coding(request.headers.get("content-encoding", "identity"))
-    text = bytes(await read_body(request.receive, limit))
+    text = bytes(await read_body(request.receive, limit, REMEDY))
     if not text:
         return {}
     value = codec_json.loads(text)

@@ -18,6 +18,7 @@ BEGIN: Headers = [
     ("content-type", "application/grpc"),
     ("grpc-accept-encoding", ACCEPTED),
 ]
+LATE = Status(Code.DEADLINE_EXCEEDED, "the deadline of the call has passed")
 # A stream waits while more than this of its answers is not on its way.
 AHEAD_BYTES = 256 * 1024
 
@@ -69,8 +70,7 @@ class Call:
         self._begun = False
         self._deadline: asyncio.TimerHandle | None = None
         if request.timeout_s is not None:
-            late = Status(Code.DEADLINE_EXCEEDED, "the deadline of the call has passed")
-            self._deadline = self._loop.call_later(request.timeout_s, self.cancel, late)
+            self._deadline = self._loop.call_later(request.timeout_s, self.cancel, LATE)
 
     def run(self, task: "asyncio.Task[None]") -> None:
         """Note the task that answers, so that it can be cancelled."""

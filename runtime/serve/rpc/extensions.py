@@ -9,6 +9,7 @@ from google.protobuf.json_format import ParseDict
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.metadata import model_config
+from aio.runtime.serve.protocol.model_control import check_load, check_repository, check_unload
 from aio.runtime.serve.rpc.messages import message
 
 
@@ -33,7 +34,7 @@ class Extensions:
         spec = self._host.find(request.name, request.version or None).spec
         config = model_config(spec, self._limits)
         response = message("inference.ModelConfigResponse")()
-        return ParseDict({"config": config}, response, ignore_unknown_fields=True)
+        return ParseDict({"config": config}, response)
 
     async def _statistics(self, request: Any) -> Any:
         models: list[Any]
@@ -53,6 +54,7 @@ class Extensions:
         return ParseDict({"model_stats": stats}, response, ignore_unknown_fields=True)
 
     async def _index(self, request: Any) -> Any:
+        check_repository(request.repository_name)
         models = [
             {
                 "name": state.name,
@@ -65,9 +67,21 @@ class Extensions:
         return message("inference.RepositoryIndexResponse")(models=models)
 
     async def _load(self, request: Any) -> Any:
+        check_repository(request.repository_name)
+        check_load(_parameters(request))
         await self._host.load_model(request.model_name)
         return message("inference.RepositoryModelLoadResponse")()
 
     async def _unload(self, request: Any) -> Any:
+        check_repository(request.repository_name)
+        check_unload(_parameters(request))
         await self._host.unload_model(request.model_name)
         return message("inference.RepositoryModelUnloadResponse")()
+
+
+def _parameters(request: Any) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in request.parameters.items():
+        choice = value.WhichOneof("parameter_choice")
+        found[name] = None if choice is None else getattr(value, choice)
+    return found

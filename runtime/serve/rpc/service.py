@@ -7,13 +7,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from aio.runtime.serve.errors import UnavailableError, row_of
+from aio.runtime.serve.errors import (
+    CallDeadlineError,
+    UnavailableError,
+    UnknownModelError,
+    row_of,
+)
 from aio.runtime.serve.hosting.host import Host, ServedModel, State
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.metadata import model_metadata, server_metadata
 from aio.runtime.serve.protocol.schema import InferRequest
 from aio.runtime.serve.rpc import wire
-from aio.runtime.serve.rpc.call import Call, Data
+from aio.runtime.serve.rpc.call import LATE, Call, Data
 from aio.runtime.serve.rpc.encode import encode_response
 from aio.runtime.serve.rpc.extensions import Extensions
 from aio.runtime.serve.rpc.handlers import Read, Stream, Unary, translated
@@ -21,6 +26,7 @@ from aio.runtime.serve.rpc.memo import DecodeMemo
 from aio.runtime.serve.rpc.messages import INFERENCE, message, methods
 from aio.runtime.serve.rpc.shared_memory import SystemMemory
 from aio.runtime.serve.rpc.status import status_of
+from aio.runtime.serve.scheduling.admission import ExpiredError
 from aio.runtime.serve.transport.body import Buffers
 from aio.runtime.version import package_version
 
@@ -28,6 +34,13 @@ from aio.runtime.version import package_version
 OPEN = frozenset({"ServerLive", "ServerReady"})
 
 STREAM_ANSWER = 2  # ModelStreamInferResponse.infer_response
+# What tells whose answer it is: numbers in the request, names in the response.
+WHOSE = {1: "model_name", 2: "model_version", 3: "id"}
+
+_Final = message("inference.ModelInferResponse")()
+_Final.parameters["triton_final_response"].bool_param = True
+# In each answer of a stream, since a request has one; it goes before the bytes of the others.
+FINAL: bytes = _Final.SerializeToString()
 
 
 class Service:
@@ -67,7 +80,14 @@ class Service:
         memory = self._host.regions.use()
         try:
             model, request = self._memo.decode(data, partial(_failed, arrived_s), memory)
-            result = await model.infer(_with_deadline(request, call), arrived_s)
+            limited = _with_deadline(request, call)
+            try:
+                result = await model.infer(limited, arrived_s)
+            except ExpiredError:
+                if limited is request:
+                    raise
+                # Not UNAVAILABLE, after which clients try again.
+                raise CallDeadlineError(LATE.details) from None
             return encode_response(request, result, model.spec, memory)
         finally:
             self._buffers.give_back(len(data))
@@ -83,11 +103,9 @@ class Service:
         try:
             answer = await self.infer(data, call)
         except Exception as error:  # noqa: BLE001 -- as in handlers.py, for one message
-            details = status_of(error).details
-            failed = message("inference.ModelStreamInferResponse")(error_message=details)
-            return bytes(failed.SerializeToString())
+            return _failed_answer(data, status_of(error).details)
         # The answer is a message inside another: its bytes need no second look.
-        return wire.join(b"", STREAM_ANSWER, [answer])
+        return wire.nest(STREAM_ANSWER, FINAL, answer)
 
     async def _live(self, _: Any) -> Any:
         return message("inference.ServerLiveResponse")(live=True)
@@ -104,13 +122,22 @@ class Service:
         response = message("inference.ModelReadyResponse")
         try:
             self._host.find(request.name, request.version or None)
-        except UnavailableError:
+        except (UnavailableError, UnknownModelError):  # as Triton answers
             return response(ready=False)
         return response(ready=True)
 
     async def _model(self, request: Any) -> Any:
         spec = self._host.find(request.name, request.version or None).spec
         return message("inference.ModelMetadataResponse")(**model_metadata(spec))
+
+
+def _failed_answer(data: Data, details: str) -> bytes:
+    """Return the answer of a stream to a message that failed, which may be none at all."""
+    found = message("inference.ModelStreamInferResponse")(error_message=details)
+    found.infer_response.MergeFromString(FINAL)
+    for number, text in wire.texts(data, WHOSE).items():
+        setattr(found.infer_response, WHOSE[number], text)
+    return bytes(found.SerializeToString())
 
 
 def _failed(arrived_s: float, model: ServedModel, error: BaseException) -> None:
@@ -125,6 +152,6 @@ def _with_deadline(request: InferRequest, call: Call) -> InferRequest:
     if remaining_s is None:
         return request
     timeout_ms = remaining_s * 1000
-    if request.timeout_ms is not None:
-        timeout_ms = min(timeout_ms, request.timeout_ms)
+    if request.timeout_ms is not None and request.timeout_ms <= timeout_ms:
+        return request
     return replace(request, timeout_ms=timeout_ms)

@@ -5,6 +5,8 @@ A request with raw tensors is a small message and a few long fields. The long on
 as views of the bytes that came, and the library parses the rest; the same backwards for answers.
 """
 
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from aio.runtime.serve.errors import RequestError
@@ -12,6 +14,7 @@ from aio.runtime.serve.errors import RequestError
 RAW_INPUT = 7  # ModelInferRequest.raw_input_contents
 RAW_OUTPUT = 6  # ModelInferResponse.raw_output_contents
 MAX_FIELDS = 1024  # top-level fields of a request; each is a tensor or a parameter
+MAX_TEXT = 1024  # bytes; longer ones are not worth sending back
 _LENGTH = 2  # wire type of strings, bytes and messages
 _FIXED = {1: 8, 5: 4}  # bytes that follow a tag of these wire types
 _MAX_VARINT = 10
@@ -33,10 +36,44 @@ def split(data: bytes | memoryview, number: int) -> Split:
     view = memoryview(data)
     rest: list[memoryview] = []
     raw: list[memoryview] = []
+    for tag, start, body, end in _fields(data):
+        if tag == number << 3 | _LENGTH:
+            raw.append(view[body:end])
+        else:
+            rest.append(view[start:end])
+    return Split(b"".join(rest), raw)
+
+
+def texts(data: bytes | memoryview, numbers: Collection[int]) -> dict[int, str]:
+    """Return the texts in the fields of these numbers, as far as the message can be read."""
+    found: dict[int, str] = {}
+    with suppress(RequestError):
+        for tag, _, body, end in _fields(data):
+            if tag & 7 == _LENGTH and tag >> 3 in numbers and end - body <= MAX_TEXT:
+                found[tag >> 3] = bytes(data[body:end]).decode("utf-8", "replace")
+    return found
+
+
+def join(rest: bytes, number: int, raw: list[bytes]) -> bytes:
+    """Return the message `rest` with the fields `raw` of this number added."""
+    parts = [rest]
+    for item in raw:
+        parts += (_as_varint(number << 3 | _LENGTH), _as_varint(len(item)), item)
+    return b"".join(parts)
+
+
+def nest(number: int, *parts: bytes) -> bytes:
+    """Return a message whose one field is the message that the parts make together."""
+    size = sum(map(len, parts))
+    return b"".join((_as_varint(number << 3 | _LENGTH), _as_varint(size), *parts))
+
+
+def _fields(data: bytes | memoryview) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the tag of each field, and where it, its content and the next one begin."""
     at = 0
     for _ in range(MAX_FIELDS):
         if at == len(data):
-            return Split(b"".join(rest), raw)
+            return
         start = at
         tag, at = _varint(data, at)
         body = at
@@ -51,19 +88,8 @@ def split(data: bytes | memoryview, number: int) -> Split:
             raise RequestError("the message is not valid protobuf: a field of unknown kind")
         if at > len(data):
             raise RequestError("the message is not valid protobuf: it ends inside a field")
-        if tag == number << 3 | _LENGTH:
-            raw.append(view[body:at])
-        else:
-            rest.append(view[start:at])
+        yield tag, start, body, at
     raise RequestError(f"the message has more than {MAX_FIELDS} fields")
-
-
-def join(rest: bytes, number: int, raw: list[bytes]) -> bytes:
-    """Return the message `rest` with the fields `raw` of this number added."""
-    parts = [rest]
-    for item in raw:
-        parts += (_as_varint(number << 3 | _LENGTH), _as_varint(len(item)), item)
-    return b"".join(parts)
 
 
 def _varint(data: bytes | memoryview, at: int) -> tuple[int, int]:

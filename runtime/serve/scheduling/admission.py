@@ -17,6 +17,10 @@ class DeadlineError(UnavailableError):
     """The time a request allows has passed, or is not enough."""
 
 
+class ExpiredError(DeadlineError):
+    """The time a request allows has passed."""
+
+
 def total_ms(works: Iterable[Work], turn_ms: float) -> float:
     """Return the least time that these take one after the other."""
     return sum(turn_ms + (work.cost_ms or 0.0) for work in works)

@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
 from aio.runtime.serve.errors import UnavailableError
-from aio.runtime.serve.scheduling.admission import DeadlineError, admit, total_ms
+from aio.runtime.serve.scheduling.admission import DeadlineError, ExpiredError, admit, total_ms
 from aio.runtime.serve.scheduling.batching import Batching, hold_until_s, mates
 from aio.runtime.serve.scheduling.queue import WorkQueue
 from aio.runtime.serve.scheduling.work import Turn, Work, run_call
@@ -211,8 +211,11 @@ class Dispatcher:
 
     def _expired(self, work: Work) -> DeadlineError:
         waited_ms = (time.monotonic() - work.queued_s) * 1e3
-        limit = "timeout" if work.deadline_s is not None else "longest wait"
-        return DeadlineError(
+        kind: type[DeadlineError] = ExpiredError
+        limit = "timeout"
+        if work.deadline_s is None:
+            kind, limit = DeadlineError, "longest wait"
+        return kind(
             f"the {limit} passed before the request's turn, after {waited_ms:.1f} ms",
             self.backlog_ms / 1e3,
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 from aio.runtime.serve.hosting.engine import Engine
 from aio.runtime.serve.protocol.schema import InferRequest, Tensor
-from aio.runtime.serve.scheduling.admission import DeadlineError
+from aio.runtime.serve.scheduling.admission import ExpiredError
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 from aio.runtime.serve.scheduling.work import Turn, Work
 
@@ -78,7 +78,7 @@ class Inferences:
         if request.timeout_ms is not None:
             deadline_s = arrived_s + request.timeout_ms / 1e3
             if deadline_s <= queued_s:
-                raise DeadlineError(
+                raise ExpiredError(
                     f"the timeout of {request.timeout_ms:g} ms passed before the request was read",
                     self._dispatcher.backlog_ms / 1e3,
                 )

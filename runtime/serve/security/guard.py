@@ -21,6 +21,7 @@ PROBES = frozenset({"/v2/health/live", "/v2/health/ready"})
 METRICS = "/metrics"
 # The page itself holds nothing secret, and asks for the token that its requests then present.
 PAGE, PAGE_FILES = "/", "/page/"
+OPEN = PROBES | {PAGE}
 BEARER = b'Bearer realm="aio-serve"'
 _READING = frozenset({"GET", "HEAD"})
 
@@ -41,6 +42,15 @@ class Policy:
     origins: Origins = field(default_factory=Origins)
     public_metrics: bool = False
 
+    def needs_token(self, method: str, path: str) -> bool:
+        """Return whether a request must present the token."""
+        if self.token is None:
+            return False
+        public = (
+            path in OPEN or (self.public_metrics and path == METRICS) or path.startswith(PAGE_FILES)
+        )
+        return not (public and method in _READING)
+
 
 class Refusal(NamedTuple):
     """An answer instead of what was asked for."""
@@ -56,7 +66,6 @@ class Guard:
     def __init__(self, app: ASGIApp, policy: Policy) -> None:
         self._app = app
         self._policy = policy
-        self._public = {PAGE, METRICS} if policy.public_metrics else {PAGE}
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer, or let the application do it; a plain function, as it is on every path."""
@@ -109,8 +118,7 @@ class Guard:
 
     def _check_token(self, method: str, path: str, sent: "Presented") -> Refusal | None:
         token = self._policy.token
-        public = path in self._public or path.startswith(PAGE_FILES)
-        if token is None or (public and method in _READING):
+        if token is None or not self._policy.needs_token(method, path):
             return None
         if sent.authorization and authorized(token, sent.authorization):
             return None

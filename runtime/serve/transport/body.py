@@ -178,7 +178,8 @@ class ChunkedBody:
     def _take_size(self, line: bytes) -> None:
         found = CHUNK_SIZE.fullmatch(line)
         if found is None:
-            raise RequestError(f"a chunk's size must be a hexadecimal number, got {line[:20]!r}")
+            shown = line[:20].decode("latin-1")
+            raise RequestError(f"a chunk's size must be a hexadecimal number, got {shown!r}")
         size = int(found[1], 16)
         if size == 0:
             self._trailers = 0
@@ -209,10 +210,8 @@ class ChunkedBody:
 
 
 def too_large(size: int, limit: int) -> BodyTooLargeError:
-    """Return the error for a body of `size` bytes."""
-    return BodyTooLargeError(
-        f"the body has {size} bytes or more, the limit is {limit}; send a smaller batch"
-    )
+    """Return the error for a body of `size` bytes; who reads the body knows the remedy."""
+    return BodyTooLargeError(f"the body has {size} bytes or more, the limit is {limit}")
 
 
 def check_coding(coding: str) -> None:
@@ -223,13 +222,20 @@ def check_coding(coding: str) -> None:
         )
 
 
-async def read_body(receive: Receive, limit: int) -> bytes | bytearray | memoryview:
+async def read_body(receive: Receive, limit: int, remedy: str) -> bytes | bytearray | memoryview:
     """Return the whole body; our connections give it at once, other servers in pieces.
 
     Raises:
-        BodyTooLargeError: it is over the limit.
+        BodyTooLargeError: it is over the limit; `remedy` is what to do then.
         DisconnectedError: the client went away before its end.
     """
+    try:
+        return await _read(receive, limit)
+    except BodyTooLargeError as error:
+        raise BodyTooLargeError(f"{error}; {remedy}") from None
+
+
+async def _read(receive: Receive, limit: int) -> bytes | bytearray | memoryview:
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         body: bytes | memoryview = message.get("body", b"")

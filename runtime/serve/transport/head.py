@@ -56,7 +56,7 @@ def read_head(data: bytes, max_headers: int) -> Head:
     """
     line = data[: data.find(b"\r\n")]
     if REQUEST_LINE.fullmatch(line) is None:
-        raise HeadError(400, f"not an HTTP/1.1 request: {bytes(line[:60])!r}")
+        raise HeadError(400, f"not an HTTP/1.1 request: {_shown(line[:60])}")
     # Bare CR and LF, and continued lines.
     lines = data.count(b"\r\n")
     if data.count(b"\n") != lines or data.count(b"\r") != lines or b"\r\n " in data:
@@ -92,7 +92,7 @@ class _Reader:
         if version == "1.1" and b"host" not in single:
             raise HeadError(400, "the request has no Host header")
         if not (target.startswith(b"/") or _is_url(target)):
-            raise HeadError(400, f"the request's target must be a path, got {target[:60]!r}")
+            raise HeadError(400, f"the request's target must be a path, got {_shown(target[:60])}")
         return Head(
             method.decode("ascii"),
             *_parts(target),
@@ -141,11 +141,15 @@ class _Reader:
     def _expects_continue(self) -> bool:
         value = self._single.get(b"expect")
         if value is not None and value.lower() != b"100-continue":
-            raise HeadError(417, f"can't meet Expect: {value[:40]!r}")
+            raise HeadError(417, f"can't meet Expect: {_shown(value[:40])}")
         return value is not None
 
 
 _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+
+
+def _shown(data: bytes) -> str:
+    return repr(data.decode("latin-1"))
 
 
 def _is_url(target: bytes) -> bool:

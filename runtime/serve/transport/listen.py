@@ -20,7 +20,7 @@ def bind(host: str, port: int, *, insecure: bool = False) -> socket.socket:
     if not 0 <= port <= MAX_PORT:
         raise InputError(f"port must be 0 to {MAX_PORT}, got {port}")
     family, address = _resolve(host, port)
-    if not (insecure or ipaddress.ip_address(address[0].partition("%")[0]).is_loopback):
+    if not (insecure or is_loopback(host)):
         raise InputError(
             f"{host} is reachable from other machines; use --host 127.0.0.1, --token-file FILE so "
             "that clients must present a token, or --insecure if the network is trusted"
@@ -35,6 +35,16 @@ def bind(host: str, port: int, *, insecure: bool = False) -> socket.socket:
         listener.close()
         raise InputError(_explain(error, host, port)) from None
     return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address is for programs on this machine only.
+
+    Raises:
+        InputError: it is none.
+    """
+    _, address = _resolve(host, 0)
+    return ipaddress.ip_address(address[0].partition("%")[0]).is_loopback
 
 
 def url(listener: socket.socket) -> str:

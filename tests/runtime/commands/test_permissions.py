@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Permissions are octal digits in text and a number in a file, and never mistaken."""
+"""Permissions are octal digits, and never mistaken for another number."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aio.runtime.commands.permissions import Permissions, octal_digits, permissions
-from aio.runtime.errors import InputError
+from aio.runtime.commands.permissions import Permissions, permissions
 
 
 @pytest.mark.parametrize(
@@ -30,22 +29,5 @@ def test_other_text_is_refused_with_the_range(text: str) -> None:
 
 
 @given(mode=st.integers(0, 0o777))
-def test_a_number_is_the_mode_itself(mode: int) -> None:
-    assert permissions(octal_digits(mode)) == mode
-    assert str(Permissions(mode)) == octal_digits(mode) == f"{mode:04o}"
-
-
-@pytest.mark.parametrize(
-    ("number", "said"),
-    [
-        (660, 'found 660, which is 0o1224; write "0660" as text, or 0o660'),
-        (600, 'write "0600" as text, or 0o600'),
-        (999, 'expected 0 to 0o777, found 999, which is 0o1747; write "0660"'),
-        (0o1000, "found 512, which is 0o1000"),
-        (-1, "found -1"),
-    ],
-)
-def test_a_number_that_is_too_large_says_what_to_write(number: int, said: str) -> None:
-    with pytest.raises(InputError) as caught:
-        octal_digits(number)
-    assert said in str(caught.value)
+def test_what_is_shown_is_what_is_read(mode: int) -> None:
+    assert permissions(str(Permissions(mode))) == mode

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from model_parts import ModelBuilder
 
 from aio.runtime.commands import serve
 from aio.runtime.commands.queue_options import OPTION_OF_LIMIT
@@ -83,7 +84,7 @@ def test_every_option_has_its_variable() -> None:
     assert args.limit == {"connections": 3, "body_bytes": 1 << 20}
 
 
-@pytest.mark.parametrize("written", ["0o660", "432", '"0660"', '"660"', '"0o660"'])
+@pytest.mark.parametrize("written", ['"0660"', '"660"', '"0o660"'])
 def test_the_mode_of_a_file_is_that_of_the_socket(tmp_path: Path, written: str) -> None:
     path = tmp_path / "x.toml"
     path.write_text(f'unix-mode = {written}\nunix-socket = "s"\nno-tcp = true\n')
@@ -98,9 +99,9 @@ def test_the_mode_of_a_file_is_that_of_the_socket(tmp_path: Path, written: str) 
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("660", 'expected 0 to 0o777, found 660, which is 0o1224; write "0660" as text, or 0o660'),
-        ("0.5", "expected octal digits as text, or a number like 0o660, found 0.5"),
-        ("true", "expected octal digits as text, or a number like 0o660, found True"),
+        ("0o660", 'expected octal digits as text, such as "0660", found 432'),
+        ("660", 'expected octal digits as text, such as "0660", found 660'),
+        ("true", 'expected octal digits as text, such as "0660", found True'),
         ('"9999"', "expected octal digits from 0 to 0777, such as 0660, found '9999'"),
     ],
 )
@@ -166,6 +167,8 @@ def test_settings_are_told_with_their_origin() -> None:
     assert ["insecure", "true", "command line"] in rows
     assert ["port", "0", "AIO_SERVE_PORT"] in rows
     assert ["model", "-", "default"] in rows
+    assert ["unix-mode", "0660", "default"] in rows
+    assert "0600" in settings_text(read("--unix-mode", "600")).split()
 
 
 def test_check_returns_2_if_anything_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,6 +220,16 @@ def test_one_port_is_not_for_http_and_grpc(capsys: pytest.CaptureFixture[str]) -
     assert f"FAIL  address: --port and --grpc-port are both {port}; HTTP and gRPC need" in said
 
 
+def test_shared_memory_is_for_this_machine(tmp_path: Path) -> None:
+    arguments = ("--limit", "regions=4", "--host", "0.0.0.0", "--insecure", "--port", "0")
+    with pytest.raises(InputError, match="limit regions: shared memory is for clients on this"):
+        next(serve.listen(read(*arguments)))
+    (listener,) = serve.listen(read(*arguments, "--no-tcp", "--unix-socket", str(tmp_path / "s")))
+    listener.close()
+    (listener,) = serve.listen(read("--limit", "regions=4", "--port", "0"))
+    listener.close()
+
+
 def test_no_tcp_is_not_for_grpc(tmp_path: Path) -> None:
     path = tmp_path / "s"
     arguments = ("--no-tcp", "--unix-socket", str(path), "--grpc-port", "0")
@@ -224,6 +237,18 @@ def test_no_tcp_is_not_for_grpc(tmp_path: Path) -> None:
         next(serve.listen(read(*arguments)))
     assert not path.exists()
     assert check_settings(read(*arguments)) == 2
+
+
+def test_check_refuses_a_file_whose_model_is_named_like_the_statistics(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builder = ModelBuilder((1, 2, 2), (0.0, 0.5))
+    builder.node("flat", "flatten", ["x"])
+    builder.linear("head", "flat", (16, 4))
+    path = builder.finish(["head"], name="stats").write(tmp_path / "own.aio")
+    assert check_settings(read("--port", "0", str(path))) == 2
+    assert "FAIL  model: no model can be named stats" in capsys.readouterr().out
+    assert check_settings(read("--port", "0", "--model-repository", str(tmp_path))) == 0
 
 
 def unit() -> configparser.RawConfigParser:

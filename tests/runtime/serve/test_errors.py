@@ -13,6 +13,7 @@ from aio.runtime.serve import errors
         (errors.RequestError("x"), 400, errors.OTHER),
         (errors.UnknownModelError("x"), 404, errors.OTHER),
         (errors.BodyTimeoutError("x"), 408, errors.CANCELED),
+        (errors.CallDeadlineError("x"), 408, errors.CANCELED),
         (errors.BodyTooLargeError("x"), 413, errors.OTHER),
         (errors.EncodingError("x"), 415, errors.OTHER),
         (errors.UnavailableError("x"), 503, errors.REJECTED),

@@ -6,6 +6,7 @@ import asyncio
 import pytest
 from fake_engine import FakeEngine, record
 
+from aio.runtime.errors import InputError
 from aio.runtime.serve.errors import UnavailableError, UnknownModelError
 from aio.runtime.serve.hosting.engine import answer_parameters, describe
 from aio.runtime.serve.hosting.host import Host, State
@@ -36,6 +37,16 @@ def test_a_model_loaded_while_stopping_does_not_make_the_server_ready() -> None:
     host.state = State.STOPPING
     asyncio.run(host.load(FakeEngine))
     assert host.state is State.STOPPING
+    assert host.close(timeout_s=5)
+
+
+def test_a_file_whose_model_is_named_like_the_statistics_is_refused() -> None:
+    host = Host(Dispatcher(limit=1))
+    engine = FakeEngine(name="stats")
+    with pytest.raises(InputError, match=r"named stats, .* as OTHER_NAME\.aio"):
+        asyncio.run(host.load(lambda: engine))
+    assert engine.closed
+    assert host.models == ()
     assert host.close(timeout_s=5)
 
 

@@ -25,6 +25,7 @@ from aio.runtime.serve.errors import (
 from aio.runtime.serve.hosting.host import Host, State
 from aio.runtime.serve.hosting.lifecycle import ModelDirectory
 from aio.runtime.serve.hosting.repository import Entry, Repository
+from aio.runtime.serve.hosting.states import ModelState
 from aio.runtime.serve.protocol.schema import InferRequest
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 
@@ -95,7 +96,7 @@ async def rows(host: Host) -> list[tuple[str, str, str, str]]:
     return [(s.name, s.version, s.state, s.reason) for s in await host.index()]
 
 
-async def calibrating_b(host: Host, shelf: Shelf) -> asyncio.Future[None]:
+async def calibrating_b(host: Host, shelf: Shelf) -> asyncio.Future[list[ModelState]]:
     """Load model b up to its calibration, which then waits for `shelf.passing`."""
     shelf.passing.clear()
     shelf.calibrating.clear()
@@ -142,6 +143,11 @@ def test_a_broken_new_version_leaves_the_old_one_serving(shelf: Shelf) -> None:
             assert unavailable[:3] == ("a", "2", "UNAVAILABLE")
             assert said in unavailable[3]
             await served.infer(REQUEST, 0.0)
+            with pytest.raises(UnknownModelError) as absent:
+                host.find("a", "2")
+            assert str(absent.value) == (
+                f"version 2 of model 'a' does not serve, version 1 does: {unavailable[3]}"
+            )
         assert await host.index(ready_only=True) == (await host.index())[:1]
         shelf.put("a/2/model.aio", "good")
         await host.load_model("a")
@@ -232,6 +238,92 @@ def test_unload_answers_what_was_begun(shelf: Shelf) -> None:
     with_host(shelf.directory(), scenario)
 
 
+def test_an_answer_tells_what_its_own_operation_came_to(shelf: Shelf) -> None:
+    shelf.put("a.aio")
+    shelf.put("b.aio")
+
+    async def scenario(host: Host) -> None:
+        ready = ModelState("a", "1", "READY")
+        unloaded = ModelState("a", "1", "UNAVAILABLE", "unloaded")
+        # All are asked for before the first has ended, so each ends in a state of its own.
+        answers = await asyncio.gather(
+            host.load_model("a"), host.unload_model("a"), host.load_model("a"), host.load_model("a")
+        )
+        assert [*answers] == [[ready], [unloaded], [ready], [ready]]
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_a_model_named_like_the_statistics(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    shelf.put("a.aio")
+    shelf.put("stats.aio")
+
+    async def scenario(host: Host) -> None:
+        assert "model stats: no model can be named stats" in caplog.text
+        _, stats = await rows(host)
+        assert stats[:3] == ("stats", "", "UNAVAILABLE")
+        assert "/v2/models/stats is the statistics" in stats[3]
+        with pytest.raises(ModelLoadError, match="no model can be named stats"):
+            await host.load_model("stats")
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_unloading_what_was_never_loaded(shelf: Shelf) -> None:
+    shelf.put("a/1/model.aio")
+    shelf.put("b.aio")
+
+    async def scenario(host: Host) -> None:
+        assert await host.unload_model("b") == [ModelState("b", "1", "UNAVAILABLE", "not loaded")]
+
+    with_host(shelf.directory("a"), scenario)
+
+
+def test_a_model_that_was_removed_and_still_serves(shelf: Shelf) -> None:
+    shelf.put("a.aio")
+    shelf.put("b/3/model.aio")
+
+    async def scenario(host: Host) -> None:
+        shutil.rmtree(shelf.root / "b")
+        with pytest.raises(UnknownModelError) as caught:
+            await host.load_model("b")
+        assert str(caught.value) == (
+            "the model repository has no model 'b'; there is a; version 3 of it still serves"
+        )
+        await host.find("b").infer(REQUEST, 0.0)
+        assert await host.unload_model("b") == [ModelState("b", "3", "UNAVAILABLE", "unloaded")]
+        with pytest.raises(UnknownModelError, match=r"there is a$"):
+            await host.load_model("b")
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_versions_that_do_not_serve(shelf: Shelf) -> None:
+    shelf.put("a/1/model.aio", "broken")
+    shelf.put("b/1/model.aio")
+
+    async def scenario(host: Host) -> None:
+        for version in ("1", "7"):
+            with pytest.raises(UnknownModelError, match="'a' does not serve: a/1"):
+                host.find("a", version)
+        shelf.put("b/2/model.aio")
+        loading = await calibrating_b(host, shelf)
+        assert host.find("b").spec.version == "1"
+        with pytest.raises(UnavailableError, match="being loaded"):
+            host.find("b", "2")
+        shelf.passing.set()
+        assert await loading == [ModelState("b", "2", "READY")]
+        await host.unload_model("b")
+        loading = await calibrating_b(host, shelf)
+        for version in ("1", "2"):  # either may be what serves in the end
+            with pytest.raises(UnavailableError, match="being loaded"):
+                host.find("b", version)
+        shelf.passing.set()
+        await loading
+
+    with_host(shelf.directory(), scenario)
+
+
 def test_other_models_answer_while_one_is_calibrated(shelf: Shelf) -> None:
     shelf.put("a.aio")
 
@@ -273,7 +365,7 @@ def test_too_many_loads_are_refused(shelf: Shelf) -> None:
         results = asyncio.gather(*(host.load_model("b") for _ in range(20)), return_exceptions=True)
         await asyncio.sleep(0)
         shelf.passing.set()
-        failed = [result for result in await results if result is not None]
+        failed = [result for result in await results if not isinstance(result, list)]
         assert len(failed) == 12
         assert all(isinstance(error, UnavailableError) for error in failed)
         assert (await rows(host))[1] == ("b", "1", "READY", "")

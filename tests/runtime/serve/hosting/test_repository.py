@@ -45,6 +45,19 @@ def test_other_names_are_no_models_and_are_told(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("place", ["stats.aio", "stats/1/model.aio"])
+def test_the_name_of_the_statistics_is_no_model(tmp_path: Path, place: str) -> None:
+    write(tmp_path / place)
+    write(tmp_path / "stats2.aio")
+    found = Repository(tmp_path).scan()
+    assert found["stats"].versions == ()
+    assert found["stats"].problem == (
+        "no model can be named stats, as /v2/models/stats is the statistics of all models; "
+        "rename it"
+    )
+    assert not found["stats2"].problem
+
+
 def test_only_plain_numbers_are_versions(tmp_path: Path) -> None:
     for name in ("0", "01", "-1", "1.0", "v1", "\u0661", "1" * 19, ".."):
         (tmp_path / "a" / name).mkdir(parents=True, exist_ok=True)

@@ -64,6 +64,17 @@ def test_calls_that_are_refused_before_their_message() -> None:
         assert client.answer(client.begin(("grpc-timeout", "0n"))).code == Code.DEADLINE_EXCEEDED
 
 
+@pytest.mark.parametrize("timeout", ["0n", "1n", "0S"])
+def test_a_deadline_that_has_passed_when_the_call_comes(timeout: str) -> None:
+    with raw_client() as (_, client, engine):
+        call = client.begin(("grpc-timeout", timeout), message=infer_request(X))
+        answer = client.answer(call)
+        assert answer.code == Code.DEADLINE_EXCEEDED
+        assert answer.details == "the deadline of the call has passed"
+        assert "retry-after-ms" not in answer.headers
+        assert not engine.calls
+
+
 def test_compressed_messages() -> None:
     request = infer_request(X)
     with raw_client(Limits(body_bytes=100_000)) as (_, client, _):

@@ -36,7 +36,7 @@ def test_the_files_read_as_protoc_reads_them(tmp_path: Path, name: str) -> None:
 PUBLIC = {"inference.proto": (service_pb2, model_config_pb2), "health.proto": (health_pb2,)}
 
 
-@pytest.mark.parametrize(("name", "least"), [("inference.proto", 150), ("health.proto", 6)])
+@pytest.mark.parametrize(("name", "least"), [("inference.proto", 210), ("health.proto", 6)])
 def test_every_message_and_field_is_that_of_the_public_protocol(name: str, least: int) -> None:
     public: dict[str, object] = {}
     for module in PUBLIC[name]:

@@ -161,11 +161,31 @@ def test_a_client_that_goes_drops_what_waits(how: str) -> None:
         live.wait_for(lambda: live.server.host.dispatcher.pending == 1)
         engine.passing.set()
         assert running.result()
-        # Client and server both look at the deadline, and either may be first.
-        late = {Code.DEADLINE_EXCEEDED, Code.UNAVAILABLE}
-        assert waiting.code() in (late if timeout else {Code.CANCELLED})
+        assert waiting.code() is (Code.DEADLINE_EXCEEDED if timeout else Code.CANCELLED)
         client.infer(infer_request(X + 2))
         assert len(engine.calls) == 2  # what was dropped was never run
+
+
+def test_a_deadline_that_load_leaves_no_time_for() -> None:
+    with grpc_server(Limits()) as (_, client, engine):
+        engine.predicted_ms = 1000 * PATIENCE_S
+        error = failure(lambda: client.infer(infer_request(X), timeout=PATIENCE_S / 2))
+        assert error.code() is Code.UNAVAILABLE
+        assert "are left of the timeout" in error.details()
+        assert "retry-after-ms" in dict(error.trailing_metadata())
+
+
+def test_a_timeout_of_the_request_within_the_deadline_of_the_call() -> None:
+    with grpc_server(Limits()) as (live, client, engine), closing(Client(live.grpc)) as other:
+        engine.passing.clear()
+        running = client.method("ModelInfer").future(infer_request(X))
+        live.wait_for(lambda: len(engine.calls) == 1)
+        timeout = {"timeout": {"int64_param": 50_000}}
+        error = failure(lambda: other.infer(infer_request(X, parameters=timeout)))
+        assert error.code() is Code.UNAVAILABLE
+        assert "timeout passed before the request's turn" in error.details()
+        engine.passing.set()
+        assert running.result()
 
 
 def test_hostile_bytes_and_half_open_connections() -> None:

@@ -2,6 +2,7 @@
 """The methods, over a real connection, around an engine with known answers."""
 
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -78,7 +79,12 @@ def test_config(client: Client) -> None:
     assert [(item.name, item.data_type) for item in config.output] == [("logits", 11)]
 
 
-@pytest.mark.parametrize("name", ["ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"])
+@pytest.mark.parametrize("model", [("other", ""), ("fake", "2"), ("", "")])
+def test_an_unknown_model_is_not_ready(client: Client, model: tuple[str, str]) -> None:
+    assert not client.call("ModelReady", name=model[0], version=model[1]).ready
+
+
+@pytest.mark.parametrize("name", ["ModelMetadata", "ModelConfig", "ModelStatistics"])
 @pytest.mark.parametrize("model", [("other", ""), ("fake", "2")])
 def test_unknown_models(client: Client, name: str, model: tuple[str, str]) -> None:
     with pytest.raises(grpc.RpcError) as caught:
@@ -349,15 +355,49 @@ def test_damaged_requests_are_answered_or_refused(
 
 def test_a_stream_answers_in_order_and_survives_errors(client: Client) -> None:
     requests = [infer_request(X + i, id=str(i)) for i in range(5)]
-    requests[2] = infer_request(X, model="other")
+    requests[2] = infer_request(X, model="other", id="2")
     path = f"/{INFERENCE}/ModelStreamInfer"
     parse = message("inference.ModelStreamInferResponse").FromString
     answers = [parse(data) for data in client.channel.stream_stream(path)(iter(requests))]
     assert [bool(answer.error_message) for answer in answers] == [False, False, True, False, False]
     assert "no model is named 'other'" in answers[2].error_message
+    for i, answer in enumerate(answers):
+        assert answer.infer_response.id == str(i)
+        assert answer.infer_response.model_name == ("other" if i == 2 else "fake")
+        assert answer.infer_response.parameters["triton_final_response"].bool_param
+    assert "triton_final_response" not in client.infer(requests[0]).parameters
     for i in (0, 1, 3, 4):
-        assert answers[i].infer_response.id == str(i)
+        assert answers[i].infer_response.parameters["aio_level"].int64_param == 0
         np.testing.assert_array_equal(floats(answers[i].infer_response), expected(X + i))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: whole[:-1],  # a tensor that is cut off
+        lambda whole: whole + b"\x2a\x01\xff",  # an input that is none
+        lambda whole: whole + b"\x0b",
+        lambda whole: whole + b"\x3a\x00",  # one tensor too many
+    ],
+)
+def test_a_damaged_message_of_a_stream_is_answered_as_whose_it_is(
+    client: Client, damage: Callable[[bytes], bytes]
+) -> None:
+    whole = damage(infer_request(X, id="seven", model_version="1"))
+    path = f"/{INFERENCE}/ModelStreamInfer"
+    parse = message("inference.ModelStreamInferResponse").FromString
+    requests = iter([whole, b"\xff", infer_request(X)])
+    failed, nobody, good = map(parse, client.channel.stream_stream(path)(requests))
+    found = failed.infer_response
+    assert failed.error_message
+    assert (found.model_name, found.model_version, found.id) == ("fake", "1", "seven")
+    assert nobody.error_message
+    assert nobody.infer_response.id == ""
+    assert all(
+        answer.infer_response.parameters["triton_final_response"].bool_param
+        for answer in (failed, nobody, good)
+    )
+    np.testing.assert_array_equal(floats(good.infer_response), expected(X))
 
 
 def test_until_the_model_is_loaded() -> None:

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from aio.runtime.serve.errors import RequestError
 from aio.runtime.serve.rpc.messages import message
-from aio.runtime.serve.rpc.wire import MAX_FIELDS, RAW_INPUT, join, split
+from aio.runtime.serve.rpc.wire import MAX_FIELDS, MAX_TEXT, RAW_INPUT, join, nest, split, texts
 
 Request = message("inference.ModelInferRequest")
+Response = message("inference.ModelInferResponse")
+StreamResponse = message("inference.ModelStreamInferResponse")
 
 
 @given(
@@ -57,3 +59,27 @@ def test_broken_messages_are_refused(data: bytes) -> None:
 
 def test_as_many_fields_as_allowed() -> None:
     assert len(split(b"\x3a\x00" * (MAX_FIELDS - 1), RAW_INPUT).raw) == MAX_FIELDS - 1
+
+
+@given(st.text(max_size=200), st.text(max_size=200), st.binary(max_size=20))
+def test_texts_are_read_as_far_as_the_message_goes(name: str, text: str, tail: bytes) -> None:
+    whole = Request(model_name=name, id=text).SerializeToString()
+    assert texts(whole, {1, 3}) == {
+        number: value for number, value in ((1, name), (3, text)) if value
+    }
+    assert texts(whole + b"\x3a\x7f" + tail, {3}).get(3, "") == text
+    texts(tail, {1, 2, 3})
+
+
+def test_texts_that_are_not_worth_sending_back() -> None:
+    assert texts(
+        Request(id="x" * MAX_TEXT, model_name="x" * (MAX_TEXT + 1)).SerializeToString(), {1, 3}
+    ) == {3: "x" * MAX_TEXT}
+    assert texts(b"\x1a\x02\xffa", {3}) == {3: "\ufffda"}
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_nested_parts_are_one_message(name: str, text: str) -> None:
+    parts = [Response(model_name=name).SerializeToString(), Response(id=text).SerializeToString()]
+    expected = StreamResponse(infer_response=Response(model_name=name, id=text))
+    assert StreamResponse.FromString(nest(2, *parts)) == expected

@@ -38,6 +38,11 @@ def test_cuts_do_not_matter(parts: list[bytes], cuts: list[int]) -> None:
     assert read(data, usable) == (b"".join(parts), b"GET", True)
 
 
+def test_a_wrong_size_is_shown_as_text() -> None:
+    with pytest.raises(RequestError, match="hexadecimal number, got 'zz'"):
+        read(b"zz\r\n")
+
+
 def test_extensions_and_trailers_are_ignored() -> None:
     data = b'3;a="b"\r\nabc\r\n0 ; x\r\nA: b\r\nContent-Length: 7\r\n\r\nrest'
     assert read(data) == (b"abc", b"rest", True)

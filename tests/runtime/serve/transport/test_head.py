@@ -136,6 +136,21 @@ def test_expectations() -> None:
     with pytest.raises(HeadError) as caught:
         read_head(head(b"Host: x", b"Expect: the-unexpected"), MAX_HEADERS)
     assert caught.value.status == 417
+    assert str(caught.value) == "can't meet Expect: 'the-unexpected'"
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        (b"OPTIONS * HTTP/1.1", "the request's target must be a path, got '*'"),
+        (b"GET /\xff HTTP/1.1", "not an HTTP/1.1 request: 'GET /\u00ff HTTP/1.1'"),
+        (b"\x16\x03\x01", r"not an HTTP/1.1 request: '\x16\x03\x01'"),
+    ],
+)
+def test_what_came_is_shown_as_text(first: bytes, said: str) -> None:
+    with pytest.raises(HeadError) as caught:
+        read_head(head(b"Host: x", first=first), MAX_HEADERS)
+    assert str(caught.value) == said
 
 
 NAMES = st.sampled_from(
