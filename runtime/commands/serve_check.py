@@ -56,8 +56,6 @@ def _value(args: argparse.Namespace, name: str) -> str:
         value = value[key]
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    if option == "unix-mode":
-        return f"{value:04o}"  # as it is given
     return UNSET if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

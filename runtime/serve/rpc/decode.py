@@ -16,7 +16,7 @@ from aio.runtime.serve.protocol.decode import Described, decode_members
 from aio.runtime.serve.protocol.schema import InferRequest, ModelSpec, SharedMemory, Tensor
 from aio.runtime.serve.protocol.shared_memory import REGION
 from aio.runtime.serve.rpc import wire
-from aio.runtime.serve.rpc.messages import message, parse_message
+from aio.runtime.serve.rpc.messages import message, parameters_of, parse_message
 
 # Where the elements of each datatype are in the message; the others go as raw tensors only.
 CONTENTS = {
@@ -81,7 +81,7 @@ def decode_request(
             members["raw"] = next(rest)
         inputs.append(members)
     root: dict[str, object] = {
-        "parameters": _parameters(request.parameters),
+        "parameters": parameters_of(request),
         "inputs": inputs,
         "outputs": [_tensor(item) for item in request.outputs],
     }
@@ -91,18 +91,10 @@ def decode_request(
 
 
 def _tensor(item: Any) -> dict[str, object]:
-    members: dict[str, object] = {"name": item.name, "parameters": _parameters(item.parameters)}
+    members: dict[str, object] = {"name": item.name, "parameters": parameters_of(item)}
     if hasattr(item, "datatype"):
         members["datatype"] = item.datatype
     return members
-
-
-def _parameters(values: Any) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for name, value in values.items():
-        choice = value.WhichOneof("parameter_choice")
-        found[name] = None if choice is None else getattr(value, choice)
-    return found
 
 
 def _read(given: Described) -> Tensor:

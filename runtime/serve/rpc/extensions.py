@@ -10,7 +10,7 @@ from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.metadata import model_config
 from aio.runtime.serve.protocol.model_control import check_load, check_repository, check_unload
-from aio.runtime.serve.rpc.messages import message
+from aio.runtime.serve.rpc.messages import message, parameters_of
 
 
 class Extensions:
@@ -68,20 +68,12 @@ class Extensions:
 
     async def _load(self, request: Any) -> Any:
         check_repository(request.repository_name)
-        check_load(_parameters(request))
+        check_load(parameters_of(request))
         await self._host.load_model(request.model_name)
         return message("inference.RepositoryModelLoadResponse")()
 
     async def _unload(self, request: Any) -> Any:
         check_repository(request.repository_name)
-        check_unload(_parameters(request))
+        check_unload(parameters_of(request))
         await self._host.unload_model(request.model_name)
         return message("inference.RepositoryModelUnloadResponse")()
-
-
-def _parameters(request: Any) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for name, value in request.parameters.items():
-        choice = value.WhichOneof("parameter_choice")
-        found[name] = None if choice is None else getattr(value, choice)
-    return found

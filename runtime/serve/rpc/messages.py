@@ -56,6 +56,15 @@ def parse_message(parse: Callable[[bytes], Any], data: bytes | memoryview) -> An
         raise RequestError(f"the message is not valid protobuf: {error}") from None
 
 
+def parameters_of(item: Any) -> dict[str, object]:
+    """Return the parameters of a request or tensor as plain values; None where one has none."""
+    found: dict[str, object] = {}
+    for name, value in item.parameters.items():
+        choice = value.WhichOneof("parameter_choice")
+        found[name] = None if choice is None else getattr(value, choice)
+    return found
+
+
 def _read() -> DescriptorPool:
     pool = DescriptorPool()
     for name in FILES:
