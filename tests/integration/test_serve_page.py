@@ -16,13 +16,11 @@ import pytest
 from browser import chromium
 from digit_strokes import DIGITS
 from fake_machine import FakeMachine, PolicySpec
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
+from page_parts import DESKTOP, PATIENCE_MS, PHONE, Watched, infer, open_page, state
+from playwright.sync_api import Browser, expect
 from serve_process import ServeProcess, environment, serve_process, wait_for
-from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 TOP_KHZ, LOW_KHZ = 2_000_000, 1_000_000
-DESKTOP, PHONE = (1440, 900), (390, 844)
-PATIENCE_MS = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -49,54 +47,10 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-class Watched:
-    """A page, with what it complained of and whom it asked."""
-
-    def __init__(self, browser: Browser, size: tuple[int, int], theme: Any = "light") -> None:
-        self.context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme=theme
-        )
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE_MS)
-        self.complaints: list[str] = []
-        self.hosts: set[str] = set()
-        self.page.on("console", self._said)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", self._asked)
-
-    def close(self) -> None:
-        self.context.close()
-
-    def _said(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
-            self.complaints.append(message.text)
-
-    def _asked(self, request: Request) -> None:
-        self.hosts.add(re.sub(r"^\w+://([^/]+)/.*", r"\1", request.url))
-
-
-def infer(server: ServeProcess, count: int = 1) -> None:
-    image = load_digits().images[0]
-    tensor = {"name": "image", "shape": [1, 1, 8, 8], "datatype": "FP32"}
-    body = json.dumps({"inputs": [{**tensor, "data": image.ravel().tolist()}]}).encode()
-    for _ in range(count):
-        assert server.request("POST", f"/v2/models/{server.model}/infer", body)[0] == 200
-
-
-def state(server: ServeProcess) -> Any:
-    return json.loads(server.request("GET", "/state")[1])["models"][0]
-
-
 def control(server: ServeProcess, **members: float | None) -> None:
     body = json.dumps({"model": server.model, **members}).encode()
     json_type = {"content-type": "application/json"}
     assert server.request("POST", "/control", body, json_type)[0] == 200
-
-
-def open_page(watched: Watched, server: ServeProcess) -> Page:
-    watched.page.goto(f"http://{server.address}/")
-    expect(watched.page.locator("#state")).to_have_attribute("data-state", "ready")
-    return watched.page
 
 
 @pytest.fixture
@@ -149,33 +103,6 @@ def test_the_clock_is_live(watched: Watched, server: ServeProcess, machine: Fake
     expect(page.locator("#tiles")).to_contain_text("2000MHz", timeout=PATIENCE_MS)
 
 
-def test_controls_change_the_server_and_show_its_errors(
-    watched: Watched, server: ServeProcess
-) -> None:
-    page = open_page(watched, server)
-    expect(page.locator("#target-hint")).to_contain_text("default")
-    page.fill("#target", "7.5")
-    page.press("#target", "Enter")
-    expect(page.locator("#target-hint")).to_have_text("7.50 ms in force, given")
-    assert state(server)["target_ms"] == 7.5
-    page.fill("#accuracy", "99.3")
-    page.press("#accuracy", "Enter")
-    expect(page.locator("#accuracy-hint")).to_contain_text("99.30 % in force")
-    allowed = state(server)["allowed_levels"]
-    assert 0 < len(allowed) < 9
-    expect(page.locator("#levels tr.barred")).to_have_count(9 - len(allowed))
-    page.fill("#accuracy", "99.99")
-    page.press("#accuracy", "Enter")
-    expect(page.locator("#control-error")).to_contain_text("the best level has")
-    assert state(server)["min_accuracy"] == 0.993
-    page.click("#accuracy-reset")
-    page.click("#target-reset")
-    expect(page.locator("#control-error")).to_have_text("")
-    expect(page.locator("#target-hint")).to_contain_text("default")
-    expect(page.locator("#levels tr.barred")).to_have_count(0)
-    assert state(server)["given_target_ms"] is None
-
-
 def test_drawn_digits_are_recognised(watched: Watched, server: ServeProcess) -> None:
     # A target far away, so that the densest level answers however busy this machine is.
     control(server, target_ms=1000)
@@ -225,35 +152,6 @@ def test_the_page_survives_a_restart_of_the_server(
             expect(page.locator("#tiles")).to_contain_text("3 in all")
 
 
-def test_a_server_that_wants_a_token_is_asked_with_it(
-    watched: Watched, server: ServeProcess
-) -> None:
-    page = watched.page
-
-    def guard(route: Any) -> None:
-        headers = route.request.headers
-        if headers.get("authorization") == "Bearer secret":
-            route.continue_()
-        else:
-            route.fulfill(status=401, body='{"error": "token"}')
-
-    page.route("**/events", guard)
-    page.route("**/control", guard)
-    page.goto(f"http://{server.address}/")
-    expect(page.locator("#token-form")).to_be_visible()
-    page.fill("#token", "wrong")
-    page.press("#token", "Enter")
-    expect(page.locator("#token-form")).to_be_visible()
-    page.fill("#token", "secret")
-    page.press("#token", "Enter")
-    expect(page.locator("#state")).to_have_attribute("data-state", "ready")
-    expect(page.locator("#token-form")).to_be_hidden()
-    page.click("#target-reset")
-    expect(page.locator("#control-error")).to_have_text("")
-    page.reload()  # the tab keeps it
-    expect(page.locator("#state")).to_have_attribute("data-state", "ready")
-
-
 def test_before_the_first_request_the_page_says_so(
     browser: Browser, environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -268,3 +166,126 @@ def test_before_the_first_request_the_page_says_so(
         expect(page.locator("#guess")).to_have_text("3")
         expect(page.locator("#latency-chart .empty")).to_have_count(0)
         assert watched.complaints == []
+
+
+# In the order of the page's examples.
+EXAMPLES = "3728546910"
+
+
+def test_the_digits_that_the_page_draws_are_recognised(
+    watched: Watched, server: ServeProcess
+) -> None:
+    control(server, target_ms=1000)
+    page = open_page(watched, server)
+    for digit in EXAMPLES:
+        with page.expect_response("**/infer"):
+            page.click("#draw")
+        expect(page.locator("#guess")).to_have_text(digit)
+        expect(page.locator("#guess-text")).to_contain_text("level 0 (0 % zeros)")
+    control(server, target_ms=None)
+
+
+def test_only_the_first_finger_and_the_main_button_draw(
+    watched: Watched, server: ServeProcess
+) -> None:
+    page = open_page(watched, server)
+    pad = page.locator("#pad")
+    pad.click(button="right")
+    pad.click(button="middle")
+    expect(page.locator("#guess-text")).to_have_text("Nothing drawn yet.")
+    second = {"pointerId": 7, "isPrimary": False, "button": 0, "clientX": 100, "clientY": 100}
+    pad.dispatch_event("pointerdown", second)
+    pad.dispatch_event("pointerup", second)
+    expect(page.locator("#guess-text")).to_have_text("Nothing drawn yet.")
+    with page.expect_response("**/infer"):
+        pad.click()
+    expect(page.locator("#guess-text")).to_contain_text("sure")
+
+
+def test_an_old_answer_does_not_stay_beside_a_new_drawing(
+    watched: Watched, server: ServeProcess
+) -> None:
+    page = open_page(watched, server)
+    page.click("#draw")
+    expect(page.locator("#guess")).to_have_text("3")
+    refused = []
+
+    def refuse(route: Any) -> None:
+        refused.append(route.request.url)
+        route.abort()
+
+    page.route("**/infer", refuse)
+    page.click("#draw")
+    expect(page.locator("#guess-text")).to_have_text("The server does not answer.")
+    expect(page.locator("#guess")).to_have_text("\u00a0")
+    expect(page.locator("#classes li.best")).to_have_count(0)
+    page.select_option("#rate", "100")
+    page.check("#keep")
+    page.wait_for_timeout(2500)
+    assert len(refused) <= 4  # after 1, 2, 4 s, not a hundred a second
+    page.unroute("**/infer")
+    expect(page.locator("#guess")).to_have_text("7", timeout=PATIENCE_MS)
+
+
+def test_dense_screens_have_letters_of_their_size(browser: Browser, server: ServeProcess) -> None:
+    note_fonts = """() => {
+      const drawing = CanvasRenderingContext2D.prototype;
+      const { set, get } = Object.getOwnPropertyDescriptor(drawing, "font");
+      globalThis.fonts = [];
+      Object.defineProperty(drawing, "font", {
+        get,
+        set(font) { fonts.push(font); set.call(this, font); },
+      });
+    }"""
+    for density in (1, 2, 3):
+        with closing(Watched(browser, density=density)) as watched:
+            watched.page.add_init_script(f"({note_fonts})()")
+            page = open_page(watched, server)
+            wait_for(lambda page=page: page.evaluate("fonts.length") > 0, "letters")  # type: ignore[misc]
+            sizes = {font.partition("px")[0] for font in page.evaluate("fonts")}
+            assert sizes == {f"{12 * density}"}
+
+
+# Feeds a history with snapshots at some times, with points at others, and returns its columns.
+HISTORY = """async ([times, points]) => {
+  const { History } = await import("/page/history.js");
+  const history = new History();
+  const policies = [{ name: "cpu", cur_khz: 5, max_khz: 9 }];
+  const device = { clock: { policies, error: null }, gpus: [] };
+  const model = { window: { p50_ms: 1, p95_ms: 2 }, target_ms: 3, last: null, decisions: [] };
+  times.forEach((time_s, at) => {
+    history.add({ time_s, device }, { ...model, points: points[at] ?? [] });
+  });
+  return history.ticks.map(({ time, p50, target, level, clocks }) =>
+    [time, p50, target, level, clocks.cpu ?? null]);
+}"""
+
+
+def test_lines_are_not_drawn_over_time_that_nobody_saw(
+    watched: Watched, server: ServeProcess
+) -> None:
+    page = open_page(watched, server)
+    point = [105.0, 0.5, 0, 2, 0.5, 4, 7]
+    ticks = page.evaluate(HISTORY, [[100, 100.2, 110, 110.2], [[], [], [point]]])
+    assert ticks == [
+        [100, 1, 3, None, 5],
+        [100.2, 1, 3, None, 5],
+        [100.4, None, None, None, None],
+        [105, None, 4, 2, 7],
+        [105.2, None, None, None, None],
+        [110, 1, 3, None, 5],
+        [110.2, 1, 3, None, 5],
+    ]
+    assert page.evaluate(HISTORY, [[100, 50], []]) == [[50, 1, 3, None, 5]]  # a clock set back
+
+
+def test_the_rows_of_the_plan_are_lit(watched: Watched, server: ServeProcess) -> None:
+    page = open_page(watched, server)
+    infer(server, 1)
+    last = state(server)["last"]
+    assert last["level"] in last["plan_levels"]
+    lit = page.locator("#levels tr.active td:first-child")
+    expect(lit).to_have_text([f"{level}" for level in last["plan_levels"]])
+    # It stays when nothing is asked any more.
+    page.wait_for_timeout(1500)
+    expect(page.locator("#ratio-readout")).to_contain_text(f"at level {last['level']}")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPResponse
 from types import TracebackType
 from typing import Any, NamedTuple, final
@@ -19,9 +20,11 @@ class Event(NamedTuple):
 class EventStream:
     """An open stream; `next` waits for an event, None is the end."""
 
-    def __init__(self, port: int, timeout_s: float = 20) -> None:
+    def __init__(
+        self, port: int, timeout_s: float = 20, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._connection = HTTPConnection("127.0.0.1", port, timeout=timeout_s)
-        self._connection.request("GET", "/events")
+        self._connection.request("GET", "/events", headers=dict(headers or {}))
         self.response: HTTPResponse = self._connection.getresponse()
         self.retry_ms: int | None = None
 

@@ -2,6 +2,7 @@
 """The paths of the live page. They translate HTTP; deciding is done in other modules."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from aio.runtime.serve.page.control import Controls
 from aio.runtime.serve.page.feed import Feed, dumps
 from aio.runtime.serve.page.snapshot import Snapshots
 from aio.runtime.serve.rest.small_body import read_object
+from aio.runtime.serve.security.guard import STILL_ALLOWED
 
 JSON = "application/json"
 NOT_KEPT = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -61,7 +63,7 @@ class _Page:
 
 
 class _EventStream(Response):
-    """A response that lasts until the client goes or the server stops.
+    """A response that lasts until the client goes, its token is withdrawn or the server stops.
 
     Each event is sent only when the connection has room, so a slow client makes nothing grow; one
     that takes nothing for some seconds is cut off by the connection.
@@ -75,12 +77,15 @@ class _EventStream(Response):
         self._feed = feed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        allowed: Callable[[], bool] = scope.get(STILL_ALLOWED, _always)
         self._feed.join()  # what it raises is answered like any other error
         gone = asyncio.ensure_future(_left(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async with aclosing(self._feed.events()) as events:
                 async for event in events:
+                    if not allowed():
+                        break
                     await send({"type": "http.response.body", "body": event, "more_body": True})
                     if gone.done():
                         return
@@ -88,6 +93,10 @@ class _EventStream(Response):
         finally:
             gone.cancel()
             self._feed.leave()
+
+
+def _always() -> bool:
+    return True
 
 
 async def _left(receive: Receive) -> None:

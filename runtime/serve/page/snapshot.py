@@ -18,7 +18,7 @@ from aio.runtime.serve.page.points import POINT_COLUMNS, rows, thin, window_dict
 from aio.runtime.version import package_version
 
 if TYPE_CHECKING:
-    from aio.runtime.records import RuntimeStats
+    from aio.runtime.records import InferenceRecord, RuntimeStats
     from aio.runtime.serve.hosting.engine import Engine
 
 NAME = "aio-serve"
@@ -105,7 +105,7 @@ class Snapshots:
             "policy": engine.policy,
             **settings_dict(engine),
             "levels": _levels(engine, stats),
-            "last": None if last is None else last.as_dict(),
+            "last": None if last is None else _last(last),
             "residual": round(stats.residual, 4),
             "prediction_error": error and {"median": error.median, "p95": error.p95},
             "counts": _counts(stats),
@@ -126,6 +126,12 @@ def settings_dict(engine: "Engine") -> dict[str, object]:
         "min_accuracy": engine.min_accuracy,
         "allowed_levels": list(engine.allowed_levels),
     }
+
+
+def _last(record: "InferenceRecord") -> dict[str, object]:
+    # `levels` of a record are those that ran, also after a replan; these are what was planned.
+    plan = record.plan
+    return {**record.as_dict(), "plan_levels": sorted({plan.first, plan.rest})}
 
 
 def _levels(engine: "Engine", stats: "RuntimeStats") -> list[dict[str, object]]:

@@ -7,6 +7,7 @@ nothing, an accepted one some microseconds.
 
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,6 +23,9 @@ METRICS = "/metrics"
 # The page itself holds nothing secret, and asks for the token that its requests then present.
 PAGE, PAGE_FILES = "/", "/page/"
 OPEN = PROBES | {PAGE}
+# In the scope of a request that had to present a token: tells whether it is still a good one, for
+# answers that last longer than a token may.
+STILL_ALLOWED = "aio.still_allowed"
 BEARER = b'Bearer realm="aio-serve"'
 _READING = frozenset({"GET", "HEAD"})
 
@@ -81,6 +85,8 @@ class Guard:
             send = with_cors(send, origin)
         if refusal is not None:
             return _answer(send, refusal)
+        if self._policy.token is not None and sent.authorization:
+            scope[STILL_ALLOWED] = partial(authorized, self._policy.token, sent.authorization)
         return self._app(scope, receive, send)
 
     def refusal(self, method: str, path: str, sent: "Presented", *, local: bool) -> Refusal | None:

@@ -7,7 +7,8 @@ import { clockTime, mhz, ms, percent } from "./format.js";
 import { clocksOf } from "./history.js";
 
 const AXIS = 56; // width of the y axes, so that the plots stand above each other
-const FONT = "11.5px Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, system-ui, sans-serif";
+// uPlot scales only whole pixels for dense screens.
+const FONT = "12px Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, system-ui, sans-serif";
 const CLOCKS = [2, 0.5, 3.2, 1.2, 3.9];
 const HEADROOM = 1.15;
 const HOLDS_S = 2; // how long the ratio of an inference is shown when none follows
@@ -237,7 +238,7 @@ export class Charts {
       ...at,
       line(cssColour("p50"), "p50", ms(tick.p50)),
       line(cssColour("p95"), "p95", ms(tick.p95)),
-      line(cssColour("target"), "target", tick.target === null ? "none" : ms(tick.target), true),
+      line(cssColour("target"), "target", tick.target === null && !tick.gap ? "none" : ms(tick.target), true),
     );
     const level = tick.level === null ? "–" : `${percent(tick.ratio)} % at level ${tick.level}`;
     $("ratio-readout").replaceChildren(make("em", { textContent: level }));

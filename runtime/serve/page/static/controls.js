@@ -1,103 +1,153 @@
 // SPDX-License-Identifier: Apache-2.0
-// Target and accuracy floor: what is in force, and asking for something else.
+// The controls: what is in force, and asking for something else.
+//
+// What somebody types or drags is theirs until the server has taken it: nothing else writes into
+// it, moves the focus or throws it away.
 
 import { $, setText } from "./dom.js";
-import { ms, percent } from "./format.js";
 import { ask } from "./server.js";
+import { FLOOR, TARGET, parse } from "./settings.js";
 
-const SLIDER = 1000;
+const SETTLE_MS = 500; // a tick from before a change may come after its answer
+
 let model = null;
-let busy = false;
+let controls = [];
 
 export function setUpControls() {
-  const fields = {
-    target: { key: "target_ms", toWire: (value) => value, fromSlider: targetAt },
-    accuracy: { key: "min_accuracy", toWire: (value) => value / 100, fromSlider: (part) => 100 * accuracyAt(part) },
-  };
-  for (const [id, { key, toWire, fromSlider }] of Object.entries(fields)) {
-    const field = $(id);
-    const slider = $(`${id}-slider`);
-    field.addEventListener("change", () => change(key, field.value === "" ? null : toWire(Number(field.value))));
-    slider.addEventListener("input", () => {
-      field.value = short(fromSlider(slider.value / SLIDER), id);
-    });
-    slider.addEventListener("change", () => change(key, toWire(Number(field.value))));
-    $(`${id}-reset`).addEventListener("click", () => change(key, null));
-  }
+  controls = [TARGET, FLOOR].map((setting) => new Control(setting));
   $("controls").addEventListener("submit", (event) => event.preventDefault());
 }
 
-async function change(key, value) {
-  busy = true;
-  try {
-    const answer = await ask("/control", { model: model.name, [key]: value });
-    busy = false;
-    $("control-error").textContent = "";
-    document.activeElement?.blur();
-    showControls({ ...model, ...answer });
-  } catch (error) {
-    $("control-error").textContent = error.message;
-  } finally {
-    busy = false;
+/** Show what is in force in the model; without one there is nothing to set. */
+export function showControls(now) {
+  const other = now?.name !== model?.name;
+  model = now;
+  $("control-fields").disabled = now === null;
+  for (const control of controls) {
+    if (other) control.forget();
+    if (now !== null) control.show();
   }
 }
 
-/** Show what is in force, but not over what somebody is typing or dragging. */
-export function showControls(now) {
-  model = now;
-  const given = now.given_target_ms !== null;
-  const battery = now.battery_target_ms === null ? "" : `; ${ms(now.battery_target_ms)} ms on battery`;
-  setText($("target-hint"), now.target_ms === null ? "no target" : `${ms(now.target_ms)} ms in force, ${given ? "given" : "default"}${battery}`);
-  const allowed = now.allowed_levels;
-  const floor = now.min_accuracy === null ? "no floor" : `${percent(now.min_accuracy, 2)} % in force`;
-  setText($("accuracy-hint"), `${floor}, ${allowed.length} of ${now.levels.length} levels`);
-  if (busy) return;
-  put("target", now.target_ms === null ? "" : short(now.target_ms, "target"), targetPart(now.target_ms));
-  put("accuracy", now.min_accuracy === null ? "" : short(now.min_accuracy * 100, "accuracy"), accuracyPart(now.min_accuracy));
-}
+class Control {
+  constructor(setting) {
+    this.setting = setting;
+    this.field = $(setting.id);
+    this.slider = $(`${setting.id}-slider`);
+    this.error = $(`${setting.id}-error`);
+    this.hint = $(`${setting.id}-hint`);
+    this.busy = false;
+    this.forget();
+    this.field.addEventListener("input", () => {
+      this.touched = true;
+      if (!this.wrong()) this.complain("");
+    });
+    this.field.addEventListener("change", () => this.commit());
+    this.field.addEventListener("keydown", (event) => this.key(event));
+    this.slider.addEventListener("input", () => this.write(setting.atSlider(Number(this.slider.value), model)));
+    this.slider.addEventListener("change", () => this.commit());
+    $(`${setting.id}-reset`).addEventListener("click", () => this.send(null));
+  }
 
-function put(id, text, part) {
-  const touched = [$(id), $(`${id}-slider`)].includes(document.activeElement);
-  if (touched) return;
-  if ($(id).value !== text) $(id).value = text;
-  $(`${id}-slider`).value = Math.round(part * SLIDER);
-}
+  /** Drop what belongs to another model, or what somebody gave up. */
+  forget() {
+    this.touched = false; // since the server took the last value
+    this.wanted = undefined; // what to ask for next, null being the default
+    this.settled = 0;
+    this.placed = undefined; // the value that the slider shows
+    this.complain("");
+  }
 
-function short(value, id) {
-  return id === "accuracy" ? `${+value.toFixed(2)}` : `${+value.toPrecision(3)}`;
-}
+  show() {
+    setText(this.hint, this.setting.hint(model));
+    if (this.touched || this.busy || performance.now() < this.settled) return;
+    this.put(this.setting.inForce(model));
+  }
 
-// The slider goes, in equal ratios, from what the sparsest level takes to four times the densest.
-function ends() {
-  const known = model.levels.map((level) => level.predicted_ms).filter((value) => value > 0);
-  if (known.length === 0) return [0.1, 1000];
-  return [Math.min(...known) / 1.5, Math.max(...known) * 4];
-}
+  put(value) {
+    const text = value === null ? "" : this.setting.text(value);
+    if (this.field.value !== text) this.field.value = text;
+    // The ends move with the clock; under somebody's fingers the slider stays where it is.
+    if (document.activeElement === this.slider && value === this.placed) return;
+    this.placed = value;
+    const [low, high] = this.setting.slider(model);
+    Object.assign(this.slider, { min: low, max: high, value: Math.round(this.setting.onSlider(value, model)) });
+    this.slider.setAttribute("aria-valuetext", value === null ? "none" : this.setting.said(value));
+  }
 
-function targetAt(part) {
-  const [low, high] = ends();
-  return low * (high / low) ** part;
-}
+  write(value) {
+    this.touched = true;
+    this.field.value = this.setting.text(value);
+    this.slider.setAttribute("aria-valuetext", this.setting.said(value));
+  }
 
-function targetPart(value) {
-  const [low, high] = ends();
-  return value === null ? 1 : Math.min(1, Math.max(0, Math.log(value / low) / Math.log(high / low)));
-}
+  key(event) {
+    if (event.key === "Escape") {
+      this.forget();
+      this.show();
+      return;
+    }
+    const direction = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    const value = parse(this.field.value);
+    if (!direction || !(value > 0)) return;
+    event.preventDefault();
+    const step = this.setting.step(value);
+    const next = Math.round(value / step + direction) * step;
+    if (this.setting.wrong(next, model)) return;
+    this.write(next);
+    this.commit();
+  }
 
-// From just below the least accurate level, which is no floor at all, to the most accurate one.
-function accuracies() {
-  const known = model.levels.map((level) => level.accuracy).filter((value) => value !== null);
-  if (known.length === 0) return [0, 1];
-  const [low, high] = [Math.min(...known), Math.max(...known)];
-  return [Math.max(0, low - Math.max(0.001, (high - low) / 10)), high];
-}
+  wrong() {
+    const { name, example } = this.setting;
+    const text = this.field.value.trim();
+    if (text === "") return "";
+    const value = parse(text);
+    if (Number.isNaN(value)) return `${name}: “${text}” is not a number; write it like ${example}.`;
+    const why = this.setting.wrong(value, model);
+    return why && `${name} ${why}.`;
+  }
 
-function accuracyAt(part) {
-  const [low, high] = accuracies();
-  return Math.floor((low + part * (high - low)) * 1e4) / 1e4;
-}
+  complain(text) {
+    setText(this.error, text);
+    this.field.setAttribute("aria-invalid", `${text !== ""}`);
+  }
 
-function accuracyPart(value) {
-  const [low, high] = accuracies();
-  return value === null || high <= low ? 0 : Math.min(1, Math.max(0, (value - low) / (high - low)));
+  commit() {
+    const wrong = this.wrong();
+    this.complain(wrong);
+    if (wrong) return;
+    this.send(this.field.value.trim() === "" ? null : parse(this.field.value));
+  }
+
+  /** Ask for a value, one request at a time; of what comes meanwhile only the last is asked for. */
+  async send(value) {
+    this.wanted = value;
+    this.touched = false;
+    if (this.busy) return;
+    this.busy = true;
+    while (this.wanted !== undefined) await this.ask();
+    this.busy = false;
+    if (model !== null) this.show();
+  }
+
+  async ask() {
+    const { name } = model;
+    const value = this.wanted;
+    this.wanted = undefined;
+    try {
+      const wire = value === null ? null : this.setting.toWire(value);
+      const answer = await ask("/control", { model: name, [this.setting.key]: wire });
+      if (model?.name !== name) return;
+      Object.assign(model, answer);
+      this.complain("");
+      setText(this.hint, this.setting.hint(model));
+      if (this.wanted === undefined && !this.touched) this.put(this.setting.inForce(model));
+      this.settled = performance.now() + SETTLE_MS;
+    } catch (error) {
+      if (model?.name !== name) return;
+      this.complain(`${this.setting.name}: ${error.message}`);
+      this.touched = value !== null;
+    }
+  }
 }

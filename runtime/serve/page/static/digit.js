@@ -11,17 +11,19 @@ import { GRID, image } from "./strokes.js";
 const PEN = 0.075; // of the pad's width
 const DEEPEST = 16; // the darkest value of a pixel
 const CLASSES = 10;
+const LONGEST_WAIT_MS = 10000; // between requests that fail
 
 let model = null;
 let strokes = [];
-let drawing = false;
+let pen = null; // the pointer that draws
 let asking = false;
 let stale = false;
 let again = null;
 let example = 0;
+let failures = 0; // one after the other
 
 /** Whether the model takes what the pad gives. */
-export function takesDigits(candidate) {
+function takesDigits(candidate) {
   const [input] = candidate.inputs;
   const [output] = candidate.outputs;
   return (
@@ -31,30 +33,36 @@ export function takesDigits(candidate) {
   );
 }
 
+/** Take what is drawn to this model; null if there is none. */
 export function showDigit(candidate) {
-  $("digit").hidden = !takesDigits(candidate);
-  model = $("digit").hidden ? null : candidate;
+  const before = model?.name;
+  model = candidate !== null && takesDigits(candidate) ? candidate : null;
+  $("digit").hidden = model === null;
+  if (model === null || model.name === before) return;
+  showNothing(strokes.length ? "Not asked yet." : "Nothing drawn yet.");
+  if ($("keep").checked) send();
 }
 
 export function setUpDigit() {
   const pad = $("pad");
   pad.addEventListener("pointerdown", (event) => {
+    if (!event.isPrimary || event.button !== 0) return;
     pad.setPointerCapture(event.pointerId);
-    drawing = true;
+    pen = event.pointerId;
     strokes.push([place(event)]);
     paint();
     event.preventDefault();
   });
   pad.addEventListener("pointermove", (event) => {
-    if (!drawing) return;
+    if (event.pointerId !== pen) return;
     const moves = event.getCoalescedEvents?.() ?? [event];
     strokes.at(-1).push(...(moves.length ? moves : [event]).map(place));
     paint();
   });
   for (const end of ["pointerup", "pointercancel"]) {
-    pad.addEventListener(end, () => {
-      if (!drawing) return;
-      drawing = false;
+    pad.addEventListener(end, (event) => {
+      if (event.pointerId !== pen) return;
+      pen = null;
       send();
     });
   }
@@ -77,10 +85,14 @@ export function setUpDigit() {
 
 function clear() {
   strokes = [];
-  $("guess").textContent = "\u00a0";
-  $("guess-text").textContent = "Nothing drawn yet.";
-  showClasses(new Array(CLASSES).fill(0));
+  showNothing("Nothing drawn yet.");
   paint();
+}
+
+function showNothing(why) {
+  $("guess").textContent = "\u00a0";
+  $("guess-text").textContent = why;
+  showClasses(new Array(CLASSES).fill(0));
 }
 
 function place(event) {
@@ -132,15 +144,23 @@ async function send() {
   try {
     const input = { name: model.inputs[0].name, shape: [1, 1, GRID, GRID], datatype: "FP32", data };
     const answer = await ask(`/v2/models/${encodeURIComponent(model.name)}/infer`, { inputs: [input] });
+    failures = 0;
     if (wanted === strokes) showAnswer(answer);
   } catch (error) {
-    $("guess-text").textContent = error.message;
+    failures++;
+    if (wanted === strokes) showNothing(`${error.message}.`);
   }
   asking = false;
   if (stale) send();
   else if ($("keep").checked && !document.hidden) {
-    again = setTimeout(send, Math.max(0, 1000 / Number($("rate").value) - (performance.now() - began)));
+    again = setTimeout(send, Math.max(0, pauseMs() - (performance.now() - began)));
   }
+}
+
+/** Between two requests; longer and longer where the server is gone or has too much to do. */
+function pauseMs() {
+  const period = 1000 / Number($("rate").value);
+  return failures ? Math.min(LONGEST_WAIT_MS, Math.max(period, 500 * 2 ** failures)) : period;
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -154,7 +174,7 @@ function showAnswer(answer) {
   const sum = powers.reduce((a, b) => a + b);
   const likely = powers.map((power) => power / sum);
   const best = likely.indexOf(Math.max(...likely));
-  const labels = model.outputs[0].labels;
+  const labels = model?.outputs[0].labels;
   const { aio_level: level, aio_ratio: ratio, aio_latency_ms: latency } = answer.parameters;
   $("guess").textContent = labels ? labels[best] : `${best}`;
   $("guess-text").textContent = `${percent(likely[best])} % sure, level ${level} (${percent(ratio)} % zeros), ${ms(latency)} ms`;

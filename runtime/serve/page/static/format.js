@@ -19,6 +19,11 @@ export function percent(part, digits = 0) {
   return part === null || part === undefined ? "–" : (part * 100).toFixed(digits);
 }
 
+/** Return a part of 1 as percent, rounded down: what is said to be reached must be. */
+export function percentDown(part) {
+  return part === null ? "–" : (Math.floor(part * 1e4 + 1e-6) / 100).toFixed(2);
+}
+
 export function count(value) {
   if (value === null || value === undefined) return "–";
   if (value >= 1e6) return `${(value / 1e6).toFixed(value < 1e7 ? 2 : 1)}M`;

@@ -5,9 +5,15 @@ const TICKS = 3200; // ten minutes and a little, at five a second
 const POINTS = 12000;
 const CHANGES = 200;
 const TICK_S = 0.2;
+const GAP_S = 2; // of the server or of this page; a busy device may be a little late
+const UNKNOWN = { p50: null, p95: null, target: null, ratio: null, level: null, clocks: {} };
 
 export class History {
   constructor() {
+    this.forget();
+  }
+
+  forget() {
     this.ticks = [];
     this.points = [];
     this.changes = [];
@@ -15,37 +21,44 @@ export class History {
 
   /** Take in a snapshot; `model` is the part of it that this history is about. */
   add(snapshot, model) {
+    if (snapshot.time_s < this.newest() - GAP_S) this.forget(); // the server's clock was set back
     const clocks = clocksOf(snapshot.device);
     const before = this.points.at(-1)?.[0] ?? -Infinity;
     const fresh = model.points.filter((point) => point[0] > before);
-    if (this.ticks.length === 0) this.backfill(fresh, clocks);
+    if (snapshot.time_s - this.newest() > GAP_S) this.backfill(fresh, clocks);
     push(this.points, fresh, POINTS);
-    const window = model.window;
-    const last = model.points.at(-1);
-    const tick = {
-      time: snapshot.time_s,
+    const { window, last } = model;
+    this.tick({
+      time: Math.max(snapshot.time_s, this.newest()),
       p50: window.p50_ms,
       p95: window.p95_ms,
       target: model.target_ms,
-      ratio: last ? last[4] : null,
-      level: last ? last[3] : null,
+      ratio: last?.ratio ?? null,
+      level: last?.level ?? null,
       clocks: Object.fromEntries(clocks.map((clock) => [clock.name, clock.khz])),
-    };
-    push(this.ticks, [tick], TICKS);
+    });
     const known = this.changes.at(-1)?.time_s ?? -Infinity;
     push(this.changes, model.decisions.filter((change) => change.time_s > known + 1e-3), CHANGES);
   }
 
-  /** Where the page was opened later, points tell the clock of the time before. */
+  newest() {
+    return this.ticks.at(-1)?.time ?? -Infinity;
+  }
+
+  /** What nobody watched is known from the points of that time, as far as there are any. */
   backfill(points, clocks) {
-    let time = -Infinity;
-    for (const point of points) {
-      if (point[0] - time < TICK_S) continue;
-      time = point[0];
-      const shown = clocks.length === 1 ? { [clocks[0].name]: point[6] } : {};
-      const unknown = { p50: null, p95: null };
-      this.ticks.push({ time, ...unknown, target: point[5], ratio: point[4], level: point[3], clocks: shown });
+    for (const [time, , , level, ratio, target, khz] of points) {
+      if (time - this.newest() < TICK_S) continue;
+      const shown = clocks.length === 1 ? { [clocks[0].name]: khz } : {};
+      this.tick({ ...UNKNOWN, time, target, ratio, level, clocks: shown });
     }
+  }
+
+  /** Add a tick, and one of nothing where a line would otherwise be drawn over unknown time. */
+  tick(tick) {
+    const before = this.newest();
+    const gap = { ...UNKNOWN, time: before + TICK_S, gap: true };
+    push(this.ticks, tick.time - before > GAP_S && before > 0 ? [gap, tick] : [tick], TICKS);
   }
 }
 

@@ -3,26 +3,28 @@
 
 import { levelColour } from "./colours.js";
 import { $, make, setText } from "./dom.js";
-import { clockTime, count, ms, percent } from "./format.js";
+import { clockTime, count, ms, percent, percentDown } from "./format.js";
 
 let rows = [];
 
 export function showLevels(model) {
   const levels = model.levels;
   if (rows.length !== levels.length) {
-    rows = levels.map(levelRow);
+    rows = levels.map(() => levelRow());
     $("levels").replaceChildren(...rows.map((row) => row.row));
   }
   const slowest = Math.max(...levels.map((level) => level.predicted_ms ?? 0), model.target_ms ?? 0);
   const all = model.counts.inferences;
-  const active = new Set(model.last?.levels ?? []);
+  const active = new Set(model.last?.plan_levels ?? []);
   levels.forEach((level, at) => {
     const row = rows[at];
     const colour = levelColour(level.index, levels.length);
     const barred = !model.allowed_levels.includes(level.index);
     row.row.className = barred ? "barred" : active.has(level.index) ? "active" : "";
     row.swatch.style.background = colour;
-    setText(row.accuracy, level.accuracy === null ? "not recorded" : `${percent(level.accuracy, 2)} %`);
+    setText(row.index, `${level.index}`);
+    setText(row.ratio, `${percent(level.ratio)} %`);
+    setText(row.accuracy, level.accuracy === null ? "not recorded" : `${percentDown(level.accuracy)} %`);
     setText(row.takes, level.predicted_ms === null ? "–" : `${ms(level.predicted_ms)} ms`);
     row.fill.style.width = `${((level.predicted_ms ?? 0) / slowest) * 100}%`;
     row.fill.style.background = colour;
@@ -33,7 +35,9 @@ export function showLevels(model) {
   });
 }
 
-function levelRow(level) {
+function levelRow() {
+  const index = make("span");
+  const ratio = make("td");
   const swatch = make("i", { className: "swatch" });
   const fill = make("i");
   const mark = make("b", { title: "target" });
@@ -44,13 +48,13 @@ function levelRow(level) {
   const row = make(
     "tr",
     {},
-    make("td", {}, swatch, `${level.index}`),
-    make("td", { textContent: `${percent(level.ratio)} %` }),
+    make("td", {}, swatch, index),
+    ratio,
     accuracy,
     make("td", {}, make("div", { className: "takes" }, track, takes)),
     used,
   );
-  return { row, swatch, fill, mark, takes, accuracy, used };
+  return { row, index, ratio, swatch, fill, mark, takes, accuracy, used };
 }
 
 export function showRamp(model) {

@@ -6,9 +6,10 @@ import { setUpControls, showControls } from "./controls.js";
 import { dark } from "./colours.js";
 import { setUpDigit, showDigit } from "./digit.js";
 import { $, make, setText } from "./dom.js";
+import { Feed } from "./feed.js";
 import { History } from "./history.js";
 import { showChanges, showLevels, showRamp } from "./lists.js";
-import { Stream, setToken } from "./server.js";
+import { setToken, whenRefused } from "./server.js";
 import { showDevice, showFacts, showTiles } from "./tiles.js";
 
 const SPANS = [
@@ -22,10 +23,12 @@ const charts = new Charts();
 let chosen = null;
 let newest = null;
 let waiting = false;
+let trouble = "The page is connecting …"; // why what is shown is not of now; empty if it is
 
-const stream = new Stream({
-  event(_, snapshot) {
+const feed = new Feed({
+  event(snapshot) {
     newest = snapshot;
+    trouble = "";
     for (const model of snapshot.models) {
       if (!histories.has(model.name)) histories.set(model.name, new History());
       histories.get(model.name).add(snapshot, model);
@@ -34,43 +37,56 @@ const stream = new Stream({
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      show(newest);
+      show();
     });
   },
   lost(message) {
-    $("state").dataset.state = "gone";
-    banner(`${message}. Trying again …`);
-  },
-  refused() {
-    $("state").dataset.state = "gone";
-    $("token-form").hidden = false;
-    $("token").focus();
+    trouble = `${message}. Trying again …`;
+    show();
   },
 });
 
-function show(snapshot) {
-  const { models, server } = snapshot;
-  $("state").dataset.state = server.state;
-  $("state").title = server.state;
+whenRefused((presented) => {
+  feed.stop();
+  trouble = "This server wants its token.";
+  setText($("token-error"), presented ? "This token is not one of the server's." : "");
+  $("token-form").hidden = false;
+  $("token").focus();
+  show();
+});
+
+/** Show the newest snapshot, and whether it is of now. */
+function show() {
+  const { models, server } = newest ?? { models: [], server: null };
   const model = models.find((one) => one.name === chosen) ?? models[0] ?? null;
-  showFacts(snapshot, model);
+  showState(server, model);
+  if (newest !== null) showFacts(newest, model);
   choices(models, model);
-  if (model === null) {
-    banner(server.state === "loading" ? "The model is being loaded and calibrated …" : "No model is loaded.");
-    return;
-  }
-  banner(server.state === "stopping" ? "The server is stopping …" : "");
-  document.title = `${model.name} – aio-serve`;
+  showControls(model);
+  showDigit(model);
+  if (model === null) return;
   setText($("model"), model.name);
   const history = histories.get(model.name);
-  showTiles(snapshot, model);
-  charts.show(history, model, snapshot);
+  showTiles(newest, model);
+  charts.show(history, model, newest);
   showLevels(model);
   showChanges(history, model);
-  showControls(model);
-  showDevice(snapshot, model);
-  showDigit(model);
+  showDevice(newest, model);
   if ($("ramp").childElementCount !== model.levels.length) showRamp(model);
+}
+
+function showState(server, model) {
+  const state = trouble ? "gone" : model === null && server.state === "ready" ? "no model" : server.state;
+  $("state").dataset.state = state;
+  $("state").title = trouble || state;
+  setText($("state-text"), trouble || state);
+  document.body.classList.toggle("stale", trouble !== "" || model === null);
+  const name = model === null ? "aio-serve" : `${model.name} – aio-serve`;
+  document.title = trouble ? `(no answer) ${name}` : name;
+  const loading = server?.state === "loading" ? "The model is being loaded and calibrated …" : "No model is loaded.";
+  const stopping = server?.state === "stopping" ? "The server is stopping …" : "";
+  // The form for the token says it already.
+  banner($("token-form").hidden ? trouble || (model === null ? loading : stopping) : "");
 }
 
 function choices(models, model) {
@@ -90,15 +106,19 @@ function banner(text) {
 
 $("model-choice").addEventListener("change", (event) => {
   chosen = event.target.value;
-  show(newest);
+  show();
 });
 
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  setToken($("token").value);
+  if (!setToken($("token").value.trim())) {
+    setText($("token-error"), "A token has only letters, digits and - . _ ~ + / of the English alphabet.");
+    return;
+  }
   $("token").value = "";
   $("token-form").hidden = true;
-  stream.follow();
+  trouble = "Asking with this token …";
+  feed.start();
 });
 
 for (const [label, words, seconds] of SPANS) {
@@ -115,8 +135,8 @@ for (const [label, words, seconds] of SPANS) {
 
 dark.addEventListener("change", () => {
   $("ramp").replaceChildren();
-  if (newest) show(newest);
+  if (newest) show();
 });
 setUpControls();
 setUpDigit();
-stream.follow();
+feed.start();

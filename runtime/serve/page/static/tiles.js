@@ -2,7 +2,7 @@
 // The figures of now, and the readings of the device.
 
 import { $, make, setText } from "./dom.js";
-import { MISSING, count, duration, mhz, ms, percent, rate } from "./format.js";
+import { MISSING, count, duration, mhz, ms, percent, percentDown, rate } from "./format.js";
 import { clocksOf } from "./history.js";
 
 const TILES = {
@@ -27,7 +27,7 @@ const TILES = {
     const accuracy = model.last ? model.levels[model.last.level].accuracy : null;
     if (accuracy === null) return { title: "Accuracy", text: model.last ? "not recorded" : "–", mood: "none", note: "" };
     const best = Math.max(...model.levels.map((level) => level.accuracy ?? 0));
-    return { title: "Accuracy of this level", text: percent(accuracy, 2), unit: "%", note: `best level ${percent(best, 2)} %` };
+    return { title: "Accuracy of this level", text: percentDown(accuracy), unit: "%", note: `best level ${percentDown(best)} %` };
   },
   p50: (_, model) => latency("p50", model, "p50_ms", model.target_ms === null ? "no target" : `target ${ms(model.target_ms)} ms`),
   p95: (_, model) => latency("p95", model, "p95_ms", `p99 ${ms(model.window.p99_ms)} ms`),
@@ -48,6 +48,7 @@ const TILES = {
     text: `${snapshot.queue.length}`,
     unit: `of ${snapshot.queue.limit}`,
     note: `${count(model.counts.replans)} replans`,
+    hint: "Replans: during a call, layers still to run were moved to another level, as those before took more or less time than planned",
   }),
 };
 
@@ -64,14 +65,13 @@ export function showTiles(snapshot, model) {
   for (const [name, describe] of Object.entries(TILES)) {
     if (!made.has(name)) made.set(name, tile());
     const parts = made.get(name);
-    const { title, text, unit = "", note = "", mood = "", part = null } = describe(snapshot, model);
+    const { title, text, unit = "", note = "", mood = "", hint = "", part = null } = describe(snapshot, model);
     setText(parts.title, title);
     setText(parts.value, text);
     setText(parts.unit, unit);
     setText(parts.note, note);
     parts.box.dataset.mood = mood;
-    parts.note.title = note;
-    parts.title.title = title;
+    parts.box.title = hint;
     parts.bar.hidden = part === null;
     parts.fill.style.width = `${Math.min(1, part ?? 0) * 100}%`;
   }

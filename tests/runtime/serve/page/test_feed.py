@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, aclosing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.page.feed import Feed
 from aio.runtime.serve.page.snapshot import Snapshots
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
+from aio.runtime.serve.security.guard import Policy
+from aio.runtime.serve.security.token import Token
 
 X = np.zeros((1, *SHAPE), np.float32)
 LISTENERS = 3
@@ -118,6 +121,29 @@ def test_the_stream_ends_when_the_server_stops(live_feed: LiveServer) -> None:
             pass
         assert time.monotonic() - begin_s < 5  # the time for running requests is 10
     assert live_feed.server.cut_off == 0
+
+
+def test_the_stream_of_a_withdrawn_token_ends(tmp_path: Path) -> None:
+    old, new = "a-token-of-last-week", "a-token-of-this-week"
+    path = tmp_path / "token"
+    path.write_text(f"{old}\n{new}\n")
+    path.chmod(0o600)
+    token = Token.read(path)
+    with serving(FakeEngine, policy=Policy(token)) as live:
+        live.wait_for(live.announced.is_set)
+        with (
+            EventStream(live.port, headers={"Authorization": f"Bearer {old}"}) as withdrawn,
+            EventStream(live.port, headers={"Authorization": f"Bearer {new}"}) as kept,
+        ):
+            for stream in (withdrawn, kept):
+                assert stream.next() is not None
+                assert stream.next() is not None
+            path.write_text(f"{new}\n")
+            token.refresh()
+            while withdrawn.next() is not None:
+                pass
+            for _ in range(3):
+                assert kept.next() is not None
 
 
 def test_head_asks_for_no_stream(live: LiveServer) -> None:

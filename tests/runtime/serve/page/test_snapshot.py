@@ -39,6 +39,7 @@ def test_state_after_an_inference(live: LiveServer) -> None:
     assert model["inputs"] == [{"name": "image", "shape": list(SHAPE)}]
     assert model["outputs"][0]["labels"] == ["ant", "bee", "cat", "dog"]
     assert model["last"]["reason"] == "fits the target"
+    assert model["last"]["plan_levels"] == [0]
     assert model["window"]["count"] >= 1
     assert model["window"]["p50_ms"] == 0.5
     time_s, latency_ms, queue_ms, *rest = model["points"][-1]
