@@ -68,4 +68,8 @@ class Session:
     @property
     def ready(self) -> bool: ...
     @property
+    def unfinished(self) -> int:
+        """The number of the frame, or block of headers, of which a part came; 0 if of none."""
+
+    @property
     def arriving(self) -> int: ...

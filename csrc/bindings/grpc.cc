@@ -114,6 +114,7 @@ PYBIND11_MODULE(_grpc, module) {
       .def("unsent", &Session::unsent, py::arg("call"))
       .def_property_readonly("done", &Session::done)
       .def_property_readonly("ready", &Session::ready)
+      .def_property_readonly("unfinished", &Session::unfinished)
       .def("arriving_of", py::overload_cast<int32_t>(&Session::arriving, py::const_),
            py::arg("call"))
       .def_property_readonly("arriving", py::overload_cast<>(&Session::arriving, py::const_));

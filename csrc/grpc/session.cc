@@ -9,6 +9,13 @@ namespace {
 
 // Answers to pings and settings that the client does not read; more are a flood.
 constexpr size_t kMaxUnreadAcks = 100;
+// Frames that the client does not read, and as many for each call; more are a flood. Those who
+// begin hundreds of calls before they know how many are allowed have as many refusals coming.
+constexpr size_t kMaxUnsentFrames = 1000;
+constexpr size_t kMaxUnsentOfCall = 4;
+// Headers of this many times the limit end the connection; a call with less is answered. One byte
+// can stand for 4 KB that were sent before, and nghttp2 looks at all of them.
+constexpr size_t kMaxTimesLimit = 4;
 // About what a message takes beside its bytes, here and in Python.
 constexpr size_t kMessageOverhead = 512;
 // RFC 9113, 6.5.2: what a header counts for beside its name and value.
@@ -44,8 +51,10 @@ std::string with_prefix(const uint8_t* message, size_t size) {
 nghttp2_session_callbacks* Session::make_callbacks() {
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_session_callbacks_new(&callbacks);
+  nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
   nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+  nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
@@ -80,15 +89,48 @@ Session::Session(const Limits& limits) : limits_(limits) {
 }
 
 Status Session::receive(const uint8_t* data, size_t size) {
+  frames_.pass(data, size);
+  header_bytes_ = 0;
   const ssize_t taken = nghttp2_session_mem_recv(session_.get(), data, size);
   if (taken >= 0) return Status::ok();
-  return Status::error(nghttp2_strerror(static_cast<int>(taken)));
+  if (flood_ != nullptr || taken == NGHTTP2_ERR_FLOODED) {
+    nghttp2_session_terminate_session(session_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+  return Status::error(flood_ != nullptr ? flood_ : nghttp2_strerror(static_cast<int>(taken)));
+}
+
+int Session::end(const char* reason) {
+  flood_ = reason;
+  return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+int Session::on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd*, void* self) {
+  auto* us = static_cast<Session*>(self);
+  const size_t limit = kMaxUnsentFrames + kMaxUnsentOfCall * us->limits_.calls;
+  if (nghttp2_session_get_outbound_queue_size(session) <= limit) return 0;
+  return us->end("it does not read what it is answered");
+}
+
+// Trailers count, and headers that are not valid: they cost as much.
+int Session::count_header(size_t name_bytes, size_t value_bytes) {
+  const size_t bytes = name_bytes + value_bytes + kHeaderOverhead;
+  block_bytes_ += bytes;
+  header_bytes_ += bytes;
+  const size_t limit = limits_.header_bytes;
+  if (block_bytes_ > kMaxTimesLimit * limit) return end("its headers go far beyond the limit");
+  // As many as all calls may have that can be open; one alone is always answered.
+  if (header_bytes_ > std::max<size_t>(kMaxTimesLimit, limits_.calls) * limit) {
+    return end("it floods us with headers");
+  }
+  return 0;
 }
 
 int Session::on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* self) {
+  auto* session = static_cast<Session*>(self);
+  session->block_bytes_ = 0;
   if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-    auto* session = static_cast<Session*>(self);
-    session->calls_.try_emplace(frame->hd.stream_id, session->limits_.message_bytes);
+    session->calls_.try_emplace(frame->hd.stream_id, session->limits_.message_bytes,
+                                session->batch_);
   }
   return 0;
 }
@@ -97,17 +139,25 @@ int Session::on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8
                        size_t name_bytes, const uint8_t* value, size_t value_bytes, uint8_t,
                        void* self) {
   auto* session = static_cast<Session*>(self);
+  const int counted = session->count_header(name_bytes, value_bytes);
+  if (counted != 0) return counted;
   Call* call = session->find(frame->hd.stream_id);
   // Trailers of a client say nothing in gRPC.
   if (call == nullptr || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-  call->header_bytes += name_bytes + value_bytes + kHeaderOverhead;
-  if (call->header_bytes > session->limits_.header_bytes) {
+  if (session->block_bytes_ > session->limits_.header_bytes) {
     call->headers.clear();
     return 0;
   }
   call->headers.emplace_back(std::string(reinterpret_cast<const char*>(name), name_bytes),
                              std::string(reinterpret_cast<const char*>(value), value_bytes));
   return 0;
+}
+
+// nghttp2 ignores it.
+int Session::on_invalid_header(nghttp2_session*, const nghttp2_frame*, const uint8_t*,
+                               size_t name_bytes, const uint8_t*, size_t value_bytes, uint8_t,
+                               void* self) {
+  return static_cast<Session*>(self)->count_header(name_bytes, value_bytes);
 }
 
 int Session::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self) {
@@ -127,9 +177,9 @@ int Session::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self) 
 
 void Session::begun(int32_t id, Call* call) {
   Event event{EventKind::kRequest, id};
-  if (call->header_bytes > limits_.header_bytes) {
+  if (block_bytes_ > limits_.header_bytes) {
     event.kind = EventKind::kRefused;
-    event.number = call->header_bytes;
+    event.number = block_bytes_;
   }
   event.headers = std::move(call->headers);
   events_.push_back(std::move(event));
@@ -188,9 +238,26 @@ int Session::on_close(nghttp2_session*, int32_t id, uint32_t error_code, void* s
   Call* call = session->find(id);
   if (call == nullptr) return 0;
   session->make_deaf(call);
+  const bool told = call->batch != session->batch_;
   session->calls_.erase(id);
-  session->events_.push_back({EventKind::kClosed, id, error_code});
+  if (told) {
+    session->events_.push_back({EventKind::kClosed, id, error_code});
+  } else {
+    session->never_mind_.insert(id);
+  }
   return 0;
+}
+
+std::vector<Event> Session::take_events() {
+  if (!never_mind_.empty()) {
+    const auto is_of_none = [this](const Event& event) {
+      return never_mind_.count(event.call) > 0;
+    };
+    events_.erase(std::remove_if(events_.begin(), events_.end(), is_of_none), events_.end());
+    never_mind_.clear();
+  }
+  ++batch_;
+  return std::exchange(events_, {});
 }
 
 // The whole answer is sent: a client that is still sending is told that nobody listens.

@@ -14,10 +14,12 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "csrc/base/status.h"
+#include "csrc/grpc/frames.h"
 #include "csrc/grpc/message.h"
 
 namespace aio::grpc {
@@ -58,12 +60,14 @@ class Session {
   ~Session() = default;
 
   // Takes bytes of the client. An error is the end of the connection; `send` may have last words.
+  // How much headers may become in one go is bounded too, so what it does with few bytes is.
   Status receive(const uint8_t* data, size_t size);
   // The oldest message of a call that was told, of `size` bytes, was taken by who answers. While
   // one waits, the client may send no more than the call's window.
   void taken(int32_t call, size_t size);
   // What became of calls since this was last asked, in order; sending closes calls too.
-  std::vector<Event> take_events() { return std::exchange(events_, {}); }
+  // A call that began and is over already is left out: telling would cost more than resetting it.
+  std::vector<Event> take_events();
 
   // Each of these says whether the call is still there.
   bool begin_answer(int32_t call, const Headers& headers);
@@ -83,6 +87,8 @@ class Session {
   bool done() const;
   // Whether the client has said hello: its preface and its settings.
   bool ready() const { return ready_; }
+  // The number of what the client has begun to send and not ended, see `Frames`; 0 if nothing.
+  uint64_t unfinished() const { return frames_.unfinished(); }
   // Bytes of messages that came and were not taken, whole or not, of all calls or one.
   size_t arriving() const { return arriving_; }
   size_t arriving(int32_t call) const;
@@ -91,12 +97,12 @@ class Session {
 
  private:
   struct Call {
-    explicit Call(size_t message_bytes) : reader(message_bytes) {}
+    Call(size_t message_bytes, uint64_t now) : batch(now), reader(message_bytes) {}
 
     Headers headers;
     size_t held() const { return reader.held() + waiting_bytes; }
 
-    size_t header_bytes = 0;
+    uint64_t batch;  // of events when it began
     MessageReader reader;
     size_t waiting = 0;        // messages that were told and not taken
     size_t waiting_bytes = 0;  // of them, and of what it takes to keep them
@@ -113,10 +119,14 @@ class Session {
   };
 
   static nghttp2_session_callbacks* make_callbacks();
+  static int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd*, void* self);
   static int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* self);
   static int on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
                        size_t name_bytes, const uint8_t* value, size_t value_bytes, uint8_t flags,
                        void* self);
+  static int on_invalid_header(nghttp2_session*, const nghttp2_frame*, const uint8_t* name,
+                               size_t name_bytes, const uint8_t* value, size_t value_bytes,
+                               uint8_t flags, void* self);
   static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self);
   static int on_data(nghttp2_session*, uint8_t flags, int32_t id, const uint8_t* data, size_t size,
                      void* self);
@@ -125,6 +135,8 @@ class Session {
   static ssize_t read_answers(nghttp2_session*, int32_t id, uint8_t* out, size_t size,
                               uint32_t* flags, nghttp2_data_source*, void* self);
 
+  int end(const char* reason);
+  int count_header(size_t name_bytes, size_t value_bytes);
   Call* find(int32_t id);
   void begun(int32_t id, Call* call);
   void half_close(int32_t id, Call* call);
@@ -135,7 +147,13 @@ class Session {
   std::unique_ptr<nghttp2_session, Free> session_;
   std::unordered_map<int32_t, Call> calls_;
   std::vector<Event> events_;
+  uint64_t batch_ = 0;                      // how often they were taken
+  std::unordered_set<int32_t> never_mind_;  // calls of which nothing was told, nor need be
+  Frames frames_;
   size_t arriving_ = 0;
+  size_t block_bytes_ = 0;   // of the headers that come
+  size_t header_bytes_ = 0;  // of all that `receive` was given now
+  const char* flood_ = nullptr;
   bool ready_ = false;
 };
 

@@ -34,6 +34,15 @@ std::string framed(const std::string& text) {
   return out + text;
 }
 
+std::string frame(uint8_t kind, uint8_t flags, int32_t call, const std::string& payload) {
+  std::string out;
+  for (const int shift : {16, 8, 0}) out.push_back(static_cast<char>(payload.size() >> shift));
+  out.push_back(static_cast<char>(kind));
+  out.push_back(static_cast<char>(flags));
+  for (const int shift : {24, 16, 8, 0}) out.push_back(static_cast<char>(call >> shift));
+  return out + payload;
+}
+
 // What a client has been told of a call.
 struct Answer {
   std::string data;
@@ -50,6 +59,7 @@ class Client {
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session* session = nullptr;
     nghttp2_session_client_new(&session, callbacks, this);
     nghttp2_session_callbacks_del(callbacks);
@@ -94,6 +104,7 @@ class Client {
   bool may_call() { return nghttp2_session_check_request_allowed(session_.get()) != 0; }
 
   Answer answer;
+  uint32_t sent_away = NGHTTP2_NO_ERROR;
 
  private:
   struct Free {
@@ -111,6 +122,11 @@ class Client {
   static int on_data(nghttp2_session*, uint8_t, int32_t, const uint8_t* data, size_t size,
                      void* self) {
     static_cast<Client*>(self)->answer.data.append(reinterpret_cast<const char*>(data), size);
+    return 0;
+  }
+  static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self) {
+    auto* client = static_cast<Client*>(self);
+    if (frame->hd.type == NGHTTP2_GOAWAY) client->sent_away = frame->goaway.error_code;
     return 0;
   }
   static int on_close(nghttp2_session*, int32_t, uint32_t error_code, void* self) {
@@ -239,6 +255,89 @@ void test_limits_of_a_call() {
   }
 }
 
+constexpr uint8_t kWhole = NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM;
+constexpr const char* kAgain = "\xbe";  // the header that was sent last, of about 700 bytes
+// Makes a call of what follows: POST, http, /, here.
+constexpr const char* kBegin = "\x83\x86\x84\x01\x04here";
+
+// A client with a session that has kept the header `kAgain`, which is `name`.
+struct Expanding {
+  explicit Expanding(const std::string& name = "x") {
+    client.call("", false, {{name, std::string(700, 'y')}});
+    talk(&client, &session);
+  }
+  bool receive(const std::string& wire) {
+    return session.receive(bytes(wire), wire.size()).is_ok();
+  }
+  bool receive_block(const std::string& block, uint8_t flags = kWhole, int32_t call = 3) {
+    return receive(frame(NGHTTP2_HEADERS, flags, call, block));
+  }
+  bool is_calm() {
+    const std::string wire = session.send(kAll);
+    client.receive(wire);
+    return client.sent_away == NGHTTP2_NO_ERROR;
+  }
+
+  Client client;
+  Session session{kLimits};
+};
+
+std::string times(size_t count, const std::string& text) {
+  std::string out;
+  while (count-- > 0) out += text;
+  return out;
+}
+
+// Few bytes may stand for many, which are all looked at: 4 MB in the last ones here.
+void test_headers_that_expand() {
+  {
+    Expanding a;
+    AIO_CHECK(a.receive_block(kBegin + times(5, kAgain)));
+    AIO_CHECK(kinds(a.session.take_events()) ==
+              (Kinds{EventKind::kRefused, EventKind::kHalfClose}));
+    AIO_CHECK(a.is_calm());
+    AIO_CHECK(!a.receive_block(kBegin + times(6, kAgain), kWhole, 5));
+    AIO_CHECK(a.session.take_events().empty());
+    AIO_CHECK(!a.is_calm() && a.client.sent_away == NGHTTP2_ENHANCE_YOUR_CALM);
+    AIO_CHECK(a.session.done());
+  }
+  {
+    Expanding in_parts;
+    AIO_CHECK(in_parts.receive_block(kBegin + times(3, kAgain), NGHTTP2_FLAG_END_STREAM));
+    const std::string more = times(3, kAgain);
+    AIO_CHECK(!in_parts.receive(frame(NGHTTP2_CONTINUATION, kWhole, 3, more)));
+  }
+  {
+    Expanding trailers;
+    AIO_CHECK(trailers.receive_block(kBegin, NGHTTP2_FLAG_END_HEADERS));
+    AIO_CHECK(!trailers.receive_block(times(6000, kAgain)));
+  }
+  {
+    Expanding invalid("not a name");
+    AIO_CHECK(!invalid.receive_block(kBegin + times(6000, kAgain)));
+  }
+}
+
+// All calls that may be open may have as many headers as one may; that is enough at one time.
+void test_many_calls_with_headers() {
+  Expanding a;
+  std::string wire;
+  for (int32_t call = 3; call < 3 + 2 * 7; call += 2) {
+    wire += frame(NGHTTP2_HEADERS, kWhole, call, kBegin + times(1, kAgain));
+  }
+  AIO_CHECK(a.receive(wire));
+  AIO_CHECK(a.session.take_events().size() == 2 * 7);
+  AIO_CHECK(a.is_calm());
+
+  Expanding b;
+  wire.clear();
+  for (int32_t call = 3; call < 3 + 2 * 7; call += 2) {
+    wire += frame(NGHTTP2_HEADERS, kWhole, call, kBegin + times(3, kAgain));
+  }
+  AIO_CHECK(!b.receive(wire));
+  AIO_CHECK(!b.is_calm());
+}
+
 void test_bytes_that_are_held() {
   Client client;
   Session session(kLimits);
@@ -311,6 +410,67 @@ void test_pings() {
   AIO_CHECK(!session.receive(bytes(flood), flood.size()).is_ok());
 }
 
+// Calls that are refused because there are too many, and a client that does not want to know.
+void test_refusals_that_are_not_read() {
+  Session session(kLimits);
+  Client client;
+  std::string wire = client.send();
+  size_t refused = 0;
+  for (int32_t call = 1; session.receive(bytes(wire), wire.size()).is_ok(); call += 2) {
+    wire = frame(NGHTTP2_HEADERS, kWhole, call, kBegin);
+    if (++refused > 10000) break;
+  }
+  AIO_CHECK(refused > 1000 && refused < 1200);
+}
+
+// Calls that are taken back at once are not heard of.
+void test_calls_that_are_reset_at_once() {
+  const std::string cancel("\0\0\0\x08", 4);
+  Expanding a;
+  std::string wire;
+  for (int32_t call = 3; call < 43; call += 2) {
+    wire += frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, call, kBegin);
+    wire += frame(NGHTTP2_DATA, 0, call, framed("a"));
+    if (call != 21) wire += frame(NGHTTP2_RST_STREAM, 0, call, cancel);
+  }
+  AIO_CHECK(a.receive(wire));
+  AIO_CHECK(kinds(a.session.take_events()) == (Kinds{EventKind::kRequest, EventKind::kMessage}));
+  AIO_CHECK(a.receive(frame(NGHTTP2_RST_STREAM, 0, 21, cancel)));
+  AIO_CHECK(kinds(a.session.take_events()) == Kinds{EventKind::kClosed});
+  AIO_CHECK(a.session.arriving() == 0);
+}
+
+// What a client has begun to send, whatever pieces it comes in.
+void test_what_is_unfinished() {
+  Client client;
+  client.call("", false, {{"key", "value"}});
+  const std::string hello = client.send();
+  Session session(kLimits);
+  AIO_CHECK(session.unfinished() == 1);
+  for (const char& byte : hello) {
+    const uint64_t before = session.unfinished();
+    AIO_CHECK(session.receive(bytes(std::string(1, byte)), 1).is_ok());
+    AIO_CHECK(session.unfinished() >= before || session.unfinished() == 0);
+  }
+  AIO_CHECK(session.ready());
+  AIO_CHECK(session.unfinished() == 0);
+
+  const auto now_unfinished = [&](const std::string& wire) {
+    AIO_CHECK(session.receive(bytes(wire), wire.size()).is_ok());
+    return session.unfinished();
+  };
+  const uint64_t block = now_unfinished(frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 3, ""));
+  AIO_CHECK(block > 1);
+  AIO_CHECK(now_unfinished(frame(NGHTTP2_CONTINUATION, 0, 3, kBegin)) == block);
+  AIO_CHECK(now_unfinished(frame(NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 3, "")) == 0);
+  const std::string ping = frame(NGHTTP2_PING, 0, 0, "01234567");
+  AIO_CHECK(now_unfinished(ping.substr(0, 5)) == block + 1);
+  AIO_CHECK(now_unfinished(ping.substr(5, 10)) == block + 1);
+  AIO_CHECK(now_unfinished(ping.substr(15) + ping + ping.substr(0, 1)) == block + 3);
+  AIO_CHECK(now_unfinished(ping.substr(1)) == 0);
+  AIO_CHECK(now_unfinished(ping + frame(200, 4, 0, std::string(100, 'x'))) == 0);
+}
+
 // Whatever comes, in whatever pieces, a session must stay in its bounds; sanitizers look on.
 void test_random_bytes() {
   std::mt19937 generator = aio::make_generator();
@@ -353,10 +513,15 @@ int main() {
   test_answers_as_they_come();
   test_a_refusal();
   test_limits_of_a_call();
+  test_headers_that_expand();
+  test_many_calls_with_headers();
   test_bytes_that_are_held();
   test_a_client_that_is_too_fast();
   test_the_end_of_a_connection();
   test_pings();
+  test_refusals_that_are_not_read();
+  test_calls_that_are_reset_at_once();
+  test_what_is_unfinished();
   test_random_bytes();
   return aio::finish_checks();
 }

@@ -24,6 +24,13 @@ def framed(message: bytes, compressed: int = 0) -> bytes:
     return bytes([compressed]) + len(message).to_bytes(4, "big") + message
 
 
+def frame(kind: int, flags: int, call: int, payload: bytes) -> bytes:
+    """Return a frame of HTTP/2 whether it may be sent or not."""
+    return (
+        len(payload).to_bytes(3, "big") + bytes([kind, flags]) + call.to_bytes(4, "big") + payload
+    )
+
+
 class Answer:
     """What came of a call so far."""
 
@@ -54,6 +61,7 @@ class H2Client:
         self.h2.initiate_connection()
         self.answers: dict[int, Answer] = {}
         self.closed = False
+        self.sent_away: int | None = None  # with this error code
         self.flush()
 
     def close(self) -> None:
@@ -112,6 +120,8 @@ class H2Client:
             self.flush()
 
     def _note(self, event: Any) -> None:
+        if isinstance(event, h2.events.ConnectionTerminated):
+            self.sent_away = int(event.error_code or 0)
         answer = self.answers.get(getattr(event, "stream_id", None) or 0)
         if answer is None:
             return
@@ -141,5 +151,5 @@ class H2Client:
             while not self.closed:
                 assert time.monotonic() < end_s
                 self.receive()
-        except ConnectionResetError:
+        except ConnectionError:
             self.closed = True

@@ -32,12 +32,15 @@ WINDOW_BYTES = 16 * 1024 * KIB
 FRAME_BYTES = 1024 * KIB
 # Few enough to stay in a cache until they were copied to where their message is.
 RECEIVE_BYTES = 64 * KIB
-READS_AT_ONCE = 16  # then other connections have their turn
+# Then other connections have their turn.
+READS_AT_ONCE = 16
+READS_AT_ONCE_S = 0.002
 SEND_BYTES = 256 * KIB
 # What goes around the largest body: names, shapes, parameters.
 ENVELOPE_BYTES = 64 * KIB
 PING_INTERVAL_S = 10
 PING_STRIKES = 3
+LOOKS = 4  # at a client within the shortest time that it has for something
 NO_ERROR = 0  # of HTTP/2
 CANCEL = 8
 
@@ -79,6 +82,8 @@ class Connection(asyncio.BufferedProtocol):
         now_s = self._loop.time()
         self._heard_s = now_s
         self._idle_s = now_s  # since when there are no calls
+        self._unfinished = 1  # what has begun to come, by its number in the session
+        self._unfinished_s = now_s  # since when
         self._full_s: float | None = None  # since when the client takes no bytes
         self._asked_s: float | None = None  # when it was pinged, and has sent nothing since
         self.session = Session(
@@ -132,9 +137,11 @@ class Connection(asyncio.BufferedProtocol):
         except ValueError as error:
             logger.debug("a client of gRPC was sent away: %s", error)
             self.flush()
-            self._transport.close()
+            self._hang_up()
             return
-        self.session.tell(self)
+        if self.session.unfinished != self._unfinished:
+            self._unfinished = self.session.unfinished
+            self._unfinished_s = self._heard_s
         self._count()
         self.flush()
 
@@ -159,8 +166,8 @@ class Connection(asyncio.BufferedProtocol):
                 call.wake()
         self.session.tell(self)
         self._give_back()
-        if self.session.done and not self._transport.is_closing():
-            self._transport.close()
+        if self.session.done:
+            self._hang_up()
 
     def taken(self, call: int, size: int) -> None:
         """Note that a message of a call does not wait any more."""
@@ -231,20 +238,33 @@ class Connection(asyncio.BufferedProtocol):
             self._strikes += 1
         self._pinged_s = now_s
         if self._strikes > PING_STRIKES:
-            self._transport.close()
+            self._hang_up()
 
     def _receive(self, nbytes: int) -> None:
         """Take bytes in the memory, and as long as it was full, what is there to be read still."""
         memory = self._shared.memory
-        self.session.receive(memory[:nbytes])
+        end_s = self._heard_s + READS_AT_ONCE_S
+        self._take(memory[:nbytes])
         for _ in range(READS_AT_ONCE):
-            if nbytes < RECEIVE_BYTES:
+            if nbytes < RECEIVE_BYTES or self._loop.time() >= end_s:
                 return
             try:
                 nbytes = os.readv(self._fd, [memory])
             except (BlockingIOError, ConnectionError):  # asyncio will find the connection's end
                 return
-            self.session.receive(memory[:nbytes])
+            self._take(memory[:nbytes])
+
+    def _take(self, data: memoryview) -> None:
+        self.session.receive(data)
+        self.session.tell(self)  # which takes its time too, if messages are short
+
+    def _hang_up(self) -> None:
+        """Close when the client has taken what is written; that is waited for only a moment."""
+        if self._transport.is_closing():
+            return
+        self._transport.close()
+        self._timer.cancel()
+        self._timer = self._loop.call_later(self._limits.linger_s, self._transport.abort)
 
     def _refuse(self, call: int, status: Status) -> None:
         self.session.refuse(call, [*BEGIN, *status.trailers()])
@@ -270,25 +290,40 @@ class Connection(asyncio.BufferedProtocol):
             self._arriving -= freed
 
     def _look_after_s(self) -> float:
-        return min(self._limits.head_s, self._limits.keep_alive_s)
+        return min(self._limits.head_s, self._limits.keep_alive_s) / LOOKS
 
     def _look(self) -> None:
         """Find out whether the client is still there and does its part."""
+        self._timer = self._loop.call_later(self._look_after_s(), self._look)
         now_s = self._loop.time()
         head_s, keep_s = self._limits.head_s, self._limits.keep_alive_s
-        if not self.session.ready or any(
+        if any(
             since_s is not None and now_s - since_s >= head_s
-            for since_s in (self._full_s, self._asked_s)
+            for since_s in (
+                self._full_s,
+                self._asked_s,
+                None if self.session.ready else self._unfinished_s,
+            )
         ):
             self._transport.abort()
             return
         for call in self._calls.values():
             if call.finished_s is not None and now_s - call.finished_s >= head_s:
                 self.session.reset(call.number, CANCEL)
-        if not self._calls and now_s - self._idle_s >= keep_s:
+        if not self._calls and self._is_over(now_s):
             self.session.go_away()
+            self.flush()
+            self._hang_up()  # nghttp2 counts a call of which only a part came, and would wait
         elif self._calls and now_s - self._heard_s >= keep_s and self._asked_s is None:
             self.session.ping()
             self._asked_s = now_s
         self.flush()
-        self._timer = self._loop.call_later(self._look_after_s(), self._look)
+
+    def _is_over(self, now_s: float) -> bool:
+        """Return whether a client without calls has used up its time to begin one, or to end it."""
+        head_s, keep_s = self._limits.head_s, self._limits.keep_alive_s
+        if self._unfinished:
+            # Frames that are no calls don't give it more time, however they are cut.
+            unfinished_s, idle_s = now_s - self._unfinished_s, now_s - self._idle_s
+            return unfinished_s >= head_s or idle_s >= keep_s + head_s
+        return now_s - self._idle_s >= keep_s

@@ -5,14 +5,15 @@ import gzip
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from itertools import cycle
 
 import grpc
 import numpy as np
 import pytest
 from fake_engine import SHAPE, FakeEngine, LiveServer, expected, serving
 from h2.settings import SettingCodes
-from h2_client import H2Client, framed
+from h2_client import H2Client, frame, framed
 from rpc_client import Client, floats, infer_request
 
 from aio.runtime.serve.limits import Limits
@@ -22,6 +23,9 @@ from aio.runtime.serve.rpc.status import Code
 
 X = np.arange(6, dtype=np.float32).reshape(1, *SHAPE)
 GZIP = ("grpc-encoding", "gzip")
+DATA, HEADERS, SETTINGS, CONTINUATION = 0, 1, 4, 9
+BLOCK = b"\x83\x86\x84"  # POST, http, /
+ENHANCE_YOUR_CALM = 11
 
 
 @contextmanager
@@ -73,6 +77,20 @@ def test_a_deadline_that_has_passed_when_the_call_comes(timeout: str) -> None:
         assert answer.details == "the deadline of the call has passed"
         assert "retry-after-ms" not in answer.headers
         assert not engine.calls
+
+
+def test_headers_far_beyond_the_limit() -> None:
+    """A byte may stand for a header that came before, so there is an end to politeness."""
+    again = [("x", "y" * 3900)]
+    with raw_client() as (live, client, _):
+        assert client.answer(client.begin(*again * 5)).code == Code.RESOURCE_EXHAUSTED
+        client.begin(*again * 17)
+        client.wait_for_end()
+        assert client.sent_away == ENHANCE_YOUR_CALM
+        with closing(H2Client(live.grpc)) as other:
+            call = other.begin()
+            other.send(call, framed(infer_request(X)))
+            assert other.answer(call).code == Code.OK
 
 
 def test_compressed_messages() -> None:
@@ -170,6 +188,69 @@ def test_an_idle_connection_is_ended() -> None:
         assert time.monotonic() - start_s >= 0.9
 
 
+@pytest.mark.parametrize(
+    "cut",
+    [
+        frame(HEADERS, 0, 1, BLOCK),
+        frame(HEADERS, 0, 1, BLOCK) + frame(CONTINUATION, 0, 1, b"")[:4],
+        frame(HEADERS, 4, 1, BLOCK)[:-1],
+        frame(SETTINGS, 0, 0, b"")[:3],
+    ],
+)
+def test_what_is_begun_and_not_ended(cut: bytes) -> None:
+    with raw_client(Limits(head_s=0.4)) as (_, client, _):
+        client.receive()
+        client.socket.sendall(cut)
+        start_s = time.monotonic()
+        client.wait_for_end()
+        assert client.sent_away == 0
+        assert 0.3 < time.monotonic() - start_s < 5
+
+
+def test_headers_that_come_slowly() -> None:
+    """Bytes do not give more time, nor do frames that are no call."""
+    with raw_client(Limits(head_s=0.8)) as (_, client, _):
+        headers = frame(HEADERS, 0, 1, BLOCK + b"\x90" * 10000)
+        assert 0.7 < _sent_until_the_end(client, headers) < 5
+    settings = frame(SETTINGS, 0, 0, b"")
+    with raw_client(Limits(head_s=0.8, keep_alive_s=1)) as (_, client, _):
+        client.socket.sendall(settings[:4])
+        assert _sent_until_the_end(client, settings[4:] + settings[:4]) < 5
+
+
+def _sent_until_the_end(client: H2Client, piece: bytes) -> float:
+    """Send a byte at a time, over and over; return how long that went on."""
+    start_s = time.monotonic()
+    with suppress(ConnectionError):
+        for byte in cycle(piece):
+            client.socket.sendall(bytes([byte]))
+            time.sleep(0.02)
+            if time.monotonic() - start_s > 10:
+                break
+    return time.monotonic() - start_s
+
+
+def test_calls_go_on_while_headers_are_unfinished() -> None:
+    with raw_client(Limits(head_s=0.2)) as (_, client, engine):
+        client.receive()  # so that it has nothing to say in between
+        engine.passing.clear()
+        call = client.begin()
+        client.send(call, framed(infer_request(X)))
+        client.socket.sendall(frame(HEADERS, 0, call + 2, BLOCK))
+        time.sleep(0.8)
+        engine.passing.set()
+        assert client.answer(call).code == Code.OK
+        client.wait_for_end()
+
+
+def test_a_message_that_is_cut_short() -> None:
+    with raw_client(Limits(body_s=0.3)) as (_, client, _):
+        client.receive()
+        call = client.begin()
+        client.socket.sendall(frame(DATA, 0, call, framed(bytes(100)))[:50])
+        assert client.answer(call).code == Code.DEADLINE_EXCEEDED
+
+
 def test_a_client_that_waits_is_asked_whether_it_is_there() -> None:
     with raw_client(Limits(keep_alive_s=1, head_s=0.5)) as (_, client, _):
         call = client.begin(path=f"/{INFERENCE}/ModelStreamInfer")
@@ -193,6 +274,38 @@ def test_answers_that_are_not_taken() -> None:
         assert client.answer(call).reset is not None
         with closing(Client(live.grpc)) as good:
             np.testing.assert_array_equal(floats(good.infer(infer_request(X))), expected(X))
+
+
+@pytest.mark.parametrize(
+    ("limits", "last"),
+    [
+        (Limits(head_s=0.3), b""),
+        # Closed with bytes still to be taken, and not for long.
+        (Limits(linger_s=0.3), frame(6, 0, 0, bytes(8)) * 200),
+    ],
+)
+def test_a_client_that_reads_nothing(limits: Limits, last: bytes) -> None:
+    x = np.zeros((1000, *SHAPE), np.float32)
+    with raw_client(limits) as (live, client, engine):
+        rpc = live.server._rpc
+        assert rpc is not None
+        live.wait_for(lambda: bool(rpc._shared.connections))
+        (connection,) = rpc._shared.connections
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        client.h2.increment_flow_control_window(2**31 - 1 - 65535)
+        client.flush()
+        call = client.begin(path=f"/{INFERENCE}/ModelStreamInfer")
+        wire = _stream(client, call, infer_request(x), 400)
+        client.socket.settimeout(0.2)
+        start_s = time.monotonic()
+        with suppress(OSError):
+            client.socket.sendall(wire)
+        live.wait_for(lambda: connection._full_s is not None or not rpc._shared.connections)
+        with suppress(OSError):
+            client.socket.sendall(last)
+        live.wait_for(lambda: not rpc._shared.connections)
+        assert time.monotonic() - start_s < 8
+        assert engine.calls
 
 
 def test_a_stream_waits_for_its_client() -> None:
