@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from browser import chromium
+from fake_machine import FakeMachine, PolicySpec
 from model_parts import ModelBuilder
 from page_parts import PHONE, Watched, open_page, state
 from playwright.sync_api import Browser, Page, expect
@@ -18,12 +19,23 @@ from serve_process import ServeProcess, environment, serve_process, wait_for
 
 LONG = "a-model-with-a-name-that-is-longer-than-the-screen-of-a-phone-is-wide-as-some-are"
 ACCURACIES = (0.95667, 0.9, 0.8)
+TOP_KHZ, LOW_KHZ = 2_000_000, 500_000
 FOCUSED = "document.activeElement.id"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    with serve_process(environment(tmp_path_factory.mktemp("controls"))) as running:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> FakeMachine:
+    fake = FakeMachine(tmp_path_factory.mktemp("root"))
+    fake.add_policy(PolicySpec(0, (0, 1), (LOW_KHZ, TOP_KHZ), "cpufreq-dt", "schedutil"))
+    return fake
+
+
+@pytest.fixture(scope="module")
+def server(
+    machine: FakeMachine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServeProcess]:
+    folder = tmp_path_factory.mktemp("controls")
+    with serve_process(environment(folder, AIO_SYSFS_ROOT=str(machine.root))) as running:
         yield running
 
 
@@ -126,8 +138,8 @@ def test_the_keyboard_is_enough(watched: Watched, server: ServeProcess) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate(FOCUSED) == "target-slider"
     enter(page, "#target", "0.2")  # within the slider's ends
+    expect(page.locator("#target-hint")).to_contain_text("0.200 ms in force")
     page.focus("#target-slider")
-    wait_for(lambda: state(server)["target_ms"] == 0.2, "a target of 0.2")
     before = 0.2
     for _ in range(5):  # each press is a step of its own
         page.keyboard.press("ArrowRight")
@@ -139,6 +151,29 @@ def test_the_keyboard_is_enough(watched: Watched, server: ServeProcess) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#target-hint")).to_contain_text("default")
     assert page.evaluate(FOCUSED) == "target-reset"
+
+
+def test_a_step_of_the_slider_is_one_also_after_the_clock_moved(
+    watched: Watched, server: ServeProcess, machine: FakeMachine
+) -> None:
+    page = open_page(watched, server)
+    enter(page, "#target", "0.2")
+    expect(page.locator("#target-hint")).to_contain_text("0.200 ms in force")
+    page.focus("#target-slider")
+    takes = page.locator("#levels .takes").first
+    before = takes.inner_text()
+    try:
+        machine.set_khz(LOW_KHZ)
+        expect(page.locator("#tiles")).to_contain_text("500MHz")
+        expect(takes).not_to_have_text(before)
+        page.wait_for_timeout(1000)  # some ticks
+        page.keyboard.press("ArrowRight")
+        wait_for(lambda: state(server)["target_ms"] != 0.2, "another target")
+        assert 0.2 < state(server)["target_ms"] < 0.21
+    finally:
+        machine.set_khz(TOP_KHZ)
+    page.click("#target-reset")
+    expect(page.locator("#target-hint")).to_contain_text("default")
 
 
 @pytest.mark.parametrize(

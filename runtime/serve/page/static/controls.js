@@ -44,7 +44,7 @@ class Control {
     });
     this.field.addEventListener("change", () => this.commit());
     this.field.addEventListener("keydown", (event) => this.key(event));
-    this.slider.addEventListener("input", () => this.write(setting.atSlider(Number(this.slider.value), model)));
+    this.slider.addEventListener("input", () => this.write(setting.atPlace(Number(this.slider.value), this.scale)));
     this.slider.addEventListener("change", () => this.commit());
     $(`${setting.id}-reset`).addEventListener("click", () => this.send(null));
   }
@@ -55,23 +55,25 @@ class Control {
     this.wanted = undefined; // what to ask for next, null being the default
     this.settled = 0;
     this.placed = undefined; // the value that the slider shows
+    this.scale = [0, 1]; // on which it shows it
     this.complain("");
   }
 
   show() {
     setText(this.hint, this.setting.hint(model));
     if (this.touched || this.busy || performance.now() < this.settled) return;
-    this.put(this.setting.inForce(model));
+    this.put(this.setting.current(model));
   }
 
   put(value) {
     const text = value === null ? "" : this.setting.text(value);
     if (this.field.value !== text) this.field.value = text;
-    // The ends move with the clock; under somebody's fingers the slider stays where it is.
+    // The scale moves with the clock; under somebody's fingers it stays, or a step would be a leap.
     if (document.activeElement === this.slider && value === this.placed) return;
     this.placed = value;
-    const [low, high] = this.setting.slider(model);
-    Object.assign(this.slider, { min: low, max: high, value: Math.round(this.setting.onSlider(value, model)) });
+    this.scale = this.setting.scale(model);
+    const [min, max] = this.setting.places(this.scale);
+    Object.assign(this.slider, { min, max, value: Math.round(this.setting.placeOf(value, this.scale)) });
     this.slider.setAttribute("aria-valuetext", value === null ? "none" : this.setting.said(value));
   }
 
@@ -142,7 +144,7 @@ class Control {
       Object.assign(model, answer);
       this.complain("");
       setText(this.hint, this.setting.hint(model));
-      if (this.wanted === undefined && !this.touched) this.put(this.setting.inForce(model));
+      if (this.wanted === undefined && !this.touched) this.put(this.setting.current(model));
       this.settled = performance.now() + SETTLE_MS;
     } catch (error) {
       if (model?.name !== name) return;

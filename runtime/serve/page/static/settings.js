@@ -18,7 +18,7 @@ export const TARGET = {
   key: "target_ms",
   name: "Latency target",
   example: "1.5",
-  inForce: (model) => model.target_ms,
+  current: (model) => model.target_ms,
   toWire: (value) => value,
   text: (value) => `${+value.toPrecision(4)}`,
   said: (value) => `${ms(value)} ms`,
@@ -33,19 +33,13 @@ export const TARGET = {
     return `${ms(model.target_ms)} ms in force, ${model.given_target_ms === null ? "default" : "given"}${battery}`;
   },
   // In equal ratios, from what the sparsest level takes to four times the densest.
-  ends(model) {
+  scale(model) {
     const known = model.levels.map((level) => level.predicted_ms).filter((value) => value > 0);
     return known.length ? [Math.min(...known) / 1.5, Math.max(...known) * 4] : [0.1, 1000];
   },
-  slider: () => [0, STEPS],
-  atSlider(place, model) {
-    const [low, high] = TARGET.ends(model);
-    return low * (high / low) ** (place / STEPS);
-  },
-  onSlider(value, model) {
-    const [low, high] = TARGET.ends(model);
-    return value === null ? STEPS : (Math.log(value / low) / Math.log(high / low)) * STEPS;
-  },
+  places: () => [0, STEPS],
+  atPlace: (place, [low, high]) => low * (high / low) ** (place / STEPS),
+  placeOf: (value, [low, high]) => (value === null ? STEPS : (Math.log(value / low) / Math.log(high / low)) * STEPS),
 };
 
 export const FLOOR = {
@@ -53,7 +47,7 @@ export const FLOOR = {
   key: "min_accuracy",
   name: "Accuracy floor",
   example: "95.5",
-  inForce: (model) => (model.min_accuracy === null ? null : model.min_accuracy * 100),
+  current: (model) => (model.min_accuracy === null ? null : model.min_accuracy * 100),
   // Rounded, so that a decimal becomes the same number that an accuracy of that decimal is.
   toWire: (value) => +(value / 100).toFixed(8),
   text: (value) => `${+value.toFixed(4)}`,
@@ -67,19 +61,20 @@ export const FLOOR = {
     return FLOOR.toWire(value) > best ? `can't be met: the best level has ${percentDown(best)} %` : "";
   },
   hint(model) {
-    const floor = model.min_accuracy === null ? "no floor" : `${FLOOR.inForce(model).toFixed(2)} % in force`;
+    const floor = model.min_accuracy === null ? "no floor" : `${FLOOR.current(model).toFixed(2)} % in force`;
     return `${floor}, ${model.allowed_levels.length} of ${model.levels.length} levels`;
   },
   // From just below the least accurate level, which is no floor at all, to the most accurate one.
-  slider(model) {
+  scale(model) {
     const known = accuracies(model);
     if (known.length === 0) return [0, 100 * PARTS];
     const [low, high] = [Math.min(...known), Math.max(...known)];
     const least = Math.max(0, low - Math.max(0.001, (high - low) / 10));
     return [Math.floor(least * 100 * PARTS), Math.round(percentDown(high) * PARTS)];
   },
-  atSlider: (place) => place / PARTS,
-  onSlider: (value, model) => (value === null ? FLOOR.slider(model)[0] : value * PARTS),
+  places: (scale) => scale,
+  atPlace: (place) => place / PARTS,
+  placeOf: (value, [least]) => (value === null ? least : value * PARTS),
 };
 
 function accuracies(model) {
