@@ -159,6 +159,22 @@ def test_a_client_that_cuts_its_memory_short(
     assert server.request("GET", "/v2/health/ready")[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", b"key must be a string"),
+        (b'{"key":"/a","byte_size":1.5}', b"byte_size must be whole bytes, got 1.5"),
+        (b'{"key":"/a","byte_size":true}', b"byte_size must be whole bytes, got True"),
+        (b'{"key":"/a","offset":"0","byte_size":1}', b"offset must be whole bytes, got '0'"),
+        (b'{"key":"/aio-test-absent","byte_size":8.0}', b"No such file or directory"),
+    ],
+)
+def test_regions_that_are_described_wrongly(server: ServeProcess, body: bytes, said: bytes) -> None:
+    path = "/v2/systemsharedmemory/region/r/register"
+    status, answer = server.request("POST", path, body)
+    assert (status, said in answer) == (400, True), answer
+
+
 def test_both_places_for_one_input(server: ServeProcess) -> None:
     tensor = '{"name":"image","shape":[1,1,8,8],"datatype":"FP32","data":[1],"parameters":%s}'
     parameters = '{"shared_memory_region":"in","shared_memory_byte_size":256}'

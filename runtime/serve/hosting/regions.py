@@ -55,6 +55,14 @@ class Regions:
         """Return whether there may be any."""
         return self._most > 0
 
+    def check_enabled(self) -> None:
+        """Raise ControlError if this server takes no regions."""
+        if not self.enabled:
+            raise ControlError(
+                "this server takes no shared memory regions; send tensors in the request, as "
+                "binary data, or start the server with --limit regions=16"
+            )
+
     def register(self, region: Region) -> None:
         """Let requests use a region.
 
@@ -62,11 +70,7 @@ class Regions:
             ControlError: this server takes no regions.
             RequestError: there are too many, one of that name, no such object, or it is too small.
         """
-        if not self.enabled:
-            raise ControlError(
-                "this server takes no shared memory regions; send tensors in the request, as "
-                "binary data, or start the server with --limit regions=16"
-            )
+        self.check_enabled()
         name = region.name
         if not 1 <= len(name) <= MAX_NAME:
             raise RequestError(f"a region's name has 1 to {MAX_NAME} characters, got {len(name)}")

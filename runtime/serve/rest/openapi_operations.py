@@ -84,7 +84,9 @@ def _model_operations(of: str, words: str) -> dict[str, Operation]:
 SYSTEM_MEMORY = {
     "system_memory_status": _get("List the shared memory regions", _ref("Regions")),
     "system_memory_region": _get("Describe a shared memory region", _ref("Regions"), 404),
-    "system_memory_register": _post("Let requests use a region", NOTHING, "Region", 403),
+    "system_memory_register": _post("Let requests use a region", NOTHING, "Region", 403)._replace(
+        body_required=True
+    ),
     "system_memory_unregister": _get("Forget all regions", NOTHING),
     "system_memory_region_unregister": _get("Forget a region, if it is there", NOTHING),
 }

@@ -37,6 +37,7 @@ class SystemMemoryEndpoints:
 
     async def register(self, request: Request) -> Response:
         """Let requests use a region."""
+        self._regions.check_enabled()  # whatever the body says
         body = await read_object(request, self._most_bytes)
         key = body.get("key")
         if not isinstance(key, str):
@@ -73,6 +74,8 @@ class CudaMemoryEndpoints:
 
 def _integer(body: dict[str, object], name: str) -> int:
     value = body.get(name)
+    if type(value) is float and value.is_integer():  # as some writers of JSON give whole numbers
+        value = int(value)
     if type(value) is not int:
         raise RequestError(f"{name} must be whole bytes, got {short_repr(value)}")
     return value
