@@ -10,24 +10,32 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser import chromium
 from digit_strokes import DIGITS
-from fake_machine import FakeMachine, PolicySpec
-from page_parts import DESKTOP, PATIENCE_MS, PHONE, Watched, infer, open_page, state
+from page_parts import (
+    DESKTOP,
+    PATIENCE_MS,
+    PHONE,
+    Watched,
+    infer,
+    machine_with_clocks,
+    open_page,
+    state,
+)
 from playwright.sync_api import Browser, expect
 from serve_process import ServeProcess, environment, serve_process, wait_for
+
+if TYPE_CHECKING:
+    from fake_machine import FakeMachine
 
 TOP_KHZ, LOW_KHZ = 2_000_000, 1_000_000
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> FakeMachine:
-    fake = FakeMachine(tmp_path_factory.mktemp("root"))
-    fake.add_policy(PolicySpec(0, (0, 1), (LOW_KHZ, TOP_KHZ), "cpufreq-dt", "schedutil"))
-    return fake
+    return machine_with_clocks(tmp_path_factory.mktemp("root"), LOW_KHZ, TOP_KHZ)
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +46,6 @@ def environ(machine: FakeMachine, tmp_path_factory: pytest.TempPathFactory) -> d
 @pytest.fixture(scope="module")
 def server(environ: dict[str, str]) -> Iterator[ServeProcess]:
     with serve_process(environ) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
         yield running
 
 

@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from browser import chromium
 from page_parts import Watched, infer, open_page
 from playwright.sync_api import Browser, Page, expect
 from serve_process import ServeProcess, environment, serve_process
@@ -40,12 +39,6 @@ def guarded(token_file: Path, tmp_path: Path) -> Iterator[ServeProcess]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     with serve_process(environment(tmp_path_factory.mktemp("access"))) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
         yield running
 
 

@@ -7,15 +7,16 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser import chromium
-from fake_machine import FakeMachine, PolicySpec
 from model_parts import ModelBuilder
-from page_parts import PHONE, Watched, open_page, state
+from page_parts import PHONE, Watched, machine_with_clocks, open_page, state
 from playwright.sync_api import Browser, Page, expect
 from serve_process import ServeProcess, environment, serve_process, wait_for
+
+if TYPE_CHECKING:
+    from fake_machine import FakeMachine
 
 LONG = "a-model-with-a-name-that-is-longer-than-the-screen-of-a-phone-is-wide-as-some-are"
 ACCURACIES = (0.95667, 0.9, 0.8)
@@ -25,9 +26,7 @@ FOCUSED = "document.activeElement.id"
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> FakeMachine:
-    fake = FakeMachine(tmp_path_factory.mktemp("root"))
-    fake.add_policy(PolicySpec(0, (0, 1), (LOW_KHZ, TOP_KHZ), "cpufreq-dt", "schedutil"))
-    return fake
+    return machine_with_clocks(tmp_path_factory.mktemp("root"), LOW_KHZ, TOP_KHZ)
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +55,6 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     (models / f"{LONG}.aio").write_bytes(model_bytes((0.0, 0.25, 0.9), None))
     control = "--model-repository", models, "--model-control", "explicit"
     with serve_process(environment(folder), *control) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
         yield running
 
 

@@ -7,11 +7,14 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from fake_machine import FakeMachine, PolicySpec
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
 from aio.runtime.shipped import EXAMPLE_REQUEST
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from serve_process import ServeProcess
 
 DESKTOP, PHONE = (1440, 900), (390, 844)
@@ -53,6 +56,13 @@ class Watched:
 
     def _asked(self, request: Request) -> None:
         self.hosts.add(re.sub(r"^\w+://([^/]+)/.*", r"\1", request.url))
+
+
+def machine_with_clocks(root: Path, *khz: int) -> FakeMachine:
+    """Return a machine of two processors that have these clocks."""
+    fake = FakeMachine(root)
+    fake.add_policy(PolicySpec(0, (0, 1), khz, "cpufreq-dt", "schedutil"))
+    return fake
 
 
 def infer(server: ServeProcess, count: int = 1) -> None:

@@ -13,11 +13,9 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from aio.runtime.serve.errors import ControlError, RequestError, UnknownRegionError
 from aio.runtime.serve.protocol.schema import Place
-from aio.runtime.serve.transport.body import ALIGNMENT, Buffers
+from aio.runtime.serve.transport.body import Buffers, aligned
 
 FOLDER = Path("/dev/shm")  # where the C library's shm_open has its objects
 KEY = re.compile(r"/*([A-Za-z0-9_.-]{1,255})")
@@ -179,9 +177,7 @@ class RegionUse:
         file, offset = self._regions.check(place, where)
         self._buffers.take(place.size)
         self._held += place.size
-        memory = np.empty(place.size + ALIGNMENT, np.uint8)
-        skip = -memory.__array_interface__["data"][0] % ALIGNMENT
-        copy = memory.data[skip : skip + place.size]
+        copy = aligned(place.size, 0)
         if os.preadv(file, [copy], offset) != place.size:
             raise _cut_short(place, where)
         return copy

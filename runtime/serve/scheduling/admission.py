@@ -18,7 +18,7 @@ class DeadlineError(UnavailableError):
 
 
 class ExpiredError(DeadlineError):
-    """The time a request allows has passed."""
+    """The time a request allows, or may wait, has passed."""
 
 
 def total_ms(works: Iterable[Work], turn_ms: float) -> float:

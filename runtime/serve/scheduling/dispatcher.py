@@ -209,13 +209,10 @@ class Dispatcher:
         if waited:
             work.settle(None, self._expired(work))
 
-    def _expired(self, work: Work) -> DeadlineError:
+    def _expired(self, work: Work) -> ExpiredError:
         waited_ms = (time.monotonic() - work.queued_s) * 1e3
-        kind: type[DeadlineError] = ExpiredError
-        limit = "timeout"
-        if work.deadline_s is None:
-            kind, limit = DeadlineError, "longest wait"
-        return kind(
+        limit = "timeout" if work.deadline_s is not None else "longest wait"
+        return ExpiredError(
             f"the {limit} passed before the request's turn, after {waited_ms:.1f} ms",
             self.backlog_ms / 1e3,
         )

@@ -73,6 +73,13 @@ class Body(Protocol):
         """Give the body's bytes back to the server's count."""
 
 
+def aligned(size: int, start: int) -> memoryview:
+    """Return memory that nobody has zeroed, of which the byte at `start` is aligned."""
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    skip = -(memory.__array_interface__["data"][0] + start) % ALIGNMENT
+    return memory.data[skip : skip + size]
+
+
 class SizedBody:
     """A body of declared length.
 
@@ -87,9 +94,7 @@ class SizedBody:
     """
 
     def __init__(self, size: int, start: int, buffers: Buffers, head_bytes: int = 0) -> None:
-        memory = np.empty(head_bytes + size + ALIGNMENT, np.uint8)
-        skip = -(memory.__array_interface__["data"][0] + head_bytes + start) % ALIGNMENT
-        self.with_head = memory.data[skip : skip + head_bytes + size]
+        self.with_head = aligned(head_bytes + size, head_bytes + start)
         self._memory = self.with_head[head_bytes:]
         self._buffers = buffers
         self.received = 0
@@ -229,27 +234,23 @@ async def read_body(receive: Receive, limit: int, remedy: str) -> bytes | bytear
         BodyTooLargeError: it is over the limit; `remedy` is what to do then.
         DisconnectedError: the client went away before its end.
     """
+    data = bytearray()
     try:
-        return await _read(receive, limit)
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            body: bytes | memoryview = message.get("body", b"")
+            if len(body) > limit:
+                raise too_large(len(body), limit)
+            return body
+        while message["type"] == "http.request":
+            data += message.get("body", b"")
+            if len(data) > limit:
+                raise too_large(len(data), limit)
+            if not message.get("more_body", False):
+                return data
+            message = await receive()
     except BodyTooLargeError as error:
         raise BodyTooLargeError(f"{error}; {remedy}") from None
-
-
-async def _read(receive: Receive, limit: int) -> bytes | bytearray | memoryview:
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        body: bytes | memoryview = message.get("body", b"")
-        if len(body) > limit:
-            raise too_large(len(body), limit)
-        return body
-    data = bytearray()
-    while message["type"] == "http.request":
-        data += message.get("body", b"")
-        if len(data) > limit:
-            raise too_large(len(data), limit)
-        if not message.get("more_body", False):
-            return data
-        message = await receive()
     raise DisconnectedError("the client closed the connection")
 
 

@@ -316,14 +316,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         error = self._fill(body, nbytes - len(text))
         exchange = self._begin(head)
-        exchange.body = body
-        if error is not None:
-            self._fail_body(exchange, error)
-        elif body.complete:
-            self._complete_body(exchange)
-        else:
-            self._direct = body
-            self._deadline.set(self.limits.body_s)
+        exchange.body = self._direct = body
+        self._deadline.set(self.limits.body_s)
+        self._filled(exchange, body, error)
 
     def _begin(self, head: Head) -> Exchange:
         scope = {
@@ -360,11 +355,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _receive(self, body: SizedBody, size: int) -> None:
         assert self._exchange is not None
-        error = self._fill(body, size)
-        if error is not None:
-            self._fail_body(self._exchange, error)
-        elif body.complete:
-            self._complete_body(self._exchange)
+        self._filled(self._exchange, body, self._fill(body, size))
 
     def _fill(self, body: SizedBody, size: int) -> AioError | None:
         """Receive what is there into a body; return why it can't be taken."""
@@ -374,6 +365,13 @@ class Connection(asyncio.BufferedProtocol):
         except AioError as error:
             return error
         return None
+
+    def _filled(self, exchange: Exchange, body: SizedBody, error: AioError | None) -> None:
+        """Tell the exchange if its body is complete, or will never be."""
+        if error is not None:
+            self._fail_body(exchange, error)
+        elif body.complete:
+            self._complete_body(exchange)
 
     def _feed(self, exchange: Exchange, body: Body) -> None:
         try:
