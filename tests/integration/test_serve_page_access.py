@@ -156,12 +156,14 @@ def test_a_server_that_hangs_does_not_answer(watched: Watched, server: ServeProc
 
 def test_a_hidden_page_asks_for_nothing(watched: Watched, server: ServeProcess) -> None:
     page = open_page(watched, server)
-    before = page.locator("#tiles").inner_text()
     hide = """hidden => {
       Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
       document.dispatchEvent(new Event("visibilitychange"));
     }"""
     page.evaluate(hide, True)
+    # What had come before may still be drawn: rates of earlier tests fall in every tick.
+    page.evaluate("() => new Promise(drawn => requestAnimationFrame(() => drawn()))")
+    before = page.locator("#tiles").inner_text()
     infer(server, 1)
     page.wait_for_timeout(1000)
     assert page.locator("#tiles").inner_text() == before
