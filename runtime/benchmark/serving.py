@@ -31,6 +31,7 @@ from aio.runtime.serve.rpc.reserve import missing_module
 
 SEED = 0
 LEVEL = 0
+ECHO = "echo"
 ROW_EVERY = 20  # rounds; so long is a row too
 WARM_UP_ROUNDS = 20
 START_LINE = re.compile(r"aio-serve: (?P<model>\S+) on http://127\.0\.0\.1:(?P<port>\d+)")
@@ -45,15 +46,16 @@ Call = Callable[[], object]
 class Way:
     """Times of one way to an answer, ms, in turns with the others and in a row.
 
-    What is `added` is the difference of medians to `infer`, to the one that took turns with it.
+    What is `added` is the difference of medians to `infer`, to the one that took turns with it;
+    None of an echo, which runs no model: all of its time is what the way itself takes.
     """
 
     name: str
     p50_ms: float
     p95_ms: float
-    added_ms: float
+    added_ms: float | None
     row_p50_ms: float
-    row_added_ms: float
+    row_added_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,8 @@ def _http_calls(
         targets: dict[str, int | Path] = {
             "HTTP": port,
             "HTTP, Unix socket": unix,
-            "echo": stack.enter_context(_echo(*echo)),
-            "echo, Unix socket": echo_unix,
+            ECHO: stack.enter_context(_echo(*echo)),
+            f"{ECHO}, Unix socket": echo_unix,
         }
         calls: dict[str, Call] = {}
         for name, target in targets.items():
@@ -168,7 +170,7 @@ def _grpc_calls(path: Path, threads: int, request: tuple[str, bytes]) -> Iterato
         echo_port = stack.enter_context(_echo("grpc-echo", str(len(call()))))
         echo_place = f"127.0.0.1:{echo_port}"
         echo = stack.enter_context(serving_grpc.caller(echo_place, serving_grpc.ECHO, message))
-        yield {"gRPC": call, "echo, gRPC": echo}
+        yield {"gRPC": call, f"{ECHO}, gRPC": echo}
 
 
 def _ways(times: dict[str, Times]) -> list[Way]:
@@ -179,7 +181,10 @@ def _ways(times: dict[str, Times]) -> list[Way]:
     for name, each in times.items():
         p50, p95 = (float(value) for value in np.percentile(each.turns, (50, 95)))
         row = float(np.median(each.row))
-        ways.append(Way(name, p50, p95, p50 - base_ms, row, row - base_row_ms))
+        if name.startswith(ECHO):
+            ways.append(Way(name, p50, p95, None, row, None))
+        else:
+            ways.append(Way(name, p50, p95, p50 - base_ms, row, row - base_row_ms))
     return ways
 
 

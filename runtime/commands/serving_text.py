@@ -18,9 +18,9 @@ def serving_text(
         [
             way.name,
             *(f"{ms:.3f}" for ms in (way.p50_ms, way.p95_ms)),
-            f"{way.added_ms:+.3f}",
+            _added(way.added_ms),
             f"{way.row_p50_ms:.3f}",
-            f"{way.row_added_ms:+.3f}",
+            _added(way.row_added_ms),
         ]
         for way in result.ways
     ]
@@ -33,3 +33,7 @@ def serving_text(
         table(["way", "p50 ms", "p95 ms", "over infer", "in a row", "over infer"], rows),
     ]
     return "\n".join(lines)
+
+
+def _added(ms: float | None) -> str:
+    return "-" if ms is None else f"{ms:+.3f}"

@@ -74,7 +74,7 @@ def from_binary(raw: memoryview, shape: tuple[int, ...], datatype: Datatype, whe
     """Return the elements as the executor wants them; FP32 is copied only if misaligned."""
     view = np.frombuffer(raw, dtype=datatype.raw)
     if datatype.to_fp32 is None:
-        return np.require(view, dtype=np.float32, requirements=("C", "A")).reshape(shape)
+        return (view if view.flags.aligned else view.copy()).reshape(shape)
     return datatype.to_fp32(view, where).reshape(shape)
 
 

@@ -14,7 +14,11 @@ RESULT = ServingResult(
     calls=1000,
     cpus=2,
     rss_bytes=50 * 1024 * 1024,
-    ways=(Way("infer", 0.2, 0.3, 0.0, 0.1, 0.0), Way("HTTP", 0.65, 0.9, 0.45, 0.4, 0.3)),
+    ways=(
+        Way("infer", 0.2, 0.3, 0.0, 0.1, 0.0),
+        Way("HTTP", 0.65, 0.9, 0.45, 0.4, 0.3),
+        Way("echo", 0.1, 0.2, None, 0.05, None),
+    ),
 )
 
 
@@ -25,4 +29,5 @@ def test_text() -> None:
         "turns, about as many in a row"
     )
     assert lines[1] == "resident memory of the server after them: 50.0 MiB"
-    assert lines[-1].split() == ["HTTP", "0.650", "0.900", "+0.450", "0.400", "+0.300"]
+    assert lines[-2].split() == ["HTTP", "0.650", "0.900", "+0.450", "0.400", "+0.300"]
+    assert lines[-1].split() == ["echo", "0.100", "0.200", "-", "0.050", "-"]
