@@ -30,10 +30,18 @@ class TokenCheck(Protocol):
 
 
 class Handler(NamedTuple):
-    """How the calls of a method are answered; `checked` is whether they need the token."""
+    """How the calls of a method are answered.
+
+    Attributes:
+        unary: answers one message with one; None for `stream`.
+        stream: answers with any number; None for `unary`.
+        asks_once: whether one message comes, and has its time.
+        checked: whether the caller needs the token.
+    """
 
     unary: Unary | None
     stream: Stream | None
+    asks_once: bool
     checked: bool
 
 
@@ -58,6 +66,9 @@ class Gate:
         self._open = is_open
         self._handlers: dict[str, Handler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._streams: set[asyncio.Task[None]] = set()  # those of the tasks that answer one
+        # A stream may be idle for ever, and others still want their answers.
+        self._most_streams = max(1, limits.connections // 2)
 
     @property
     def calls(self) -> int:
@@ -71,6 +82,7 @@ class Gate:
             self._handlers[f"/{service}/{method.name}"] = Handler(
                 unary=None if method.server_streams else answer,
                 stream=answer if method.server_streams else None,
+                asks_once=not method.client_streams,
                 checked=self._token is not None and method.name not in self._open,
             )
 
@@ -83,11 +95,16 @@ class Gate:
         elif len(self._tasks) >= self._limits.connections:
             text = f"{len(self._tasks)} calls are in progress, the limit; retry later"
             call.finish(Status(Code.RESOURCE_EXHAUSTED, text))
+        elif handler.stream is not None and len(self._streams) >= self._most_streams:
+            text = f"{len(self._streams)} streams are open, the limit; end one, or retry later"
+            call.finish(Status(Code.RESOURCE_EXHAUSTED, text))
         else:
             task = asyncio.get_running_loop().create_task(self._answer(call, handler))
             call.run(task)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            kinds = [self._tasks] if handler.stream is None else [self._tasks, self._streams]
+            for tasks in kinds:
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
 
     async def _answer(self, call: Call, handler: Handler) -> None:
         try:
@@ -96,7 +113,8 @@ class Gate:
             if handler.unary is not None:
                 await self._unary(call, handler.unary)
             elif handler.stream is not None:
-                await self._stream(call, handler.stream)
+                within_s = self._limits.body_s if handler.asks_once else None
+                await self._stream(call, handler.stream, within_s)
             call.finish(OK)
         except _UnauthenticatedError:
             text = "this server needs the metadata `authorization: Bearer TOKEN` with its token"
@@ -111,12 +129,13 @@ class Gate:
         with self._answering():
             call.send(await answer(data, call))
 
-    async def _stream(self, call: Call, answer: Stream) -> None:
+    async def _stream(self, call: Call, answer: Stream, within_s: float | None) -> None:
+        """Answer a stream; a message must come within the time, None for no such time."""
         with ExitStack() as answering:
 
             async def read() -> Data | None:
                 answering.close()  # a stream that waits for its client is not unanswered
-                data = await call.read()
+                data = await call.read(within_s)
                 if data is not None:
                     answering.enter_context(self._answering())
                 return data

@@ -365,3 +365,26 @@ def test_http_1_is_told_nothing_and_ended() -> None:
         client.socket.sendall(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
         client.wait_for_end()
         assert client.closed
+
+
+def test_streams_that_say_nothing_leave_calls_to_others() -> None:
+    limits = Limits(connections=8, body_s=0.5)
+    with raw_client(limits) as (live, silent, _), closing(Client(live.grpc)) as other:
+        stream = f"/{INFERENCE}/ModelStreamInfer"
+        kept = [silent.begin(path=stream) for _ in range(4)]
+        refused = silent.answer(silent.begin(path=stream))
+        assert refused.code == Code.RESOURCE_EXHAUSTED
+        assert refused.details.startswith("4 streams are open, the limit")
+        np.testing.assert_array_equal(floats(other.infer(infer_request(X))), expected(X))
+        time.sleep(2 * limits.body_s)  # a stream may wait for its first message
+        silent.send(kept[0], b"")
+        assert silent.answer(kept[0]).code == Code.OK
+        assert silent.answer(silent.begin(path=stream, message=b"")).code == Code.OK
+        assert not any(silent.answers[call].ended for call in kept[1:])
+
+
+def test_a_watch_that_says_nothing_is_ended() -> None:
+    with raw_client(Limits(body_s=0.3)) as (_, client, _):
+        answer = client.answer(client.begin(path="/grpc.health.v1.Health/Watch"))
+        assert answer.code == Code.DEADLINE_EXCEEDED
+        assert "0.3 s" in answer.details
