@@ -32,6 +32,7 @@ sys.exit(main(sys.argv[1:]))
 """
 OPTIONS = ["--dataset", "digits", "--ratios", "0,0.5,0.9", "--threads", "1", "--parts", "2"]
 DEADLINE_S = 120
+EPOCHS = 5  # the run is killed in the second one or the third
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_two_processes_give_what_one_gives(script: Path, tmp_path: Path) -> None
 def test_a_killed_worker_ends_all_and_the_run_goes_on(script: Path, tmp_path: Path) -> None:
     output = tmp_path / "net.aio"
     checkpoint = tmp_path / "net.aio.checkpoint" / "checkpoint.pt"
-    words = command(script, output, 8, 2)
+    words = command(script, output, EPOCHS, 2)
     path = tmp_path / "log"
     with path.open("w") as log, subprocess.Popen(words, stdout=log, stderr=log) as agent:
         try:
@@ -85,7 +86,7 @@ def test_a_killed_worker_ends_all_and_the_run_goes_on(script: Path, tmp_path: Pa
     assert len(json.loads(again.stdout)["levels"]) == 3
     straight = tmp_path / "straight.aio"
     subprocess.run(
-        command(script, straight, 8, 2), check=True, capture_output=True, timeout=DEADLINE_S
+        command(script, straight, EPOCHS, 2), check=True, capture_output=True, timeout=DEADLINE_S
     )
     assert output.read_bytes() == straight.read_bytes()
 
