@@ -135,13 +135,16 @@ def _round(
     offer: Callable[[], None],
 ) -> Observation:
     latency_ms = [0.0] * len(order)
+    offer()
     before = read_clock().cpu_khz
+    offer()
     run_level(order[0])  # wakes the threads that went to sleep while the clock was read
     for level in order:
         offer()
         # The first of two runs pays for the caches the other level, or other work, left behind.
         # In use, levels stay for many inferences.
         latency_ms[level] = min(_time_ms(run_level, level) for _ in range(2))
+    offer()
     after = read_clock().cpu_khz
     clock = None if before is None or after is None else (before + after) // 2
     return Observation(clock, tuple(latency_ms))

@@ -5,6 +5,8 @@ import argparse
 import math
 from typing import TypedDict
 
+from aio.runtime.commands.numbers import real_number, whole_number
+
 
 class QueueOptions(TypedDict):
     """Arguments of `Limits`."""
@@ -68,14 +70,14 @@ def queue_options(args: argparse.Namespace) -> QueueOptions:
 
 
 def _count(text: str) -> int:
-    value = int(text)
+    value = whole_number(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value}: expected at least 1")
     return value
 
 
 def _duration_ms(text: str) -> float:
-    value = float(text)
+    value = real_number(text)
     if not 0.0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{value}: expected milliseconds, at least 0")
     return value

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio.runtime.commands.limit_option import limit, make_limits
+from aio.runtime.commands.numbers import real_number
 from aio.runtime.commands.options import add_governor_options, governor_options
 from aio.runtime.commands.permissions import Permissions, permissions
 from aio.runtime.commands.queue_options import add_queue_options
@@ -349,12 +350,14 @@ def _announce(
         lines.append(example(urls[0], name))
     try:
         print(*lines, sep="\n", flush=True)
-    except BrokenPipeError:  # as in `aio-serve | head -1`: the server goes on
+    except OSError as error:  # the server goes on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # as in `aio-serve | head -1`
+            logger.warning("can't write the start line to standard output: %s", error.strerror)
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    value = real_number(text)
     if not 0 <= value <= MAX_DRAIN_S:
         raise argparse.ArgumentTypeError(f"expected 0 to {MAX_DRAIN_S} seconds, found {text}")
     return value

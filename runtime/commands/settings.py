@@ -87,7 +87,8 @@ class Settings:
         return {
             name: Setting(found[action.dest], COMMAND_LINE)
             for name, action in self._actions.items()
-            if action.dest in found and found[action.dest] is not action.default
+            if action.dest in found
+            and (action.option_strings or found[action.dest] is not action.default)
         }
 
     def _config_variable(self, environ: Mapping[str, str]) -> Path | None:

@@ -186,8 +186,10 @@ def serve(
         # Native work (loading, or a request that was cut off) can't be interrupted, and
         # the interpreter would wait for its thread.
         logger.warning("stopped in the middle of loading or of an inference")
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # as it is if it was closed before the start
+                with contextlib.suppress(OSError):  # nobody is left to be told
+                    stream.flush()
         os._exit(code)
     return code
 

@@ -230,13 +230,26 @@ def test_the_service_manager_is_told(environ: dict[str, str], tmp_path: Path) ->
             assert server.process.wait(PATIENCE_S) == 0
 
 
-def test_a_closed_standard_output_is_no_failure(environ: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("output", "logged"),
+    [
+        (">&-", ""),
+        (
+            ">/dev/full",
+            "aio-serve: WARNING: can't write the start line to standard output: "
+            "No space left on device\n",
+        ),
+    ],
+)
+def test_a_useless_standard_output_is_no_failure(
+    environ: dict[str, str], output: str, logged: str
+) -> None:
     port = free_port()
     command = serve_command("--port", port)
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(
-            ["sh", "-c", 'exec "$@" >&-', "sh", *command], env=environ, stderr=log, text=True
+            ["sh", "-c", f'exec "$@" {output}', "sh", *command], env=environ, stderr=log, text=True
         ) as process,
     ):
         server = Service(process, log, port)
@@ -246,7 +259,7 @@ def test_a_closed_standard_output_is_no_failure(environ: dict[str, str]) -> None
             assert process.wait(PATIENCE_S) == 0
         finally:
             process.kill()
-        assert server.logged() == ""
+        assert server.logged() == logged
 
 
 def test_json_logs(environ: dict[str, str]) -> None:

@@ -57,6 +57,22 @@ def test_rounds_are_in_random_order_and_every_level_runs_twice() -> None:
     assert len(orders) > 1
 
 
+def test_others_may_run_after_two_inferences_and_no_more() -> None:
+    machine = Machine()
+    runs, most = 0, 0
+
+    def offer() -> None:
+        nonlocal runs, most
+        runs, most = len(machine.runs), max(most, len(machine.runs) - runs)
+
+    def read_clock() -> ClockSample:
+        assert len(machine.runs) == runs  # reading may take as long as an inference
+        return machine.read_clock()
+
+    calibrate(machine.run_level, machine.layer_times, 3, read_clock, budget_s=0.0, offer=offer)
+    assert most == 2
+
+
 def test_a_stall_at_a_fixed_time_of_a_round_hits_no_level_in_particular() -> None:
     runs = 0
     levels = 5

@@ -11,6 +11,7 @@ import fcntl
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from aio.runtime.errors import InputError
 MAX_PATH_BYTES = 107  # sun_path of Linux, without the zero at its end
 MAX_MODE = 0o777
 BACKLOG = 128
+LOCK_S = 2.0  # far more than a server takes to find out what is there
+LOCK_LOOK_S = 0.02
 
 
 class UnixListener(socket.socket):
@@ -53,7 +56,7 @@ def bind_unix(path: Path, mode: int = 0o660) -> UnixListener:
     listener = UnixListener(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.path, listener.identity = path, (-1, -1)
     try:
-        with _locked(path.parent):
+        with _locked(path.parent, LOCK_S):
             _remove_dead(path)
             _bind(listener, path, mode)
             listener.listen(BACKLOG)
@@ -88,13 +91,33 @@ def _bind(listener: UnixListener, path: Path, mode: int) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, within_s: float) -> Iterator[None]:
+    """Keep other servers from starting in this folder meanwhile.
+
+    Raises:
+        InputError: somebody has locked it for longer than that; whoever can open it may.
+    """
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX)
+        until_s = time.monotonic() + within_s
+        while not _try_lock(number):
+            if time.monotonic() >= until_s:
+                raise InputError(
+                    f"another program has locked the folder {folder} for {within_s:g} s; choose "
+                    "one that only the server may open for --unix-socket"
+                )
+            time.sleep(LOCK_LOOK_S)
         yield
     finally:
         os.close(number)
+
+
+def _try_lock(number: int) -> bool:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _remove_dead(path: Path) -> None:

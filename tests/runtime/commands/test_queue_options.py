@@ -37,17 +37,22 @@ def test_the_option_of_a_limit_sets_it(limit: str, option: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"),
+    ("option", "value", "told"),
     [
-        ("--max-queue", "0"),
-        ("--max-queue", "x"),
-        ("--max-batch", "0"),
-        ("--max-queue-ms", "-1"),
-        ("--max-queue-ms", "nan"),
-        ("--batch-delay-ms", "inf"),
+        ("--max-queue", "0", "expected at least 1"),
+        ("--max-queue", "x", "expected a whole number, found 'x'"),
+        ("--max-batch", "0", "expected at least 1"),
+        ("--max-queue-ms", "-1", "expected milliseconds, at least 0"),
+        ("--max-queue-ms", "nan", "expected milliseconds, at least 0"),
+        ("--max-queue-ms", "soon", "expected a number, found 'soon'"),
+        ("--batch-delay-ms", "inf", "expected milliseconds, at least 0"),
     ],
 )
-def test_wrong_values(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_values(
+    option: str, value: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         parsed(option, value)
-    assert option in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert option in error
+    assert told in error

@@ -73,6 +73,12 @@ def read(tmp_path: Path) -> Read:
     return read
 
 
+def test_a_default_on_the_command_line_counts_too(read: Read) -> None:
+    args = read("--port", "8000", "--mode", "a", file="port = 9", environ={"X_MODE": "b"})
+    assert (args.port, args.mode) == (8000, "a")
+    assert args.origins["port"] == args.origins["mode"] == "command line"
+
+
 def test_defaults(read: Read) -> None:
     args = read()
     expected = vars(make_parser().parse_args([]))

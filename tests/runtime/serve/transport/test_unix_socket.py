@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unix sockets: permissions, what is in the way, and what is left behind."""
 
+import fcntl
 import os
 import socket
 import stat
@@ -12,6 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from aio.runtime.errors import InputError
+from aio.runtime.serve.transport import unix_socket
 from aio.runtime.serve.transport.listen import url
 from aio.runtime.serve.transport.unix_socket import MAX_PATH_BYTES, bind_unix
 
@@ -115,3 +117,20 @@ def test_a_folder_that_is_not_there(path: Path) -> None:
 def test_permissions_that_are_none(path: Path, mode: int) -> None:
     with pytest.raises(InputError, match="permissions must be 0 to 0777"):
         bind_unix(path, mode)
+
+
+def test_a_folder_that_another_program_has_locked(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unix_socket, "LOCK_S", 0.1)
+    number = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH)
+        with pytest.raises(InputError, match=r"has locked the folder /.* for 0.1 s; choose"):
+            bind_unix(path)
+        assert not path.exists()
+        fcntl.flock(number, fcntl.LOCK_UN)
+        with bind_unix(path):
+            assert path.is_socket()
+    finally:
+        os.close(number)
