@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from model_parts import ModelBuilder
 from serve_process import PATIENCE_S, environment, serve_command, wait_for
 
 from aio.runtime.shipped import EXAMPLE_REQUEST
@@ -329,6 +330,43 @@ def test_killed_while_loading_and_started_again(tmp_path: Path) -> None:
     with service(environ, port=port) as server:
         server.wait_ready()
         assert server.status(INFER, BODY) == 200
+
+
+def long_to_calibrate(folder: Path) -> Path:
+    """Write a model of which a calibration makes seconds of inferences that nothing interrupts."""
+    builder = ModelBuilder((3, 96, 96), (0.0, 0.5))
+    source, channels = "x", 3
+    for i in range(3):
+        source = builder.conv(f"conv{i}", source, (256, channels, 3, 3), padding=(1, 1, 1, 1))
+        channels = 256
+    builder.node("gap", "global_avg_pool2d", [source])
+    builder.node("flat", "flatten", ["gap"])
+    builder.linear("head", "flat", (10, 256))
+    return builder.finish(["head"], name="long").write(folder / "long.aio")
+
+
+@pytest.mark.parametrize("output", [">/dev/null", ">&-"])
+def test_a_signal_ends_a_calibration(tmp_path: Path, output: str) -> None:
+    port = free_port()
+    command = serve_command("--port", port, long_to_calibrate(tmp_path))
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(
+            ["sh", "-c", f'exec "$@" {output}', "sh", *command],
+            env=environment(tmp_path), stderr=log, text=True,
+        ) as process,
+    ):  # fmt: skip
+        server = Service(process, log, port)
+        try:
+            wait_for(lambda: server.status("/v2/health/live") == 200, "the server to listen")
+            assert server.status("/v2/health/ready") == 503
+            process.terminate()
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+        logged = server.logged()
+        assert "Traceback" not in logged
+        assert "stopped in the middle of loading" in logged
 
 
 def test_a_calibration_that_was_cut_off_does_not_stop_the_start(tmp_path: Path) -> None:
