@@ -137,13 +137,13 @@ def test_a_server_that_hangs_does_not_answer(watched: Watched, server: ServeProc
     expect(page.locator("#guess")).to_have_text("3")
     server.process.send_signal(signal.SIGSTOP)
     try:
+        page.click("#draw")
         expect(page.locator("#banner")).to_have_text(
             "The server does not answer. Trying again …", timeout=15_000
         )
         expect(page.locator("#state-text")).to_contain_text("does not answer")
         opacity = page.evaluate("getComputedStyle(document.getElementById('tiles')).opacity")
         assert float(opacity) < 1
-        page.click("#draw")
         expect(page.locator("#guess-text")).to_have_text(
             "The server does not answer.", timeout=15_000
         )
