@@ -46,6 +46,10 @@ Loader = Callable[[Path, ExecutorTurn], Engine]
 UNLOADED = "unloaded"
 NOT_LOADED = "not loaded"
 RELOADING = "being loaded again, as its file has changed"
+UNFIT = (
+    "this was set with /control and would not hold any more; change it there, or unload the model "
+    "first, which forgets what was set"
+)
 INTERNAL = "internal error while loading; the server's log has the details"
 
 logger = logging.getLogger(__name__)
@@ -221,18 +225,28 @@ class Lifecycle:
         fingerprint = await self._look(version.fingerprint)
         made = await self._make(version)
         if isinstance(made, str):
-            logger.warning("model %s, version %s: %s", name, version.version, made)
-            self._others.unavailable(name, version.version, made)
-            return made
+            return self._refuse(name, version, made)
         model = self._serve(made, name, version.version)
         old = self._served.get(name)
-        self._served[name] = model
+        if old is not None:
+            try:
+                model.settings.change(old.settings.changed)
+            except InputError as error:
+                await self._retire(model)
+                return self._refuse(name, version, f"{error}; {UNFIT}")
+        self._served[name] = model  # at once, so that no setting is made in between
         self._loaded_from[name] = fingerprint
         self._others.serves(name, version.version)
         logger.info("model %s: version %s serves", name, version.version)
         if old is not None:
             await self._retire(old)
         return ""
+
+    def _refuse(self, name: str, version: ModelVersion, reason: str) -> str:
+        """Note why a version can't be served, and return it."""
+        logger.warning("model %s, version %s: %s", name, version.version, reason)
+        self._others.unavailable(name, version.version, reason)
+        return reason
 
     async def _make(self, version: ModelVersion) -> Engine | str:
         """Return the engine of a version, or why there is none."""
@@ -256,6 +270,9 @@ class Lifecycle:
                 del self._loaded_from[name]
                 self._others.unavailable(name, model.spec.version, UNLOADED)
                 logger.info("model %s: version %s was unloaded", name, model.spec.version)
+                if model.settings.changed:
+                    what = "model %s: what was set with /control is forgotten: %s"
+                    logger.warning(what, name, model.settings)
                 await self._retire(model)
             return list(self._states(name, entry))
 
