@@ -71,6 +71,26 @@ class ModelDirectory:
     at_start: tuple[str, ...] = ()
     control: bool = False
 
+    def names_at_start(self, catalogue: Catalogue) -> tuple[str, ...]:
+        """Return the names of the models to load at the start.
+
+        Raises:
+            InputError: one that must load is not there, or nothing is and nothing can come later.
+        """
+        where = self.repository.folder
+        for name in self.at_start:
+            if name not in catalogue:
+                known = ", ".join(catalogue) or "none"
+                raise InputError(
+                    f"--load-model {name}: {where} has no such model, there is {known}"
+                )
+        if not catalogue and not self.control:
+            raise InputError(
+                f"model repository {where} has no model; add NAME/1/model.aio or NAME.aio, or "
+                "start with --model-control explicit to load models later"
+            )
+        return self.at_start or tuple(catalogue)
+
 
 class Lifecycle:
     """The models of a directory, and which of them serve.
@@ -116,10 +136,9 @@ class Lifecycle:
         """
         repository = self._directory.repository
         catalogue = await self._look(repository.scan)
-        self._check_start(catalogue)
+        names = self._directory.names_at_start(catalogue)
         for name in await self._look(repository.ignored):
             logger.warning("%r in the model repository is not a model by its name", name)
-        names = self._directory.at_start or tuple(catalogue)
         for name in names:
             self._others.loading(name, _newest(catalogue[name]))
         failures = [failure for name in names if (failure := await self._load_at_start(name))]
@@ -359,20 +378,6 @@ class Lifecycle:
             raise ControlError(
                 "models can't be loaded or unloaded by requests; "
                 "start the server with --model-control explicit to allow it"
-            )
-
-    def _check_start(self, catalogue: Catalogue) -> None:
-        where = self._directory.repository.folder
-        for name in self._directory.at_start:
-            if name not in catalogue:
-                known = ", ".join(catalogue) or "none"
-                raise InputError(
-                    f"--load-model {name}: {where} has no such model, there is {known}"
-                )
-        if not catalogue and not self._directory.control:
-            raise InputError(
-                f"model repository {where} has no model; add NAME/1/model.aio or NAME.aio, or "
-                "start with --model-control explicit to load models later"
             )
 
 
