@@ -229,6 +229,8 @@ class Lifecycle:
             problem = ""
             for version in entry.versions:
                 if await self._is_current(name, version):
+                    # What was in its place meanwhile may have been tried.
+                    self._others.serves(name, version.version)
                     break
                 reason = await self._try(name, version)
                 if not reason:

@@ -187,6 +187,23 @@ def test_a_file_replaced_under_its_version_is_loaded_again_and_only_then(shelf: 
     with_host(shelf.directory(), scenario)
 
 
+def test_a_file_that_is_put_back_is_as_good_as_before(shelf: Shelf) -> None:
+    shelf.put("a.aio")
+
+    async def scenario(host: Host) -> None:
+        served = host.find("a")
+        (shelf.root / "a.aio").rename(shelf.root / "kept")
+        shelf.put("a.aio", "broken")
+        with pytest.raises(ModelLoadError):
+            await host.load_model("a")
+        (shelf.root / "kept").replace(shelf.root / "a.aio")
+        assert await host.load_model("a") == [ModelState("a", "1", "READY")]
+        assert host.find("a") is served
+        assert await rows(host) == [("a", "1", "READY", "")]
+
+    with_host(shelf.directory(), scenario)
+
+
 def test_what_was_set_goes_over_to_the_next_version(shelf: Shelf) -> None:
     shelf.put("a/1/model.aio")
 
