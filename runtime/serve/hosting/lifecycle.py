@@ -123,6 +123,7 @@ class Lifecycle:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loaded_from: dict[str, Fingerprint | None] = {}
         self._others = NotServing()
+        self._catalogue: Catalogue = {}  # as it was found last
         self._leaving: set[ServedModel] = set()
         self._unfinished: set[Future[Any]] = set()
 
@@ -134,13 +135,12 @@ class Lifecycle:
                 that must load can't.
             ModelFileError: there are models, and none of them can be loaded.
         """
-        repository = self._directory.repository
-        catalogue = await self._look(repository.scan)
+        catalogue = await self._scan()
         names = self._directory.names_at_start(catalogue)
-        for name in await self._look(repository.ignored):
-            logger.warning("%r in the model repository is not a model by its name", name)
         for name in names:
             self._others.loading(name, _newest(catalogue[name]))
+        for name in await self._look(self._directory.repository.ignored):
+            logger.warning("%r in the model repository is not a model by its name", name)
         failures = [failure for name in names if (failure := await self._load_at_start(name))]
         if failures and not self._served:
             raise ModelFileError(failures[0])
@@ -176,7 +176,7 @@ class Lifecycle:
 
     async def index(self) -> list[ModelState]:
         """Return the state of every model of the directory and of every other that serves."""
-        catalogue = await self._look(self._directory.repository.scan)
+        catalogue = await self._scan()
         return [
             state
             for name in sorted({*catalogue, *self._served})
@@ -184,11 +184,14 @@ class Lifecycle:
         ]
 
     def why_not(self, name: str, version: str | None = None) -> ModelState | None:
-        """Return what is known of a version that does not serve, None if it was never tried.
+        """Return what is known of a version that does not serve, None if that is nothing.
 
-        No version means any of the model.
+        No version means any of the model. It is called for every request that names a model which
+        does not serve, so the directory is not looked at again.
         """
         states = self._others.of(name)
+        if not states and name not in self._served and name in self._catalogue:
+            states = [_not_loaded(name, self._catalogue[name])]
         return next((state for state in states if version in {None, state.version}), None)
 
     def stop(self) -> None:
@@ -304,6 +307,11 @@ class Lifecycle:
         await self._in(self._loader, model.engine.close)
         self._leaving.discard(model)
 
+    async def _scan(self) -> Catalogue:
+        """Return what the directory holds now."""
+        self._catalogue = await self._look(self._directory.repository.scan)
+        return self._catalogue
+
     async def _look(self, work: Callable[[], T]) -> T:
         """Return what `work` finds in the directory.
 
@@ -348,7 +356,7 @@ class Lifecycle:
             yield ModelState(name, version, READY, *reasons)
             others = [other for other in others if other.version != version]
         elif entry is not None and not others:
-            yield ModelState(name, _newest(entry), UNAVAILABLE, entry.problem or NOT_LOADED)
+            yield _not_loaded(name, entry)
         yield from others
 
     async def _is_current(self, name: str, version: ModelVersion) -> bool:
@@ -358,7 +366,7 @@ class Lifecycle:
         return await self._look(version.fingerprint) == self._loaded_from[name]
 
     async def _entry(self, name: str) -> Entry:
-        catalogue = await self._look(self._directory.repository.scan)
+        catalogue = await self._scan()
         entry = catalogue.get(name)
         if entry is None:
             known = ", ".join(sorted({*catalogue, *self._served} - {name})) or "none"
@@ -385,3 +393,7 @@ class Lifecycle:
 
 def _newest(entry: Entry) -> str:
     return entry.versions[0].version if entry.versions else ""
+
+
+def _not_loaded(name: str, entry: Entry) -> ModelState:
+    return ModelState(name, _newest(entry), UNAVAILABLE, entry.problem or NOT_LOADED)

@@ -609,7 +609,22 @@ def test_only_the_named_models_load_at_the_start(shelf: Shelf) -> None:
             ("a", "1", "UNAVAILABLE", "not loaded"),
             ("b", "1", "READY", ""),
         ]
-        with pytest.raises(UnknownModelError, match="there is b"):
+        for version in (None, "1", "7"):
+            with pytest.raises(UnknownModelError, match="model 'a' does not serve: not loaded"):
+                host.find("a", version)
+        with pytest.raises(UnknownModelError, match="no model is named 'c'; there is b"):
+            host.find("c")
+        await host.unload_model("a")  # which changes nothing
+        await host.unload_model("b")
+        for name, reason in (("a", "not loaded"), ("b", "unloaded")):
+            with pytest.raises(UnknownModelError, match=f"'{name}' does not serve: {reason}"):
+                host.find(name)
+        shelf.put("c/3/model.aio")
+        (shelf.root / "a.aio").unlink()
+        await host.index()  # looks at the directory
+        with pytest.raises(UnknownModelError, match="model 'c' does not serve: not loaded"):
+            host.find("c")
+        with pytest.raises(UnknownModelError, match="no model is named 'a'; there is none"):
             host.find("a")
 
     with_host(shelf.directory("b"), scenario)
