@@ -187,6 +187,26 @@ def test_a_file_replaced_under_its_version_is_loaded_again_and_only_then(shelf: 
     with_host(shelf.directory(), scenario)
 
 
+def test_a_link_to_another_release_is_followed_by_a_load(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "r1")
+    shelf.put("a.aio")
+    (tmp_path / "r2").mkdir()
+    (tmp_path / "r2" / "a.aio").write_text("better")
+    (tmp_path / "current").symlink_to("r1")
+
+    def load(path: Path, turn: ExecutorTurn) -> FakeEngine:
+        return FakeEngine(name=path.read_text())
+
+    async def scenario(host: Host) -> None:
+        (tmp_path / "next").symlink_to("r2")
+        (tmp_path / "next").replace(tmp_path / "current")
+        assert host.find("a").engine.name == "good"
+        assert await host.load_model("a") == [ModelState("a", "1", "READY")]
+        assert host.find("a").engine.name == "better"
+
+    with_host(ModelDirectory(Repository(tmp_path / "current"), load, control=True), scenario)
+
+
 def test_a_file_that_is_put_back_is_as_good_as_before(shelf: Shelf) -> None:
     shelf.put("a.aio")
 
