@@ -13,7 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from aio.runtime.errors import AioError, InputError, ModelFileError
 from aio.runtime.serve.errors import (
     ControlError,
     ModelLoadError,
+    RepositoryError,
     UnavailableError,
     UnknownModelError,
 )
@@ -154,6 +155,7 @@ class Lifecycle:
             ControlError: clients may not load.
             UnknownModelError: the directory has no such model.
             ModelLoadError: its newest version can't be loaded. What served before still does.
+            RepositoryError: the directory can't be read.
             UnavailableError: too many wait to load.
         """
         self._check_control()
@@ -168,6 +170,7 @@ class Lifecycle:
         Raises:
             ControlError: clients may not unload.
             UnknownModelError: the directory has no such model.
+            RepositoryError: the directory can't be read, and the model does not serve.
             UnavailableError: too many wait to load.
         """
         self._check_control()
@@ -175,13 +178,24 @@ class Lifecycle:
         return await self._undisturbed(self._unload(name, entry))
 
     async def index(self) -> list[ModelState]:
-        """Return the state of every model of the directory and of every other that serves."""
-        catalogue = await self._scan()
-        return [
-            state
-            for name in sorted({*catalogue, *self._served})
-            for state in self._states(name, catalogue.get(name))
-        ]
+        """Return the state of every model of the directory and of every other that serves.
+
+        Of a directory that can't be read, these are the models that were there before.
+
+        Raises:
+            RepositoryError: it can't be read, and none is known.
+        """
+        try:
+            await self._scan()
+        except RepositoryError as error:
+            states = self._all_states()
+            if not states:
+                raise
+            return [
+                replace(state, reason="; ".join(filter(None, (state.reason, str(error)))))
+                for state in states
+            ]
+        return self._all_states()
 
     def why_not(self, name: str, version: str | None = None) -> ModelState | None:
         """Return what is known of a version that does not serve, None if that is nothing.
@@ -308,8 +322,17 @@ class Lifecycle:
         self._leaving.discard(model)
 
     async def _scan(self) -> Catalogue:
-        """Return what the directory holds now."""
-        self._catalogue = await self._look(self._directory.repository.scan)
+        """Return what the directory holds now.
+
+        Raises:
+            RepositoryError: it can't be read.
+        """
+        repository = self._directory.repository
+        try:
+            self._catalogue = await self._look(repository.scan)
+        except RepositoryError as error:  # clients are not told where it is
+            logger.warning("%s: %s", repository.folder, error)
+            raise
         return self._catalogue
 
     async def _look(self, work: Callable[[], T]) -> T:
@@ -346,6 +369,13 @@ class Lifecycle:
         if not task.cancelled():
             task.exception()  # told to the client, and in the index
 
+    def _all_states(self) -> list[ModelState]:
+        return [
+            state
+            for name in sorted({*self._catalogue, *self._served})
+            for state in self._states(name, self._catalogue.get(name))
+        ]
+
     def _states(self, name: str, entry: Entry | None) -> Iterator[ModelState]:
         model = self._served.get(name)
         others = self._others.of(name)
@@ -366,12 +396,15 @@ class Lifecycle:
         return await self._look(version.fingerprint) == self._loaded_from[name]
 
     async def _entry(self, name: str) -> Entry:
-        catalogue = await self._scan()
+        model = self._served.get(name)
+        serves = "" if model is None else f"; version {model.spec.version} of it still serves"
+        try:
+            catalogue = await self._scan()
+        except RepositoryError as error:
+            raise RepositoryError(f"{error}{serves}") from None
         entry = catalogue.get(name)
         if entry is None:
             known = ", ".join(sorted({*catalogue, *self._served} - {name})) or "none"
-            model = self._served.get(name)
-            serves = "" if model is None else f"; version {model.spec.version} of it still serves"
             raise UnknownModelError(
                 f"the model repository has no model {name[:80]!r}; there is {known}{serves}"
             )

@@ -10,12 +10,13 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from aio.runtime.errors import InputError
+from aio.runtime.serve.errors import RepositoryError
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -79,7 +80,7 @@ class Repository:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            _list(self._root())
+            _list(_real(folder))
         except OSError as error:
             raise InputError(
                 f"model repository {folder}: {error.strerror}; it must be a directory that holds "
@@ -87,10 +88,14 @@ class Repository:
             ) from None
 
     def scan(self) -> dict[str, Entry]:
-        """Return what the directory holds now, by name; an unreadable directory holds nothing."""
+        """Return what the directory holds now, by name.
+
+        Raises:
+            RepositoryError: it can't be read.
+        """
         found: dict[str, Entry] = {}
-        root = self._root()
-        for item in _items(root):
+        root, items = self._look()
+        for item in items:
             name = item.name
             if not item.is_dir():
                 if not name.endswith(SUFFIX):
@@ -104,23 +109,35 @@ class Repository:
         return found
 
     def ignored(self) -> list[str]:
-        """Return what lies in the directory and is no model by its name; hidden files aside."""
+        """Return what lies in the directory and is no model by its name; hidden files aside.
+
+        Raises:
+            RepositoryError: it can't be read.
+        """
         return sorted(
             item.name
-            for item in _items(self._root())
+            for item in self._look()[1]
             if not item.name.startswith(".")
             and not (item.is_dir() and NAME.fullmatch(item.name))
             and not (item.name.endswith(SUFFIX) and NAME.fullmatch(item.name.removesuffix(SUFFIX)))
         )
 
-    def _root(self) -> Path:
-        return _real(self.folder)
+    def _look(self) -> tuple[Path, list[Path]]:
+        """Return where the directory is now, and what is in it."""
+        try:
+            root = _real(self.folder)
+            return root, _list(root)
+        except OSError as error:
+            raise RepositoryError(f"the model repository can't be read: {error.strerror}") from None
 
 
 def _entry(root: Path, item: Path) -> Entry:
     if not item.is_dir():
         return Entry((_version(root, item, ONLY_VERSION),))
-    numbers = (sub.name for sub in _items(item) if VERSION.fullmatch(sub.name))
+    try:
+        numbers = [sub.name for sub in _list(item) if VERSION.fullmatch(sub.name)]
+    except OSError as error:
+        return Entry((), f"{item.name}: {error.strerror}")
     versions = tuple(
         _version(root, item / number / FILE, number)
         for number in sorted(numbers, key=int, reverse=True)
@@ -142,14 +159,9 @@ def _version(root: Path, file: Path, version: str) -> ModelVersion:
     return ModelVersion(version, shown, path)
 
 
-def _items(folder: Path) -> Iterator[Path]:
-    try:
-        yield from _list(folder)
-    except OSError:
-        return
-
-
 def _list(folder: Path) -> list[Path]:
+    """Return what is in a folder; raise OSError if it, or what is in it, can't be looked at."""
+    (folder / "..").stat()  # fails where names can be listed and nothing more
     return sorted(folder.iterdir())
 
 

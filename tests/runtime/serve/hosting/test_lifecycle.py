@@ -20,6 +20,7 @@ from aio.runtime.records import LevelInfo
 from aio.runtime.serve.errors import (
     ControlError,
     ModelLoadError,
+    RepositoryError,
     UnavailableError,
     UnknownModelError,
 )
@@ -183,6 +184,50 @@ def test_a_file_replaced_under_its_version_is_loaded_again_and_only_then(shelf: 
         await host.load_model("a")
         assert host.find("a").engine.name == "better"
         assert await rows(host) == [("a", "1", "READY", "")]
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_a_directory_that_is_gone_is_not_an_empty_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf(tmp_path / "models")
+    shelf.put("a.aio")
+    shelf.put("b/3/model.aio")
+    why = "the model repository can't be read: No such file or directory"
+
+    async def scenario(host: Host) -> None:
+        shelf.root.rename(tmp_path / "away")
+        assert await rows(host) == [
+            ("a", "1", "READY", why),
+            ("b", "3", "UNAVAILABLE", f"not loaded; {why}"),
+        ]
+        assert str(shelf.root) in caplog.text  # for who can mend it
+        for name, serves in (("a", "; version 1 of it still serves"), ("b", ""), ("c", "")):
+            with pytest.raises(RepositoryError) as caught:
+                await host.load_model(name)
+            assert str(caught.value) == f"{why}{serves}"
+        with pytest.raises(RepositoryError):
+            await host.unload_model("b")
+        await host.find("a").infer(REQUEST, 0.0)
+        assert await host.unload_model("a") == [ModelState("a", "1", "UNAVAILABLE", "unloaded")]
+        with pytest.raises(UnknownModelError, match="'b' does not serve: not loaded"):
+            host.find("b")
+        (tmp_path / "away").rename(shelf.root)
+        await host.load_model("a")
+        assert (await rows(host))[0] == ("a", "1", "READY", "")
+
+    with_host(shelf.directory("a"), scenario)
+
+
+def test_the_index_of_nothing_says_that_the_directory_is_gone(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "models")
+    shelf.root.mkdir()
+
+    async def scenario(host: Host) -> None:
+        shelf.root.rmdir()
+        with pytest.raises(RepositoryError, match="can't be read"):
+            await host.index()
 
     with_host(shelf.directory(), scenario)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What counts as a model in a directory, and what of it can't be loaded."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aio.runtime.errors import InputError
+from aio.runtime.serve.errors import RepositoryError
 from aio.runtime.serve.hosting.repository import Repository
 
 
@@ -150,6 +152,42 @@ def test_one_look_stays_in_one_directory(tmp_path: Path, monkeypatch: pytest.Mon
     assert [found[name].versions[0].path for name in ("a", "b")] == [
         tmp_path / "r1" / name / "1" / "model.aio" for name in ("a", "b")
     ]
+
+
+def test_a_directory_that_can_not_be_read_is_not_an_empty_one(tmp_path: Path) -> None:
+    root = tmp_path / "models"
+    write(root / "a.aio")
+    repository = Repository(root)
+    root.rename(tmp_path / "away")
+    for _ in range(2):  # gone, then something else
+        for look in (repository.scan, repository.ignored):
+            with pytest.raises(RepositoryError) as caught:
+                look()
+            assert str(caught.value) == "the model repository can't be read: " + os.strerror(
+                errno.ENOTDIR if root.exists() else errno.ENOENT
+            )
+        write(root)
+    root.unlink()
+    (tmp_path / "away").rename(root)
+    assert list(repository.scan()) == ["a"]
+
+
+def test_a_model_that_can_not_be_read_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a" / "1" / "model.aio")
+    write(tmp_path / "b.aio")
+    iterdir = Path.iterdir
+
+    def closed(folder: Path) -> Iterator[Path]:
+        if folder.name == "a":
+            raise PermissionError(errno.EACCES, "Permission denied")  # root may read everything
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    found = Repository(tmp_path).scan()
+    assert (found["a"].versions, found["a"].problem) == ((), "a: Permission denied")
+    assert found["b"].versions
 
 
 @pytest.mark.parametrize("name", ["missing", "file", "circle"])
