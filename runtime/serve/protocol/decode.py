@@ -207,9 +207,9 @@ def _shape(value: object, spec: TensorSpec, max_batch: int) -> tuple[int, ...]:
     if len(sides) != 1 + len(spec.shape) or tuple(sides[1:]) != spec.shape:
         raise RequestError(f"{where}: shape must be {expected}, got {short_repr(sides)}")
     if not 1 <= sides[0] <= max_batch:
+        remedy = "; send it in parts" if sides[0] > max_batch else ""
         raise RequestError(
-            f"{where}: batch must be 1 to {max_batch}, got {short_repr(sides[0])}; "
-            "send a larger batch in parts"
+            f"{where}: batch must be 1 to {max_batch}, got {short_repr(sides[0])}{remedy}"
         )
     return tuple(sides)
 

@@ -159,6 +159,14 @@ def test_what_is_wrong_is_named(root: object, said: str) -> None:
     assert len(str(caught.value)) < 250
 
 
+@pytest.mark.parametrize(("batch", "in_parts"), [(0, False), (-1, False), (4, True)])
+def test_only_a_batch_that_is_too_large_can_be_sent_in_parts(batch: int, in_parts: bool) -> None:
+    body = json.dumps(image(shape=[batch, 1, 2, 2])).encode()
+    with pytest.raises(RequestError, match=f"batch must be 1 to 3, got {batch}") as caught:
+        decode_request(body, None, MODEL, Limits(batch=3))
+    assert ("parts" in str(caught.value)) == in_parts
+
+
 @pytest.mark.parametrize("value", [0, "", None])
 def test_a_request_may_say_that_it_is_part_of_no_sequence(value: object) -> None:
     assert decode(parameters(sequence_id=value)).priority == 0
