@@ -178,6 +178,19 @@ def test_null_is_the_same_as_nothing() -> None:
     assert [item.spec for item in request.outputs] == [LOGITS, EMBEDDING]
 
 
+def test_a_parameter_that_is_null_is_not_there() -> None:
+    names = ("timeout", "priority", "aio_level", "binary_data_output", "anything else")
+    request = decode(parameters(**dict.fromkeys(names)))
+    assert (request.timeout_ms, request.priority, request.level) == (None, 0, None)
+    assert request.outputs == decode(GOOD).outputs
+    nulls = dict.fromkeys(("binary_data", "classification", "shared_memory_region"))
+    output = decode(outputs({"name": "logits", "parameters": nulls})).outputs
+    assert output == decode(outputs({"name": "logits"})).outputs
+    assert len(decode(image(parameters={"binary_data_size": None})).inputs["image"]) == 1
+    with pytest.raises(RequestError, match="no parameter is named 'aio_levels'"):
+        decode(parameters(aio_levels=None))  # misspelled all the same
+
+
 def test_an_input_that_is_missing() -> None:
     with pytest.raises(RequestError, match="input 'mask' is missing"):
         decode(GOOD, TWO_INPUTS)
