@@ -306,6 +306,9 @@ class Lifecycle:
             model = self._served.pop(name, None)
             if model is not None:
                 del self._loaded_from[name]
+                # Why other versions did not take its place may hold no more, and is not why
+                # the model does not serve.
+                self._others.keep_only(name, ())
                 self._others.unavailable(name, model.spec.version, UNLOADED)
                 logger.info("model %s: version %s was unloaded", name, model.spec.version)
                 if model.settings.changed:

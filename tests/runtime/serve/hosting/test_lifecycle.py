@@ -320,6 +320,22 @@ def test_a_version_that_does_not_keep_the_floor_is_not_served(
     with_host(shelf.directory(), scenario)
 
 
+def test_an_unloaded_model_says_so_whatever_was_wrong_with_other_versions(shelf: Shelf) -> None:
+    shelf.put("a/1/model.aio")
+
+    async def scenario(host: Host) -> None:
+        host.find("a").settings.change({"min_accuracy": 0.85})
+        shelf.put("a/2/model.aio", "worse")
+        with pytest.raises(ModelLoadError):
+            await host.load_model("a")
+        assert await host.unload_model("a") == [ModelState("a", "1", "UNAVAILABLE", "unloaded")]
+        with pytest.raises(UnknownModelError, match=r"'a' does not serve: unloaded$"):
+            host.find("a")
+        assert (await host.load_model("a"))[0] == ModelState("a", "2", "READY")
+
+    with_host(shelf.directory(), scenario)
+
+
 def test_unloading_forgets_what_was_set_and_says_so(
     shelf: Shelf, caplog: pytest.LogCaptureFixture
 ) -> None:
