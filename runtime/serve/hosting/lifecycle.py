@@ -399,19 +399,24 @@ class Lifecycle:
         return await self._look(version.fingerprint) == self._loaded_from[name]
 
     async def _entry(self, name: str) -> Entry:
-        model = self._served.get(name)
-        serves = "" if model is None else f"; version {model.spec.version} of it still serves"
         try:
             catalogue = await self._scan()
         except RepositoryError as error:
-            raise RepositoryError(f"{error}{serves}") from None
+            raise RepositoryError(f"{error}{self._still_serves(name)}") from None
         entry = catalogue.get(name)
         if entry is None:
             known = ", ".join(sorted({*catalogue, *self._served} - {name})) or "none"
             raise UnknownModelError(
-                f"the model repository has no model {name[:80]!r}; there is {known}{serves}"
+                f"the model repository has no model {name[:80]!r}; there is {known}"
+                f"{self._still_serves(name)}"
             )
         return entry
+
+    def _still_serves(self, name: str) -> str:
+        model = self._served.get(name)
+        if model is None:
+            return ""
+        return f"; version {model.spec.version} of model {name!r} still serves"
 
     def _failure(self, name: str, version: str, reason: str) -> ModelLoadError:
         model = self._served.get(name)

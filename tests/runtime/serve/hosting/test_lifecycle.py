@@ -203,7 +203,7 @@ def test_a_directory_that_is_gone_is_not_an_empty_one(
             ("b", "3", "UNAVAILABLE", f"not loaded; {why}"),
         ]
         assert str(shelf.root) in caplog.text  # for who can mend it
-        for name, serves in (("a", "; version 1 of it still serves"), ("b", ""), ("c", "")):
+        for name, serves in (("a", "; version 1 of model 'a' still serves"), ("b", ""), ("c", "")):
             with pytest.raises(RepositoryError) as caught:
                 await host.load_model(name)
             assert str(caught.value) == f"{why}{serves}"
@@ -466,7 +466,7 @@ def test_a_model_that_was_removed_and_still_serves(shelf: Shelf) -> None:
         with pytest.raises(UnknownModelError) as caught:
             await host.load_model("b")
         assert str(caught.value) == (
-            "the model repository has no model 'b'; there is a; version 3 of it still serves"
+            "the model repository has no model 'b'; there is a; version 3 of model 'b' still serves"
         )
         await host.find("b").infer(REQUEST, 0.0)
         assert await host.unload_model("b") == [ModelState("b", "3", "UNAVAILABLE", "unloaded")]
