@@ -57,6 +57,17 @@ def make_limits(args: argparse.Namespace) -> Limits:
             f"limit body_bytes is {limits.body_bytes}, more than buffered_bytes, "
             f"{limits.buffered_bytes}: such a body would never be taken; raise buffered_bytes"
         )
+    if limits.merged_batch > limits.batch:
+        raise InputError(
+            f"--max-batch is {limits.merged_batch}, more than limit batch, {limits.batch}, which "
+            "is the largest batch that clients are told of; lower --max-batch, or raise the limit "
+            f"with --limit batch={limits.merged_batch}"
+        )
+    if limits.merge_wait_ms and limits.merged_batch == 1:
+        raise InputError(
+            f"--batch-delay-ms is {limits.merge_wait_ms:g}, but requests are merged only with "
+            "--max-batch 2 or more; give that too, or leave the delay out"
+        )
     return limits
 
 

@@ -93,12 +93,15 @@ def _model(args: argparse.Namespace) -> str:
     source = models(args)
     if not isinstance(source, ModelDirectory):
         return _loaded(args, args.model, own_name=True)
-    entries = source.repository.scan()
-    problems = [entry.problem for entry in entries.values() if entry.problem]
-    newest = [entry.versions[0] for entry in entries.values() if entry.versions]
+    catalogue = source.repository.scan()
+    entries = [catalogue[name] for name in source.names_at_start(catalogue)]
+    problems = [entry.problem for entry in entries if entry.problem]
+    newest = [entry.versions[0] for entry in entries if entry.versions]
     problems += [version.problem for version in newest if version.path is None]
-    if problems or not newest:
-        raise InputError("; ".join(problems) or f"{args.model_repository} has no model")
+    if problems:
+        raise InputError("; ".join(problems))
+    if not newest:
+        return f"{args.model_repository} has no model yet"
     return "; ".join(f"{item.shown}: {_loaded(args, item.path)}" for item in newest)
 
 

@@ -62,6 +62,10 @@ class UnavailableError(AioError):
         self.retry_after_s = retry_after_s
 
 
+class RepositoryError(UnavailableError):
+    """The directory of models can't be read; the message says why."""
+
+
 class DisconnectedError(AioError):
     """The client went away before its request was complete."""
 

@@ -29,6 +29,7 @@ from aio.runtime import Runtime
 SHAPE = (1, 4, 4)
 LABELS = ("ant", "bee", "cat")
 X = np.arange(32, dtype=np.float32).reshape(2, *SHAPE)
+JSON = {"content-type": "application/json"}
 DOCS = Path(__file__).parents[2] / "docs"
 NUMPY = {
     "BOOL": np.bool_,
@@ -40,8 +41,8 @@ NUMPY = {
 }
 
 
-def model_bytes(seed: int) -> bytes:
-    builder = ModelBuilder(SHAPE, (0.0, 0.5), seed=seed)
+def model_bytes(seed: int, accuracies: tuple[float, ...] | None = None) -> bytes:
+    builder = ModelBuilder(SHAPE, (0.0, 0.5), accuracies=accuracies, seed=seed)
     builder.conv("conv", "x", (16, 1, 3, 3), padding=(1, 1, 1, 1), sparse=False)
     builder.node("flat", "flatten", ["conv"])
     builder.linear("head", "flat", (len(LABELS), 256))
@@ -62,12 +63,12 @@ def models(folder: Path) -> Path:
     return models
 
 
-def put(models: Path, place: str, seed: int) -> None:
+def put(models: Path, place: str, seed: int, accuracies: tuple[float, ...] | None = None) -> None:
     """Write a version as the docs say: elsewhere, then renamed into its place."""
     path = models / place / "model.aio"
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
-    draft.write_bytes(model_bytes(seed))
+    draft.write_bytes(model_bytes(seed, accuracies))
     draft.rename(path)
 
 
@@ -247,6 +248,29 @@ def test_a_version_is_replaced_under_load_without_an_error(
     assert {version for _, version, _ in found} == {"1", "2"}
     for _, version, data in found:
         assert data == (old if version == "1" else new)
+
+
+def test_what_was_set_goes_over_to_a_new_version(
+    server: ServeProcess, client: Any, models: Path
+) -> None:
+    def control(**members: object) -> tuple[int, dict[str, Any]]:
+        body = json.dumps({"model": "set", **members}).encode()
+        status, answer = server.request("POST", "/control", body, JSON)
+        return status, json.loads(answer)
+
+    put(models, "set/1", 1, accuracies=(0.95, 0.9))
+    client.load_model("set")
+    assert control(target_ms=7, min_accuracy=0.92)[0] == 200
+    put(models, "set/2", 2, accuracies=(0.94, 0.93))
+    client.load_model("set")
+    in_force = control()[1]
+    assert (in_force["target_ms"], in_force["min_accuracy"]) == (7.0, 0.92)
+    assert in_force["allowed_levels"] == [0, 1]
+    put(models, "set/3", 3, accuracies=(0.91, 0.9))
+    with pytest.raises(triton.InferenceServerException, match=r"has 0\.91; this was set"):
+        client.load_model("set")
+    assert index(client)["set", "2"] == "READY"
+    client.unload_model("set")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from aio.runtime.serve.hosting.engine import Engine, answer_parameters, describe
 from aio.runtime.serve.hosting.lifecycle import Lifecycle, ModelDirectory
 from aio.runtime.serve.hosting.regions import Regions
 from aio.runtime.serve.hosting.repository import reserved
+from aio.runtime.serve.hosting.settings import ModelSettings
 from aio.runtime.serve.hosting.states import LOADING, READY, ModelState
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.schema import InferRequest, InferResult
@@ -58,6 +59,7 @@ class ServedModel:
     ) -> None:
         self.engine = engine
         self.spec = describe(engine, version, name)
+        self.settings = ModelSettings(engine)
         self.statistics = ModelStatistics()
         self.recent = Recent()
         self._inferences = Inferences(engine, dispatcher)

@@ -13,7 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from aio.runtime.errors import AioError, InputError, ModelFileError
 from aio.runtime.serve.errors import (
     ControlError,
     ModelLoadError,
+    RepositoryError,
     UnavailableError,
     UnknownModelError,
 )
@@ -46,6 +47,10 @@ Loader = Callable[[Path, ExecutorTurn], Engine]
 UNLOADED = "unloaded"
 NOT_LOADED = "not loaded"
 RELOADING = "being loaded again, as its file has changed"
+UNFIT = (
+    "this was set with /control and would not hold any more; change it there, or unload the model "
+    "first, which forgets what was set"
+)
 INTERNAL = "internal error while loading; the server's log has the details"
 
 logger = logging.getLogger(__name__)
@@ -66,6 +71,26 @@ class ModelDirectory:
     loader: Loader
     at_start: tuple[str, ...] = ()
     control: bool = False
+
+    def names_at_start(self, catalogue: Catalogue) -> tuple[str, ...]:
+        """Return the names of the models to load at the start.
+
+        Raises:
+            InputError: one that must load is not there, or nothing is and nothing can come later.
+        """
+        where = self.repository.folder
+        for name in self.at_start:
+            if name not in catalogue:
+                known = ", ".join(catalogue) or "none"
+                raise InputError(
+                    f"--load-model {name}: {where} has no such model, there is {known}"
+                )
+        if not catalogue and not self.control:
+            raise InputError(
+                f"model repository {where} has no model; add NAME/1/model.aio or NAME.aio, or "
+                "start with --model-control explicit to load models later"
+            )
+        return self.at_start or tuple(catalogue)
 
 
 class Lifecycle:
@@ -99,6 +124,7 @@ class Lifecycle:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loaded_from: dict[str, Fingerprint | None] = {}
         self._others = NotServing()
+        self._catalogue: Catalogue = {}  # as it was found last
         self._leaving: set[ServedModel] = set()
         self._unfinished: set[Future[Any]] = set()
 
@@ -110,14 +136,12 @@ class Lifecycle:
                 that must load can't.
             ModelFileError: there are models, and none of them can be loaded.
         """
-        repository = self._directory.repository
-        catalogue = await self._look(repository.scan)
-        self._check_start(catalogue)
-        for name in await self._look(repository.ignored):
-            logger.warning("%r in the model repository is not a model by its name", name)
-        names = self._directory.at_start or tuple(catalogue)
+        catalogue = await self._scan()
+        names = self._directory.names_at_start(catalogue)
         for name in names:
             self._others.loading(name, _newest(catalogue[name]))
+        for name in await self._look(self._directory.repository.ignored):
+            logger.warning("%r in the model repository is not a model by its name", name)
         failures = [failure for name in names if (failure := await self._load_at_start(name))]
         if failures and not self._served:
             raise ModelFileError(failures[0])
@@ -131,6 +155,7 @@ class Lifecycle:
             ControlError: clients may not load.
             UnknownModelError: the directory has no such model.
             ModelLoadError: its newest version can't be loaded. What served before still does.
+            RepositoryError: the directory can't be read.
             UnavailableError: too many wait to load.
         """
         self._check_control()
@@ -145,6 +170,7 @@ class Lifecycle:
         Raises:
             ControlError: clients may not unload.
             UnknownModelError: the directory has no such model.
+            RepositoryError: the directory can't be read, and the model does not serve.
             UnavailableError: too many wait to load.
         """
         self._check_control()
@@ -152,20 +178,34 @@ class Lifecycle:
         return await self._undisturbed(self._unload(name, entry))
 
     async def index(self) -> list[ModelState]:
-        """Return the state of every model of the directory and of every other that serves."""
-        catalogue = await self._look(self._directory.repository.scan)
-        return [
-            state
-            for name in sorted({*catalogue, *self._served})
-            for state in self._states(name, catalogue.get(name))
-        ]
+        """Return the state of every model of the directory and of every other that serves.
+
+        Of a directory that can't be read, these are the models that were there before.
+
+        Raises:
+            RepositoryError: it can't be read, and none is known.
+        """
+        try:
+            await self._scan()
+        except RepositoryError as error:
+            states = self._all_states()
+            if not states:
+                raise
+            return [
+                replace(state, reason="; ".join(filter(None, (state.reason, str(error)))))
+                for state in states
+            ]
+        return self._all_states()
 
     def why_not(self, name: str, version: str | None = None) -> ModelState | None:
-        """Return what is known of a version that does not serve, None if it was never tried.
+        """Return what is known of a version that does not serve, None if that is nothing.
 
-        No version means any of the model.
+        No version means any of the model. It is called for every request that names a model which
+        does not serve, so the directory is not looked at again.
         """
         states = self._others.of(name)
+        if not states and name not in self._served and name in self._catalogue:
+            states = [_not_loaded(name, self._catalogue[name])]
         return next((state for state in states if version in {None, state.version}), None)
 
     def stop(self) -> None:
@@ -206,6 +246,8 @@ class Lifecycle:
             problem = ""
             for version in entry.versions:
                 if await self._is_current(name, version):
+                    # What was in its place meanwhile may have been tried.
+                    self._others.serves(name, version.version)
                     break
                 reason = await self._try(name, version)
                 if not reason:
@@ -221,18 +263,28 @@ class Lifecycle:
         fingerprint = await self._look(version.fingerprint)
         made = await self._make(version)
         if isinstance(made, str):
-            logger.warning("model %s, version %s: %s", name, version.version, made)
-            self._others.unavailable(name, version.version, made)
-            return made
+            return self._refuse(name, version, made)
         model = self._serve(made, name, version.version)
         old = self._served.get(name)
-        self._served[name] = model
+        if old is not None:
+            try:
+                model.settings.change(old.settings.changed)
+            except InputError as error:
+                await self._retire(model)
+                return self._refuse(name, version, f"{error}; {UNFIT}")
+        self._served[name] = model  # at once, so that no setting is made in between
         self._loaded_from[name] = fingerprint
         self._others.serves(name, version.version)
         logger.info("model %s: version %s serves", name, version.version)
         if old is not None:
             await self._retire(old)
         return ""
+
+    def _refuse(self, name: str, version: ModelVersion, reason: str) -> str:
+        """Note why a version can't be served, and return it."""
+        logger.warning("model %s, version %s: %s", name, version.version, reason)
+        self._others.unavailable(name, version.version, reason)
+        return reason
 
     async def _make(self, version: ModelVersion) -> Engine | str:
         """Return the engine of a version, or why there is none."""
@@ -254,8 +306,14 @@ class Lifecycle:
             model = self._served.pop(name, None)
             if model is not None:
                 del self._loaded_from[name]
+                # Why other versions did not take its place may hold no more, and is not why
+                # the model does not serve.
+                self._others.keep_only(name, ())
                 self._others.unavailable(name, model.spec.version, UNLOADED)
                 logger.info("model %s: version %s was unloaded", name, model.spec.version)
+                if model.settings.changed:
+                    what = "model %s: what was set with /control is forgotten: %s"
+                    logger.warning(what, name, model.settings)
                 await self._retire(model)
             return list(self._states(name, entry))
 
@@ -265,6 +323,20 @@ class Lifecycle:
         await model.drain()
         await self._in(self._loader, model.engine.close)
         self._leaving.discard(model)
+
+    async def _scan(self) -> Catalogue:
+        """Return what the directory holds now.
+
+        Raises:
+            RepositoryError: it can't be read.
+        """
+        repository = self._directory.repository
+        try:
+            self._catalogue = await self._look(repository.scan)
+        except RepositoryError as error:  # clients are not told where it is
+            logger.warning("%s: %s", repository.folder, error)
+            raise
+        return self._catalogue
 
     async def _look(self, work: Callable[[], T]) -> T:
         """Return what `work` finds in the directory.
@@ -300,6 +372,13 @@ class Lifecycle:
         if not task.cancelled():
             task.exception()  # told to the client, and in the index
 
+    def _all_states(self) -> list[ModelState]:
+        return [
+            state
+            for name in sorted({*self._catalogue, *self._served})
+            for state in self._states(name, self._catalogue.get(name))
+        ]
+
     def _states(self, name: str, entry: Entry | None) -> Iterator[ModelState]:
         model = self._served.get(name)
         others = self._others.of(name)
@@ -310,7 +389,7 @@ class Lifecycle:
             yield ModelState(name, version, READY, *reasons)
             others = [other for other in others if other.version != version]
         elif entry is not None and not others:
-            yield ModelState(name, _newest(entry), UNAVAILABLE, entry.problem or NOT_LOADED)
+            yield _not_loaded(name, entry)
         yield from others
 
     async def _is_current(self, name: str, version: ModelVersion) -> bool:
@@ -320,16 +399,24 @@ class Lifecycle:
         return await self._look(version.fingerprint) == self._loaded_from[name]
 
     async def _entry(self, name: str) -> Entry:
-        catalogue = await self._look(self._directory.repository.scan)
+        try:
+            catalogue = await self._scan()
+        except RepositoryError as error:
+            raise RepositoryError(f"{error}{self._still_serves(name)}") from None
         entry = catalogue.get(name)
         if entry is None:
             known = ", ".join(sorted({*catalogue, *self._served} - {name})) or "none"
-            model = self._served.get(name)
-            serves = "" if model is None else f"; version {model.spec.version} of it still serves"
             raise UnknownModelError(
-                f"the model repository has no model {name[:80]!r}; there is {known}{serves}"
+                f"the model repository has no model {name[:80]!r}; there is {known}"
+                f"{self._still_serves(name)}"
             )
         return entry
+
+    def _still_serves(self, name: str) -> str:
+        model = self._served.get(name)
+        if model is None:
+            return ""
+        return f"; version {model.spec.version} of model {name!r} still serves"
 
     def _failure(self, name: str, version: str, reason: str) -> ModelLoadError:
         model = self._served.get(name)
@@ -344,20 +431,10 @@ class Lifecycle:
                 "start the server with --model-control explicit to allow it"
             )
 
-    def _check_start(self, catalogue: Catalogue) -> None:
-        where = self._directory.repository.folder
-        for name in self._directory.at_start:
-            if name not in catalogue:
-                known = ", ".join(catalogue) or "none"
-                raise InputError(
-                    f"--load-model {name}: {where} has no such model, there is {known}"
-                )
-        if not catalogue and not self._directory.control:
-            raise InputError(
-                f"model repository {where} has no model; add NAME/1/model.aio or NAME.aio, or "
-                "start with --model-control explicit to load models later"
-            )
-
 
 def _newest(entry: Entry) -> str:
     return entry.versions[0].version if entry.versions else ""
+
+
+def _not_loaded(name: str, entry: Entry) -> ModelState:
+    return ModelState(name, _newest(entry), UNAVAILABLE, entry.problem or NOT_LOADED)

@@ -207,9 +207,9 @@ def _shape(value: object, spec: TensorSpec, max_batch: int) -> tuple[int, ...]:
     if len(sides) != 1 + len(spec.shape) or tuple(sides[1:]) != spec.shape:
         raise RequestError(f"{where}: shape must be {expected}, got {short_repr(sides)}")
     if not 1 <= sides[0] <= max_batch:
+        remedy = "; send it in parts" if sides[0] > max_batch else ""
         raise RequestError(
-            f"{where}: batch must be 1 to {max_batch}, got {short_repr(sides[0])}; "
-            "send a larger batch in parts"
+            f"{where}: batch must be 1 to {max_batch}, got {short_repr(sides[0])}{remedy}"
         )
     return tuple(sides)
 
@@ -266,7 +266,7 @@ def _members(value: object, where: str) -> Members:
 
 
 def _parameters(item: Members, where: str, own: tuple[str, ...] = ()) -> Members:
-    """Return the parameters; `own` are those of this server that may be there."""
+    """Return the parameters that are not null; `own` are those of this server that may be there."""
     value = item.get("parameters")  # some clients write null for what they don't give
     parameters = {} if value is None else _members(value, f"parameters of {where}")
     for name in parameters:
@@ -280,6 +280,8 @@ def _parameters(item: Members, where: str, own: tuple[str, ...] = ()) -> Members
             f"{where}: {SEQUENCE} is {short_repr(parameters[SEQUENCE])}, but no model here keeps "
             "anything from one request to the next; leave it out"
         )
+    if None in parameters.values():
+        return {name: value for name, value in parameters.items() if value is not None}
     return parameters
 
 

@@ -114,7 +114,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "statistics": _get("Tell what every model has done", _ref("Statistics")),
     **_model_operations("", "a model"),
     **_model_operations("_version", "a version of a model"),
-    "repository_index": _post("List the models that are known", _ref("Index"), "IndexRequest"),
+    "repository_index": _post("List the models that are known", _ref("Index"), "IndexRequest", 503),
     "repository_load": _post(
         "Serve the newest version of a model", _ref("Index"), "LoadRequest", 403, 404, 503
     ),

@@ -148,15 +148,21 @@ def _request_parameters(model: ModelSpec) -> Json:
             "timeout": {"type": "integer", "minimum": 0, "maximum": MAX_TIMEOUT_US},
             "priority": {"type": "integer", "minimum": 0, "maximum": MAX_PRIORITY},
             "binary_data_output": BOOLEAN,
-            **dict.fromkeys(OWN_PARAMETERS, _nullable(level)),
+            **dict.fromkeys(OWN_PARAMETERS, level),
         }
     )
 
 
-def _parameters(properties: Json) -> Json:
+def _parameters(properties: Json, required: Sequence[str] = ()) -> Json:
+    """Describe parameters; null is the same as leaving one out, which those required can't be."""
+    described = {
+        name: schema if name in required else _nullable(schema)
+        for name, schema in properties.items()
+    }
     return {
         "type": "object",
-        "properties": {SEQUENCE: {"enum": list(NO_SEQUENCE)}, **properties},
+        "required": list(required),
+        "properties": {SEQUENCE: {"enum": list(NO_SEQUENCE)}, **described},
         "patternProperties": {FREE_PARAMETERS: {}},
         "additionalProperties": False,
     }
@@ -172,7 +178,7 @@ def _input(spec: TensorSpec, limits: Limits) -> Json:
 
 def _input_in_memory(spec: TensorSpec, datatype: Datatype, limits: Limits) -> Json:
     tensor = _described_input(spec, datatype, limits)
-    tensor["properties"]["parameters"] = _parameters(_place()) | {"required": [REGION, SIZE]}
+    tensor["properties"]["parameters"] = _parameters(_place(), [REGION, SIZE])
     tensor["properties"]["data"] = False
     tensor["required"].append("parameters")
     return tensor
@@ -206,7 +212,7 @@ def _input_of(spec: TensorSpec, datatype: Datatype, limits: Limits) -> Json:
         tensor["properties"]["parameters"] = _nullable(_parameters({"binary_data_size": False}))
     else:
         size = {"binary_data_size": COUNT}
-        tensor["properties"]["parameters"] = _parameters(size) | {"required": list(size)}
+        tensor["properties"]["parameters"] = _parameters(size, list(size))
         tensor["required"].append("parameters")
         tensor["properties"]["data"] = False
     return tensor

@@ -27,7 +27,7 @@ def total_ms(works: Iterable[Work], turn_ms: float) -> float:
 
 
 def admit(work: Work, queue: WorkQueue, *, now_s: float, busy_ms: float, turn_ms: float) -> None:
-    """Raise DeadlineError if `work` would be late, or would make others late that wait.
+    """Raise DeadlineError if `work` is or would be late, or would make others late that wait.
 
     Args:
         work: what arrives.
@@ -39,25 +39,26 @@ def admit(work: Work, queue: WorkQueue, *, now_s: float, busy_ms: float, turn_ms
     before, behind = queue.split(work.order)
     wait_ms = busy_ms + total_ms(before, turn_ms)
     cost_ms = work.cost_ms
+    left_ms = (work.limit_s - now_s) * 1e3
 
-    def refuse(why: str) -> DeadlineError:
+    def refuse(why: str, kind: type[DeadlineError] = DeadlineError) -> DeadlineError:
         backlog_ms = wait_ms + total_ms(behind, turn_ms)
-        return DeadlineError(f"{why}; retry later", backlog_ms / 1e3)
+        return kind(f"{why}; retry later", backlog_ms / 1e3)
 
+    if left_ms <= 0.0:
+        limit = "longest wait" if work.deadline_s is None else "timeout"
+        raise refuse(f"the {limit} passed before the request could be queued", ExpiredError)
     if work.deadline_s is None:
-        left_ms = (work.start_by_s - now_s) * 1e3
         if wait_ms > left_ms:
             raise refuse(
                 f"the wait would be {wait_ms:.1f} ms, and at most {left_ms:.0f} ms are allowed "
                 "without a timeout"
             )
-    elif cost_ms is not None:
-        left_ms = (work.deadline_s - now_s) * 1e3
-        if wait_ms + cost_ms > left_ms:
-            raise refuse(
-                f"{left_ms:.2f} ms are left of the timeout, but {wait_ms:.2f} ms of work come "
-                f"before and the fastest level allowed takes {cost_ms:.2f} ms"
-            )
+    elif cost_ms is not None and wait_ms + cost_ms > left_ms:
+        raise refuse(
+            f"{left_ms:.2f} ms are left of the timeout, but {wait_ms:.2f} ms of work come "
+            f"before and the fastest level allowed takes {cost_ms:.2f} ms"
+        )
     if cost_ms is not None and _makes_late(
         behind,
         priority=work.priority,

@@ -14,10 +14,10 @@ from aio.runtime.serve.limits import MIB, Limits
 OWN = [field for field in fields(Limits) if field.name not in OPTION_OF_LIMIT]
 
 
-def arguments(**limits: int) -> argparse.Namespace:
+def arguments(*options: str, **limits: int) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_queue_options(parser)
-    return argparse.Namespace(limit=limits, **vars(parser.parse_args([])))
+    return argparse.Namespace(limit=limits, **vars(parser.parse_args(options)))
 
 
 @pytest.mark.parametrize("field", OWN, ids=lambda field: str(field.name))
@@ -85,3 +85,17 @@ def test_limits_that_contradict_each_other() -> None:
     assert make_limits(arguments(connections=3)).connections == 3
     with pytest.raises(InputError, match="raise buffered_bytes"):
         make_limits(arguments(body_bytes=512 * MIB))
+
+
+def test_merged_batches_are_within_the_limit_of_a_batch() -> None:
+    assert make_limits(arguments("--max-batch", "8", batch=8)).merged_batch == 8
+    with pytest.raises(InputError) as caught:
+        make_limits(arguments("--max-batch", "16", batch=8))
+    assert "--max-batch is 16, more than limit batch, 8," in str(caught.value)
+    assert "--limit batch=16" in str(caught.value)
+
+
+def test_a_delay_without_merging_would_do_nothing() -> None:
+    assert make_limits(arguments("--max-batch", "2", "--batch-delay-ms", "5")).merge_wait_ms == 5
+    with pytest.raises(InputError, match=r"--batch-delay-ms is 5, but .* --max-batch 2 or more"):
+        make_limits(arguments("--batch-delay-ms", "5"))

@@ -8,6 +8,7 @@ import configparser
 import json
 import re
 import shlex
+import shutil
 import socket
 import stat
 from dataclasses import fields
@@ -25,6 +26,7 @@ from aio.runtime.commands.service_links import is_service_link
 from aio.runtime.commands.settings import Settings
 from aio.runtime.errors import InputError
 from aio.runtime.serve.limits import Limits
+from aio.runtime.shipped import SHIPPED_MODEL
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "scripts" / "aio-serve.toml"
@@ -210,6 +212,34 @@ def test_check_binds_the_port_of_grpc_too(capsys: pytest.CaptureFixture[str]) ->
     assert "FAIL  grpc: gRPC: port must be 0 to 65535" in said
     assert check_settings(read("--port", "0", "--grpc-port", "0")) == 0
     assert re.search(r"ok +grpc: 127\.0\.0\.1:\d+ can be had", capsys.readouterr().out)
+
+
+def test_check_looks_at_the_models_that_load_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def checked(*options: str) -> tuple[int, str]:
+        code = check_settings(read("--port", "0", "--model-repository", str(tmp_path), *options))
+        (line,) = (line for line in capsys.readouterr().out.splitlines() if " model: " in line)
+        return code, line
+
+    code, said = checked()
+    assert (code, "has no model; add NAME/1/model.aio" in said) == (2, True)
+    code, said = checked("--model-control", "explicit")  # models may come later
+    assert (code, said.endswith("has no model yet")) == (0, True)
+    shutil.copy(SHIPPED_MODEL, tmp_path / "good.aio")
+    (tmp_path / "bad.aio").write_bytes(b"xx")
+    (tmp_path / "empty").mkdir()
+    assert checked()[0] == 2
+    code, said = checked("--load-model", "good")
+    assert (code, "good.aio: digits, " in said, "bad" in said) == (0, True, False)
+    code, said = checked("--load-model", "good", "--load-model", "other")
+    assert code == 2
+    assert said.endswith(
+        f"--load-model other: {tmp_path} has no such model, there is bad, empty, good"
+    )
+    for name, problem in (("bad", "has 2 bytes"), ("empty", "has no directory 1, 2, ...")):
+        code, said = checked("--load-model", name)
+        assert (code, problem in said) == (2, True)
 
 
 def test_one_port_is_not_for_http_and_grpc(capsys: pytest.CaptureFixture[str]) -> None:

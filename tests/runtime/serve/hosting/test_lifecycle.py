@@ -16,15 +16,18 @@ import pytest
 from fake_engine import SHAPE, FakeEngine
 
 from aio.runtime.errors import AioError, InputError, ModelFileError
+from aio.runtime.records import LevelInfo
 from aio.runtime.serve.errors import (
     ControlError,
     ModelLoadError,
+    RepositoryError,
     UnavailableError,
     UnknownModelError,
 )
 from aio.runtime.serve.hosting.host import Host, State
 from aio.runtime.serve.hosting.lifecycle import ModelDirectory
 from aio.runtime.serve.hosting.repository import Entry, Repository
+from aio.runtime.serve.hosting.settings import Settings
 from aio.runtime.serve.hosting.states import ModelState
 from aio.runtime.serve.protocol.schema import InferRequest
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
@@ -33,6 +36,14 @@ if TYPE_CHECKING:
     from aio.runtime.serve.hosting.turn import ExecutorTurn
 
 REQUEST = InferRequest(None, {"image": np.ones((1, *SHAPE), np.float32)}, ())
+
+ACCURACIES = {"good": 0.9, "better": 0.95, "worse": 0.8}  # of the densest level
+
+
+def accurate(best: float | None) -> tuple[LevelInfo, ...]:
+    """Return levels of falling accuracy, or without any."""
+    found = [best and best - step / 10 for step in range(3)]
+    return tuple(LevelInfo(i, i / 4, found[i], 1, 1, None) for i in range(3))
 
 
 @dataclass
@@ -63,7 +74,8 @@ class Shelf:
             self.calibrating.set()
             while not self.passing.wait(0.01):
                 turn.offer()
-        engine = self.engines[f"{path.relative_to(self.root)}:{text}"] = FakeEngine(name=text)
+        engine = FakeEngine(name=text, levels=accurate(ACCURACIES.get(text)))
+        self.engines[f"{path.relative_to(self.root)}:{text}"] = engine
         return engine
 
     def directory(self, *at_start: str, control: bool = True) -> ModelDirectory:
@@ -96,11 +108,11 @@ async def rows(host: Host) -> list[tuple[str, str, str, str]]:
     return [(s.name, s.version, s.state, s.reason) for s in await host.index()]
 
 
-async def calibrating_b(host: Host, shelf: Shelf) -> asyncio.Future[list[ModelState]]:
-    """Load model b up to its calibration, which then waits for `shelf.passing`."""
+async def calibrating(host: Host, shelf: Shelf, name: str) -> asyncio.Future[list[ModelState]]:
+    """Load a model up to its calibration, which then waits for `shelf.passing`."""
     shelf.passing.clear()
     shelf.calibrating.clear()
-    loading = asyncio.ensure_future(host.load_model("b"))
+    loading = asyncio.ensure_future(host.load_model(name))
     while not shelf.calibrating.is_set():
         await asyncio.sleep(0.001)
     return loading
@@ -172,6 +184,172 @@ def test_a_file_replaced_under_its_version_is_loaded_again_and_only_then(shelf: 
         await host.load_model("a")
         assert host.find("a").engine.name == "better"
         assert await rows(host) == [("a", "1", "READY", "")]
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_a_directory_that_is_gone_is_not_an_empty_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf(tmp_path / "models")
+    shelf.put("a.aio")
+    shelf.put("b/3/model.aio")
+    why = "the model repository can't be read: No such file or directory"
+
+    async def scenario(host: Host) -> None:
+        shelf.root.rename(tmp_path / "away")
+        assert await rows(host) == [
+            ("a", "1", "READY", why),
+            ("b", "3", "UNAVAILABLE", f"not loaded; {why}"),
+        ]
+        assert str(shelf.root) in caplog.text  # for who can mend it
+        for name, serves in (("a", "; version 1 of model 'a' still serves"), ("b", ""), ("c", "")):
+            with pytest.raises(RepositoryError) as caught:
+                await host.load_model(name)
+            assert str(caught.value) == f"{why}{serves}"
+        with pytest.raises(RepositoryError):
+            await host.unload_model("b")
+        await host.find("a").infer(REQUEST, 0.0)
+        assert await host.unload_model("a") == [ModelState("a", "1", "UNAVAILABLE", "unloaded")]
+        with pytest.raises(UnknownModelError, match="'b' does not serve: not loaded"):
+            host.find("b")
+        (tmp_path / "away").rename(shelf.root)
+        await host.load_model("a")
+        assert (await rows(host))[0] == ("a", "1", "READY", "")
+
+    with_host(shelf.directory("a"), scenario)
+
+
+def test_the_index_of_nothing_says_that_the_directory_is_gone(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "models")
+    shelf.root.mkdir()
+
+    async def scenario(host: Host) -> None:
+        shelf.root.rmdir()
+        with pytest.raises(RepositoryError, match="can't be read"):
+            await host.index()
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_a_link_to_another_release_is_followed_by_a_load(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "r1")
+    shelf.put("a.aio")
+    (tmp_path / "r2").mkdir()
+    (tmp_path / "r2" / "a.aio").write_text("better")
+    (tmp_path / "current").symlink_to("r1")
+
+    def load(path: Path, turn: ExecutorTurn) -> FakeEngine:
+        return FakeEngine(name=path.read_text())
+
+    async def scenario(host: Host) -> None:
+        (tmp_path / "next").symlink_to("r2")
+        (tmp_path / "next").replace(tmp_path / "current")
+        assert host.find("a").engine.name == "good"
+        assert await host.load_model("a") == [ModelState("a", "1", "READY")]
+        assert host.find("a").engine.name == "better"
+
+    with_host(ModelDirectory(Repository(tmp_path / "current"), load, control=True), scenario)
+
+
+def test_a_file_that_is_put_back_is_as_good_as_before(shelf: Shelf) -> None:
+    shelf.put("a.aio")
+
+    async def scenario(host: Host) -> None:
+        served = host.find("a")
+        (shelf.root / "a.aio").rename(shelf.root / "kept")
+        shelf.put("a.aio", "broken")
+        with pytest.raises(ModelLoadError):
+            await host.load_model("a")
+        (shelf.root / "kept").replace(shelf.root / "a.aio")
+        assert await host.load_model("a") == [ModelState("a", "1", "READY")]
+        assert host.find("a") is served
+        assert await rows(host) == [("a", "1", "READY", "")]
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_what_was_set_goes_over_to_the_next_version(shelf: Shelf) -> None:
+    shelf.put("a/1/model.aio")
+
+    async def scenario(host: Host) -> None:
+        host.find("a").settings.change({"target_ms": 20.0, "min_accuracy": 0.85})
+        shelf.put("a/2/model.aio", "better")
+        loading = await calibrating(host, shelf, "a")
+        # Set while the new version is being loaded: it counts for that one too.
+        host.find("a").settings.change({"battery_target_ms": 40.0})
+        shelf.passing.set()
+        await loading
+        model = host.find("a", "2")
+        assert Settings.of(model.engine) == Settings(20.0, 40.0, 0.85)
+        assert model.engine.allowed_levels == (0, 1)
+        model.settings.change(dict.fromkeys(Settings._fields))
+        assert Settings.of(model.engine) == Settings(1.0, None, None)  # as at the start
+        shelf.put("a/2/model.aio", "good")
+        await host.load_model("a")
+        assert Settings.of(host.find("a").engine) == Settings(1.0, None, None)
+
+    with_host(shelf.directory(), scenario)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("worse", "min_accuracy=0.85: the best level has 0.8"), ("unknown", "records no accuracy")],
+)
+def test_a_version_that_does_not_keep_the_floor_is_not_served(
+    shelf: Shelf, text: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf.put("a/1/model.aio")
+
+    async def scenario(host: Host) -> None:
+        served = host.find("a")
+        served.settings.change({"min_accuracy": 0.85})
+        shelf.put("a/2/model.aio", text)
+        with pytest.raises(ModelLoadError, match="version 1 serves: ") as caught:
+            await host.load_model("a")
+        for told in (str(caught.value), caplog.text, (await rows(host))[1][3]):
+            assert said in told
+            assert "this was set with /control" in told
+        assert host.find("a") is served
+        assert served.engine.min_accuracy == 0.85
+        assert shelf.engines[f"a/2/model.aio:{text}"].closed
+        served.settings.change({"min_accuracy": None})
+        await host.load_model("a")
+        assert await rows(host) == [("a", "2", "READY", "")]
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_an_unloaded_model_says_so_whatever_was_wrong_with_other_versions(shelf: Shelf) -> None:
+    shelf.put("a/1/model.aio")
+
+    async def scenario(host: Host) -> None:
+        host.find("a").settings.change({"min_accuracy": 0.85})
+        shelf.put("a/2/model.aio", "worse")
+        with pytest.raises(ModelLoadError):
+            await host.load_model("a")
+        assert await host.unload_model("a") == [ModelState("a", "1", "UNAVAILABLE", "unloaded")]
+        with pytest.raises(UnknownModelError, match=r"'a' does not serve: unloaded$"):
+            host.find("a")
+        assert (await host.load_model("a"))[0] == ModelState("a", "2", "READY")
+
+    with_host(shelf.directory(), scenario)
+
+
+def test_unloading_forgets_what_was_set_and_says_so(
+    shelf: Shelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf.put("a.aio")
+
+    async def scenario(host: Host) -> None:
+        await host.unload_model("a")
+        await host.load_model("a")
+        assert not caplog.text
+        host.find("a").settings.change({"target_ms": 20.0, "min_accuracy": 0.85})
+        await host.unload_model("a")
+        assert "forgotten: target_ms=20, min_accuracy=0.85" in caplog.text
+        await host.load_model("a")
+        assert Settings.of(host.find("a").engine) == Settings(1.0, None, None)
 
     with_host(shelf.directory(), scenario)
 
@@ -288,7 +466,7 @@ def test_a_model_that_was_removed_and_still_serves(shelf: Shelf) -> None:
         with pytest.raises(UnknownModelError) as caught:
             await host.load_model("b")
         assert str(caught.value) == (
-            "the model repository has no model 'b'; there is a; version 3 of it still serves"
+            "the model repository has no model 'b'; there is a; version 3 of model 'b' still serves"
         )
         await host.find("b").infer(REQUEST, 0.0)
         assert await host.unload_model("b") == [ModelState("b", "3", "UNAVAILABLE", "unloaded")]
@@ -307,14 +485,14 @@ def test_versions_that_do_not_serve(shelf: Shelf) -> None:
             with pytest.raises(UnknownModelError, match="'a' does not serve: a/1"):
                 host.find("a", version)
         shelf.put("b/2/model.aio")
-        loading = await calibrating_b(host, shelf)
+        loading = await calibrating(host, shelf, "b")
         assert host.find("b").spec.version == "1"
         with pytest.raises(UnavailableError, match="being loaded"):
             host.find("b", "2")
         shelf.passing.set()
         assert await loading == [ModelState("b", "2", "READY")]
         await host.unload_model("b")
-        loading = await calibrating_b(host, shelf)
+        loading = await calibrating(host, shelf, "b")
         for version in ("1", "2"):  # either may be what serves in the end
             with pytest.raises(UnavailableError, match="being loaded"):
                 host.find("b", version)
@@ -330,7 +508,7 @@ def test_other_models_answer_while_one_is_calibrated(shelf: Shelf) -> None:
     async def scenario(host: Host) -> None:
         shelf.put("b/1/model.aio")
         assert (await rows(host))[1] == ("b", "1", "UNAVAILABLE", "not loaded")
-        loading = await calibrating_b(host, shelf)
+        loading = await calibrating(host, shelf, "b")
         assert (await rows(host))[1][:3] == ("b", "1", "LOADING")
         with pytest.raises(UnavailableError, match="being loaded"):
             host.find("b")
@@ -378,7 +556,7 @@ def test_a_load_goes_on_when_its_client_goes_away(shelf: Shelf) -> None:
 
     async def scenario(host: Host) -> None:
         shelf.put("b.aio")
-        loading = await calibrating_b(host, shelf)
+        loading = await calibrating(host, shelf, "b")
         loading.cancel()
         shelf.passing.set()
         while (await rows(host))[1][2] != "READY":
@@ -512,7 +690,22 @@ def test_only_the_named_models_load_at_the_start(shelf: Shelf) -> None:
             ("a", "1", "UNAVAILABLE", "not loaded"),
             ("b", "1", "READY", ""),
         ]
-        with pytest.raises(UnknownModelError, match="there is b"):
+        for version in (None, "1", "7"):
+            with pytest.raises(UnknownModelError, match="model 'a' does not serve: not loaded"):
+                host.find("a", version)
+        with pytest.raises(UnknownModelError, match="no model is named 'c'; there is b"):
+            host.find("c")
+        await host.unload_model("a")  # which changes nothing
+        await host.unload_model("b")
+        for name, reason in (("a", "not loaded"), ("b", "unloaded")):
+            with pytest.raises(UnknownModelError, match=f"'{name}' does not serve: {reason}"):
+                host.find(name)
+        shelf.put("c/3/model.aio")
+        (shelf.root / "a.aio").unlink()
+        await host.index()  # looks at the directory
+        with pytest.raises(UnknownModelError, match="model 'c' does not serve: not loaded"):
+            host.find("c")
+        with pytest.raises(UnknownModelError, match="no model is named 'a'; there is none"):
             host.find("a")
 
     with_host(shelf.directory("b"), scenario)
@@ -534,7 +727,7 @@ def test_stopping_gives_up_what_is_being_calibrated(shelf: Shelf) -> None:
 
     async def scenario(host: Host) -> None:
         shelf.put("b.aio")
-        loading = await calibrating_b(host, shelf)
+        loading = await calibrating(host, shelf, "b")
         host.stop()
         with pytest.raises(ModelLoadError, match="the server is stopping"):
             await loading

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What counts as a model in a directory, and what of it can't be loaded."""
 
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from aio.runtime.errors import InputError
+from aio.runtime.serve.errors import RepositoryError
 from aio.runtime.serve.hosting.repository import Repository
 
 
@@ -109,8 +112,87 @@ def test_the_directory_itself_may_be_a_link(tmp_path: Path) -> None:
     assert version.path == tmp_path / "real" / "a.aio"
 
 
-@pytest.mark.parametrize("name", ["missing", "file"])
+def test_a_link_to_the_directory_is_followed_anew_by_each_look(tmp_path: Path) -> None:
+    write(tmp_path / "r1" / "a.aio")
+    write(tmp_path / "r2" / "a.aio")
+    write(tmp_path / "r2" / "not a model")
+    link = tmp_path / "current"
+    link.symlink_to("r1")
+    repository = Repository(link)
+    (before,) = repository.scan()["a"].versions
+    (tmp_path / "next").symlink_to("r2")
+    (tmp_path / "next").replace(link)
+    (after,) = repository.scan()["a"].versions
+    assert (before.path, after.path) == (tmp_path / "r1" / "a.aio", tmp_path / "r2" / "a.aio")
+    assert before.fingerprint() != after.fingerprint()
+    assert repository.ignored() == ["not a model"]
+    # What is not in the directory of now is outside of it, also what was inside before.
+    (tmp_path / "r2" / "b.aio").symlink_to(tmp_path / "r1" / "a.aio")
+    (outside,) = repository.scan()["b"].versions
+    assert outside.problem == "b.aio leads out of the model repository"
+
+
+def test_one_look_stays_in_one_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for release in ("r1", "r2"):
+        write(tmp_path / release / "a" / "1" / "model.aio")
+        write(tmp_path / release / "b" / "1" / "model.aio")
+    link = tmp_path / "current"
+    link.symlink_to("r1")
+    repository = Repository(link)
+    iterdir = Path.iterdir
+
+    def swapping(folder: Path) -> Iterator[Path]:
+        if folder.name == "a":
+            link.unlink()
+            link.symlink_to("r2")
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", swapping)
+    found = repository.scan()
+    assert [found[name].versions[0].path for name in ("a", "b")] == [
+        tmp_path / "r1" / name / "1" / "model.aio" for name in ("a", "b")
+    ]
+
+
+def test_a_directory_that_can_not_be_read_is_not_an_empty_one(tmp_path: Path) -> None:
+    root = tmp_path / "models"
+    write(root / "a.aio")
+    repository = Repository(root)
+    root.rename(tmp_path / "away")
+    for _ in range(2):  # gone, then something else
+        for look in (repository.scan, repository.ignored):
+            with pytest.raises(RepositoryError) as caught:
+                look()
+            assert str(caught.value) == "the model repository can't be read: " + os.strerror(
+                errno.ENOTDIR if root.exists() else errno.ENOENT
+            )
+        write(root)
+    root.unlink()
+    (tmp_path / "away").rename(root)
+    assert list(repository.scan()) == ["a"]
+
+
+def test_a_model_that_can_not_be_read_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a" / "1" / "model.aio")
+    write(tmp_path / "b.aio")
+    iterdir = Path.iterdir
+
+    def closed(folder: Path) -> Iterator[Path]:
+        if folder.name == "a":
+            raise PermissionError(errno.EACCES, "Permission denied")  # root may read everything
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    found = Repository(tmp_path).scan()
+    assert (found["a"].versions, found["a"].problem) == ((), "a: Permission denied")
+    assert found["b"].versions
+
+
+@pytest.mark.parametrize("name", ["missing", "file", "circle"])
 def test_no_directory(tmp_path: Path, name: str) -> None:
     write(tmp_path / "file")
+    (tmp_path / "circle").symlink_to("circle")
     with pytest.raises(InputError, match="it must be a directory that holds"):
         Repository(tmp_path / name)

@@ -159,6 +159,14 @@ def test_what_is_wrong_is_named(root: object, said: str) -> None:
     assert len(str(caught.value)) < 250
 
 
+@pytest.mark.parametrize(("batch", "in_parts"), [(0, False), (-1, False), (4, True)])
+def test_only_a_batch_that_is_too_large_can_be_sent_in_parts(batch: int, in_parts: bool) -> None:
+    body = json.dumps(image(shape=[batch, 1, 2, 2])).encode()
+    with pytest.raises(RequestError, match=f"batch must be 1 to 3, got {batch}") as caught:
+        decode_request(body, None, MODEL, Limits(batch=3))
+    assert ("parts" in str(caught.value)) == in_parts
+
+
 @pytest.mark.parametrize("value", [0, "", None])
 def test_a_request_may_say_that_it_is_part_of_no_sequence(value: object) -> None:
     assert decode(parameters(sequence_id=value)).priority == 0
@@ -168,6 +176,19 @@ def test_null_is_the_same_as_nothing() -> None:
     request = decode(image(parameters=None) | {"id": None, "outputs": None, "parameters": None})
     assert request.request_id is None
     assert [item.spec for item in request.outputs] == [LOGITS, EMBEDDING]
+
+
+def test_a_parameter_that_is_null_is_not_there() -> None:
+    names = ("timeout", "priority", "aio_level", "binary_data_output", "anything else")
+    request = decode(parameters(**dict.fromkeys(names)))
+    assert (request.timeout_ms, request.priority, request.level) == (None, 0, None)
+    assert request.outputs == decode(GOOD).outputs
+    nulls = dict.fromkeys(("binary_data", "classification", "shared_memory_region"))
+    output = decode(outputs({"name": "logits", "parameters": nulls})).outputs
+    assert output == decode(outputs({"name": "logits"})).outputs
+    assert len(decode(image(parameters={"binary_data_size": None})).inputs["image"]) == 1
+    with pytest.raises(RequestError, match="no parameter is named 'aio_levels'"):
+        decode(parameters(aio_levels=None))  # misspelled all the same
 
 
 def test_an_input_that_is_missing() -> None:

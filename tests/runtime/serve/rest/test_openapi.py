@@ -17,6 +17,7 @@ from aio.runtime.serve.hosting.engine import describe
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.datatypes import DATATYPES
+from aio.runtime.serve.protocol.shared_memory import SIZE
 from aio.runtime.serve.rest.endpoints import Endpoints
 from aio.runtime.serve.rest.infer import InferEndpoint
 from aio.runtime.serve.rest.openapi import described, document
@@ -106,6 +107,8 @@ def test_places_in_shared_memory_where_there_may_be_any(table: list[Route]) -> N
     assert not accepts({"inputs": [sent], "outputs": [output]}, 0)
     assert accepts({"inputs": [sent], "parameters": {"sequence_id": 0}}, 0)
     assert not accepts({"inputs": [sent], "parameters": {"sequence_id": 7}}, 0)
+    assert accepts({"inputs": [sent], "parameters": {"timeout": None, "priority": None}}, 0)
+    assert not accepts({"inputs": [{**image, "parameters": {**place, SIZE: None}}]}, 1)
 
 
 def test_without_a_model_it_is_a_document_all_the_same(table: list[Route]) -> None:

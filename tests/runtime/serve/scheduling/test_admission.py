@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pieces_of_work import Executor
 
-from aio.runtime.serve.scheduling.admission import DeadlineError, admit, total_ms
+from aio.runtime.serve.scheduling.admission import DeadlineError, ExpiredError, admit, total_ms
 from aio.runtime.serve.scheduling.queue import WorkQueue
 
 
@@ -111,3 +111,18 @@ def test_what_can_not_is_refused_with_the_time_of_what_is_before(
     assert error is not None
     assert said in str(error)
     assert error.retry_after_s == pytest.approx(retry_s)
+
+
+@pytest.mark.parametrize(
+    ("arrives", "limit"),
+    [
+        ({"cost_ms": 5.0, "within_ms": -0.3}, "timeout"),
+        ({"cost_ms": None, "within_ms": -0.3}, "timeout"),
+        ({"cost_ms": 5.0, "start_within_ms": -0.3}, "longest wait"),
+    ],
+)
+def test_what_is_late_already_is_told_so(arrives: dict[str, Any], limit: str) -> None:
+    error = admitted(Case(arrives, [{"cost_ms": 600.0, "priority": 1}]))
+    assert isinstance(error, ExpiredError)
+    assert str(error) == f"the {limit} passed before the request could be queued; retry later"
+    assert error.retry_after_s == pytest.approx(0.6)
