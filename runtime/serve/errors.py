@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from aio.runtime.errors import AioError, ClosedError, InputError
 
+RETRY_AFTER_S = 1  # what clients are told with a 503 where nothing better is known
 REJECTED, CANCELED, BACKEND, OTHER = "REJECTED", "CANCELED", "BACKEND", "OTHER"
 
 

@@ -10,11 +10,12 @@ from starlette.responses import Response
 from starlette.types import Send
 
 from aio.runtime.errors import AioError
-from aio.runtime.serve.errors import row_of
+from aio.runtime.serve.errors import RETRY_AFTER_S, row_of
 from aio.runtime.serve.protocol import codec_json
 
 INTERNAL = "internal error; the server's log has the details"
 JSON = {"content-type": "application/json"}
+RETRY_AFTER = "retry-after"
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ def error_answer(error: AioError) -> Answer:
     headers = dict(JSON)
     if status == 503:
         # At least a second: the header has whole seconds, and 0 would ask for a busy loop.
-        wait_s = getattr(error, "retry_after_s", None) or 1
-        headers["retry-after"] = str(max(1, math.ceil(wait_s)))
+        wait_s = getattr(error, "retry_after_s", None) or RETRY_AFTER_S
+        headers[RETRY_AFTER] = str(max(1, math.ceil(wait_s)))
     if status == 408:
         headers["connection"] = "close"
     if status == 500:

@@ -10,10 +10,9 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from aio.runtime.errors import AioError
-from aio.runtime.serve.errors import row_of
+from aio.runtime.serve.errors import RETRY_AFTER_S, row_of
 
 INTERNAL = "internal error; the server's log has the details"
-RETRY_AFTER_S = 1.0
 MAX_DETAILS = 2000  # characters; clients take no more than 8 KiB of trailers
 # What may stand in `grpc-message` as it is: ASCII that can be printed, without the percent sign.
 PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")

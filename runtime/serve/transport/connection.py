@@ -25,7 +25,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from aio.runtime.errors import AioError
-from aio.runtime.serve.errors import BodyTimeoutError
+from aio.runtime.serve.errors import RETRY_AFTER_S, BodyTimeoutError
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol import codec_json
 from aio.runtime.serve.protocol.codec_binary import HEADER
@@ -52,14 +52,12 @@ BARE_LF = re.compile(rb"[^\r]\n")
 def http_error(status: int, message: str) -> bytes:
     """Return a whole HTTP response that closes the connection."""
     body = codec_json.dumps({"error": message})
+    retry = f"retry-after: {RETRY_AFTER_S}\r\n" if status == 503 else ""
     head = (
-        f"HTTP/1.1 {status} {PHRASES[status]}\r\ncontent-type: application/json\r\n"
+        f"HTTP/1.1 {status} {PHRASES[status]}\r\ncontent-type: application/json\r\n{retry}"
         f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
     return head.encode("ascii") + body
-
-
-FULL = http_error(503, "too many connections; retry later")
 
 
 class Phase(enum.Enum):
@@ -120,9 +118,10 @@ class Connection(asyncio.BufferedProtocol):
         self._fd: int = transport.get_extra_info("socket").fileno()
         self._server.connections.add(self)  # type: ignore[arg-type]
         self._deadline.set(self.limits.head_s)
-        if len(self._server.connections) > self.limits.connections:
-            transport.write(FULL)
-            self._linger()
+        most = self.limits.connections
+        if len(self._server.connections) > most:
+            text = f"too many connections, limit connections is {most}; retry later"
+            self._refuse(503, text)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go."""

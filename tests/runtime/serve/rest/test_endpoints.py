@@ -213,6 +213,7 @@ def test_not_ready_while_loading() -> None:
         ready = live.request("GET", "/v2/health/ready")
         assert ready.status == 503
         assert ready.json == {"live": True, "ready": False}
+        assert ready.headers["retry-after"] == "1"
         for reply in (live.infer(tensor_json(X)), live.request("GET", "/v2/models/fake/ready")):
             assert reply.status == 503
             assert "loaded" in reply.json["error"]
