@@ -80,6 +80,7 @@ class ServedModel:
             UnavailableError: the queue is full, the time allowed is not enough, or the model makes
                 way for another version.
         """
+        note(model=self.spec.name, request_id=request.request_id)
         if self._draining is not None:
             raise UnavailableError(
                 f"version {self.spec.version} of model {self.spec.name!r} was replaced or unloaded "
@@ -100,7 +101,6 @@ class ServedModel:
             await self._draining.wait()
 
     async def _infer(self, request: InferRequest, arrived_s: float) -> InferResult:
-        note(model=self.spec.name)
         try:
             answer = await self._inferences.run(request, arrived_s)
         except (Exception, asyncio.CancelledError) as error:

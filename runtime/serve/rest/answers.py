@@ -12,6 +12,7 @@ from starlette.types import Send
 from aio.runtime.errors import AioError
 from aio.runtime.serve.errors import RETRY_AFTER_S, row_of
 from aio.runtime.serve.protocol import codec_json
+from aio.runtime.serve.telemetry.request_log import note
 
 INTERNAL = "internal error; the server's log has the details"
 JSON = {"content-type": "application/json"}
@@ -40,6 +41,7 @@ class Answer(NamedTuple):
 
 def error_answer(error: AioError) -> Answer:
     """Return the answer for an error, by the table of errors; log what is our own fault."""
+    note(error=str(error))
     status = row_of(error).status
     headers = dict(JSON)
     if status == 503:

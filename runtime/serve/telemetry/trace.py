@@ -3,8 +3,8 @@
 
 A valid `traceparent` is taken over with a span identifier of our own, and answered; one that is
 not valid is ignored, as the specification says, and `tracestate` with it. Without one there is no
-trace: this server begins none. `x-request-id`, or the `id` of an inference request, names a request
-in the log.
+trace: this server begins none. `x-request-id` names a request in the log; without it the `id` of an
+inference does.
 
     current_trace_id()      in code that runs for a request, and in what logs it
 """
@@ -82,7 +82,7 @@ def current_trace_id() -> str | None:
 
 
 def current_request_id() -> str | None:
-    """Return what the client calls its request, None if it does not."""
+    """Return what a header calls the request, None if none does."""
     return _request_id.get()
 
 
@@ -90,12 +90,6 @@ def note_trace(trace: TraceContext | None, request_id: str | None = None) -> Non
     """Set both for the task that runs, as when a request begins."""
     _trace.set(trace)
     _request_id.set(request_id)
-
-
-def note_request_id(request_id: str | None) -> None:
-    """Name the request by the `id` in its body, unless a header has named it."""
-    if request_id is not None and _request_id.get() is None:
-        _request_id.set(request_id)
 
 
 class Traced:
