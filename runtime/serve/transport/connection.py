@@ -29,6 +29,7 @@ from aio.runtime.serve.errors import RETRY_AFTER_S, BodyTimeoutError
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol import codec_json
 from aio.runtime.serve.protocol.codec_binary import HEADER
+from aio.runtime.serve.telemetry.request_log import is_read, log_request
 from aio.runtime.serve.transport.body import Body, Buffers, ChunkedBody, SizedBody, too_large
 from aio.runtime.serve.transport.deadline import Deadline
 from aio.runtime.serve.transport.exchange import Exchange
@@ -74,6 +75,7 @@ class Connection(asyncio.BufferedProtocol):
 
     limits = Limits()
     buffers = Buffers(limits.buffered_bytes)
+    is_logged = False
     # Where bytes go until it is known what they are. They are used up before the event loop
     # turns to another connection, so all connections share it.
     _scratch = memoryview(bytearray(READ_AHEAD))
@@ -273,7 +275,7 @@ class Connection(asyncio.BufferedProtocol):
             try:
                 self._begin(self._read_head(text))
             except HeadError as error:
-                self._refuse(error.status, str(error))
+                self._refuse(error.status, str(error), error.without_quote)
         elif self._half_closed:
             self._close()
         elif len(pending) >= self.limits.head_bytes:
@@ -407,9 +409,19 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._close()
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, logged: str | None = None) -> None:
+        """Answer what is no request for the application, which has the log of those that are."""
         self.transport.write(http_error(status, message))
         self._linger()
+        if self.is_logged:
+            log_request(
+                None,
+                None,
+                {"status": status},
+                duration_ms=None,
+                client=self._client,
+                noted={"error": logged or message},
+            )
 
     def _linger(self) -> None:
         """End, but read on for a while: closing now could destroy the answer on its way."""
@@ -467,7 +479,11 @@ def hung_up(fd: int) -> bool:
 
 def guarded(limits: Limits) -> type[asyncio.Protocol]:
     """Return the protocol class for these limits, as uvicorn's `http` setting wants it."""
-    members = {"limits": limits, "buffers": Buffers(limits.buffered_bytes)}
+    members = {
+        "limits": limits,
+        "buffers": Buffers(limits.buffered_bytes),
+        "is_logged": is_read(),
+    }
     # asyncio takes either kind of protocol; uvicorn's annotation knows one.
     return cast("type[asyncio.Protocol]", type("Connection", (Connection,), members))
 

@@ -3,6 +3,7 @@
 
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from fake_engine import SHAPE, FakeEngine, LiveServer, serving, tensor_json
 
+from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.telemetry.request_log import RequestLog, logger, note
 
 X = np.zeros((1, *SHAPE), np.float32)
@@ -120,6 +122,29 @@ def test_a_defect_is_logged_with_the_status_it_is_answered_with(
         assert server.infer(tensor_json(X)).status == 500
         (fields,) = requests(caplog, server)
     assert fields["status"] == 500
+
+
+def test_what_is_refused_before_it_is_a_request(caplog: pytest.LogCaptureFixture) -> None:
+    limits = Limits(connections=1)
+    with caplog.at_level(logging.INFO, logger.name), serving(FakeEngine, limits) as server:
+        for data in (b"GET /?token=hidden\r\n\r\n", b"GET / HTTP/1.1\r\nA: " + b"a" * 20_000):
+            server.wait_for(lambda: not server.server.server_state.connections)
+            with socket.create_connection(("127.0.0.1", server.port)) as client:
+                client.sendall(data)
+                client.recv(1000)
+        server.wait_for(lambda: not server.server.server_state.connections)
+        with socket.create_connection(("127.0.0.1", server.port)):
+            server.wait_for(lambda: bool(server.server.server_state.connections))
+            assert server.request("GET", "/v2").status == 503
+        first, second, third = requests(caplog, server, 3)
+    assert [fields["status"] for fields in (first, second, third)] == [400, 431, 503]
+    assert {fields["method"] for fields in (first, second, third)} == {None}
+    assert first["client"].startswith("127.0.0.1:")
+    assert first["error"] == "not an HTTP/1.1 request"
+    assert "limited to 16384 bytes" in second["error"]
+    assert "too many connections" in third["error"]
+    assert "hidden" not in caplog.text
+    assert "- - 431 - 127.0.0.1:" in caplog.text
 
 
 def test_nothing_is_in_the_way_where_nobody_reads() -> None:
