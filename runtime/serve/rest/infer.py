@@ -85,8 +85,11 @@ class InferEndpoint:
         cancel_when_gone = scope.get("extensions", {}).get(CANCEL_WHEN_GONE)
         if cancel_when_gone is not None:
             cancel_when_gone()
-        result = await model.infer(request, arrived_s)
-        encoded = encode_response(request, result, model.spec, memory)
+        encoded = await model.infer(
+            request,
+            arrived_s,
+            lambda result: encode_response(request, result, model.spec, memory),
+        )
         return Answer(200, encoded.headers, encoded.body)
 
 

@@ -83,13 +83,16 @@ class Service:
             model, request = self._memo.decode(data, partial(_failed, arrived_s), memory)
             limited = _with_deadline(request, call)
             try:
-                result = await model.infer(limited, arrived_s)
+                return await model.infer(
+                    limited,
+                    arrived_s,
+                    lambda result: encode_response(request, result, model.spec, memory),
+                )
             except ExpiredError:
                 if limited is request:
                     raise
                 # Not UNAVAILABLE, after which clients try again.
                 raise CallDeadlineError(LATE.details) from None
-            return encode_response(request, result, model.spec, memory)
         finally:
             self._buffers.give_back(len(data))
             if memory is not None:

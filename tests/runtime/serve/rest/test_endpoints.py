@@ -179,6 +179,15 @@ def test_nan_answers_need_binary_data(live: LiveServer) -> None:
     assert np.isnan(np.frombuffer(reply.body[split:], dtype="<f4")).all()
 
 
+def test_an_answer_that_can_not_be_encoded_is_a_failure(live: LiveServer) -> None:
+    statistics = live.server.host.models[0].statistics
+    before = statistics.success.count, statistics.failures["OTHER"], statistics.execution_count
+    body, headers = tensor_binary(np.full((1, *SHAPE), np.nan, dtype=np.float32))
+    assert live.request("POST", "/v2/models/fake/infer", body, headers).status == 400
+    live.wait_for(lambda: statistics.execution_count == before[2] + 1)  # it is counted later
+    assert (statistics.success.count, statistics.failures["OTHER"]) == (before[0], before[1] + 1)
+
+
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
