@@ -25,7 +25,7 @@ from aio.runtime.serve.protocol.schema import (
     Tensor,
     TensorSpec,
 )
-from aio.runtime.serve.protocol.shared_memory import REGION, check_output, place_of, read_input
+from aio.runtime.serve.protocol.shared_memory import REGION, check_outputs, place_of, read_input
 from aio.runtime.serve.telemetry.request_log import note
 
 Members = Mapping[str, object]
@@ -118,9 +118,7 @@ def decode_members(
         raise RequestError(f"input {missing[0]!r} is missing")
     _check_batches(inputs)
     outputs = _decode_outputs(root.get("outputs"), parameters, model)
-    for output in outputs:
-        check_output(output, len(next(iter(inputs.values()))), memory)
-    return InferRequest(
+    request = InferRequest(
         request_id=request_id,
         inputs=inputs,
         outputs=outputs,
@@ -128,6 +126,8 @@ def decode_members(
         timeout_ms=_timeout_ms(parameters.get("timeout", 0)),
         priority=_priority(parameters.get("priority", 0)),
     )
+    check_outputs(request, memory)
+    return request
 
 
 def _check_batches(inputs: Mapping[str, Tensor]) -> None:
