@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Send
 
 from aio.runtime.errors import AioError
-from aio.runtime.serve.errors import RETRY_AFTER_S, row_of
+from aio.runtime.serve.errors import RETRY_AFTER_S, message_of, row_of
 from aio.runtime.serve.protocol import codec_json
 from aio.runtime.serve.telemetry.request_log import note
 
@@ -39,9 +39,10 @@ class Answer(NamedTuple):
         await send({"type": "http.response.body", "body": self.body})
 
 
-def error_answer(error: AioError) -> Answer:
+def error_answer(error: AioError | MemoryError) -> Answer:
     """Return the answer for an error, by the table of errors; log what is our own fault."""
-    note(error=str(error))
+    message = message_of(error)
+    note(error=message)
     status = row_of(error).status
     headers = dict(JSON)
     if status == 503:
@@ -51,8 +52,8 @@ def error_answer(error: AioError) -> Answer:
     if status == 408:
         headers["connection"] = "close"
     if status == 500:
-        logger.error("%s", error)
-    return Answer(status, headers, codec_json.dumps({"error": str(error)}))
+        logger.error("%s", message)
+    return Answer(status, headers, codec_json.dumps({"error": message}))
 
 
 def json_response(

@@ -54,7 +54,7 @@ class InferEndpoint:
         memory = self._host.regions.use()
         try:
             answer = await self._infer(name, scope, receive, arrived_s, memory)
-        except AioError as error:
+        except (AioError, MemoryError) as error:
             answer = error_answer(error)
         finally:
             if memory is not None:

@@ -224,9 +224,12 @@ class Connection(asyncio.BufferedProtocol):
             self._calls[call].came(message)
 
     def on_too_long(self, call: int, message_bytes: int) -> None:
-        """Tell a call that its message is over the limit."""
-        if call in self._calls:
-            self._calls[call].came(too_long(message_bytes, self.message_bytes))
+        """Tell a call that its message is over the limit, or that there is no memory for it."""
+        if call not in self._calls:
+            return
+        fits = message_bytes <= self.message_bytes
+        error = MemoryError() if fits else too_long(message_bytes, self.message_bytes)
+        self._calls[call].came(error)
 
     def on_half_close(self, call: int) -> None:
         """Tell a call that it has all."""

@@ -131,7 +131,11 @@ class Connection(asyncio.BufferedProtocol):
             return self._direct.space
         if self._large is None or self._phase is not Phase.HEAD or self._pending:
             return self._scratch
-        return self._expect(*self._large)
+        try:
+            return self._expect(*self._large)
+        except MemoryError:
+            self._large = None  # the request may yet be another one, or be told
+            return self._scratch
 
     def buffer_updated(self, nbytes: int) -> None:
         """Use the bytes that came."""
@@ -193,6 +197,7 @@ class Connection(asyncio.BufferedProtocol):
         Raises:
             BodyTooLargeError: it is over the limit.
             UnavailableError: the server holds too many bytes already.
+            MemoryError: there is none for it.
             RequestError: its framing is wrong.
         """
         body = self._make_body(exchange.head)
@@ -377,7 +382,7 @@ class Connection(asyncio.BufferedProtocol):
     def _feed(self, exchange: Exchange, body: Body) -> None:
         try:
             body.feed(self._pending)
-        except AioError as error:
+        except (AioError, MemoryError) as error:
             self._fail_body(exchange, error)
             return
         if body.complete:
@@ -389,7 +394,7 @@ class Connection(asyncio.BufferedProtocol):
         self._deadline.clear()
         exchange.wake()
 
-    def _fail_body(self, exchange: Exchange, error: AioError) -> None:
+    def _fail_body(self, exchange: Exchange, error: Exception) -> None:
         self._direct = None
         self._deadline.clear()
         exchange.fail(error)

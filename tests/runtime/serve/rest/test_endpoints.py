@@ -194,6 +194,7 @@ def test_an_answer_that_can_not_be_encoded_is_a_failure(live: LiveServer) -> Non
         (InputError("level 9 is too high"), 400, "level 9 is too high"),
         (AioError("the executor is broken"), 500, "the executor is broken"),
         (RuntimeError("/home/secret/path"), 500, "internal error"),
+        (MemoryError("secret"), 503, "no memory left for this request; retry later"),
     ],
 )
 def test_errors_of_the_engine(
