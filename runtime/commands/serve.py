@@ -203,6 +203,7 @@ def run(args: argparse.Namespace) -> int:
     from aio.runtime.serve.security.policy import in_container, root_warning  # noqa: PLC0415
     from aio.runtime.serve.server import serve  # noqa: PLC0415
     from aio.runtime.serve.telemetry.logs import configure_logs  # noqa: PLC0415
+    from aio.runtime.serve.transport.descriptors import make_room, needed, shortage  # noqa: PLC0415
     from aio.runtime.serve.transport.listen import url  # noqa: PLC0415
 
     configure_logs(args.log_level, args.log_format)
@@ -213,6 +214,10 @@ def run(args: argparse.Namespace) -> int:
     if warning := root_warning(os.geteuid(), contained=in_container()):
         logger.warning(warning)
     limits, policy = make_limits(args), access_policy(args)
+    descriptors = needed(limits, grpc=args.grpc_port is not None)
+    make_room(descriptors)
+    if warning := shortage(descriptors):
+        logger.warning(warning)
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(listener) for listener in listen(args)]
         urls = [url(listener) for listener in listeners]

@@ -22,6 +22,7 @@ from aio.runtime.serve.hosting.host import check_own_name
 from aio.runtime.serve.hosting.lifecycle import ModelDirectory
 from aio.runtime.serve.rpc.reserve import address
 from aio.runtime.serve.security.policy import in_container, root_warning
+from aio.runtime.serve.transport.descriptors import needed, shortage
 from aio.runtime.serve.transport.listen import url
 
 OK, FAILED = 0, 2
@@ -67,8 +68,10 @@ def _try(name: str, check: Callable[[], str]) -> Check:
 
 
 def _limits(args: argparse.Namespace) -> str:
-    make_limits(args)
-    return f"{len(args.limit)} given, the others are the defaults"
+    limits = make_limits(args)
+    given = f"{len(args.limit)} given, the others are the defaults"
+    warning = shortage(needed(limits, grpc=args.grpc_port is not None))
+    return f"{given}; {warning}" if warning else given
 
 
 def _access(args: argparse.Namespace) -> str:

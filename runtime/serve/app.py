@@ -36,6 +36,7 @@ def make_app(host: Host, limits: Limits, policy: Policy) -> ASGIApp:
         exception_handlers={
             HTTPException: _answer_http_error,
             AioError: _answer_error,
+            MemoryError: _answer_error,
             Exception: _answer_internal_error,
         },
     )
@@ -55,7 +56,7 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, AioError)
+    assert isinstance(error, AioError | MemoryError)
     status, headers, body = error_answer(error)
     return Response(body, status, headers=dict(headers))
 

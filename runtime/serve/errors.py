@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from aio.runtime.errors import AioError, ClosedError, InputError
 
+NO_MEMORY = "the server has no memory left for this request; retry later, or send a smaller batch"
+RETRY_AFTER_S = 1  # what clients are told with a 503 where nothing better is known
 REJECTED, CANCELED, BACKEND, OTHER = "REJECTED", "CANCELED", "BACKEND", "OTHER"
 
 
@@ -93,9 +95,18 @@ TABLE = (
     Row(asyncio.CancelledError, 503, CANCELED),  # the client has gone, or the server stops
     Row(UnavailableError, 503, REJECTED),
     Row(ClosedError, 503, REJECTED),
+    Row(MemoryError, 503, REJECTED),
     Row(AioError, 500, BACKEND),
 )
 INTERNAL = Row(BaseException, 500, BACKEND)
+
+
+def message_of(error: BaseException) -> str:
+    """Return what a client is told of an error that was raised on purpose, or for want of memory.
+
+    What Python says of memory is for who knows the code.
+    """
+    return NO_MEMORY if isinstance(error, MemoryError) else str(error)
 
 
 def row_of(error: BaseException) -> Row:

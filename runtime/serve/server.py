@@ -33,6 +33,7 @@ from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 from aio.runtime.serve.security.guard import Guard, Policy
 from aio.runtime.serve.telemetry.request_log import RequestLog
 from aio.runtime.serve.transport.connection import guarded
+from aio.runtime.serve.transport.descriptors import AcceptErrors
 
 if TYPE_CHECKING:
     from aio.runtime.serve.rpc.server import RpcServer
@@ -87,6 +88,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then begin to load."""
+        asyncio.get_running_loop().set_exception_handler(AcceptErrors())
         await super().startup(sockets)
         if self._reserved is not None:
             from aio.runtime.serve.rpc.server import RpcServer  # noqa: PLC0415 -- costs memory

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server process on TCP and a Unix socket, and what it leaves behind."""
 
+import contextlib
+import resource
 import signal
 import socket
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -84,3 +87,16 @@ def test_what_cannot_be_listened_on(arguments: list[str], message: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_a_want_of_descriptors_is_told_in_one_line(tmp_path: Path) -> None:
+    with serve_process(environment(tmp_path)) as server, contextlib.ExitStack() as stack:
+        # Room for a few: below what the process has, only new ones are refused.
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (24, 24))
+        for _ in range(60):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        wait_for(lambda: "can't accept" in server.logged(), "the line")
+        time.sleep(1.5)  # and it has tried again
+        stack.close()
+        wait_for(lambda: server.request("GET", "/v2/health/live")[0] == 200, "an answer")
+        assert server.logged().count("\n") <= 2  # on a machine so slow that it is told again

@@ -5,7 +5,8 @@ import asyncio
 import enum
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from aio.runtime.errors import InputError
 from aio.runtime.serve.errors import ControlError, UnavailableError, UnknownModelError, row_of
@@ -27,6 +28,8 @@ from aio.runtime.serve.transport.body import Buffers
 
 if TYPE_CHECKING:
     from aio.governors import DeviceSample
+
+Encoded = TypeVar("Encoded")
 
 VERSION = "1"  # of a model that is served from a single file
 
@@ -71,8 +74,13 @@ class ServedModel:
         """Requests that wait or run."""
         return self._inferences.pending
 
-    async def infer(self, request: InferRequest, arrived_s: float) -> InferResult:
-        """Return the answer; `arrived_s` is on `time.monotonic`'s clock.
+    async def infer(
+        self, request: InferRequest, arrived_s: float, encode: Callable[[InferResult], Encoded]
+    ) -> Encoded:
+        """Return the encoded answer; `arrived_s` is on `time.monotonic`'s clock.
+
+        Encoding is done here because a request whose answer can't be encoded has failed, and is
+        counted so.
 
         Cancelling the task that awaits it takes the request out of the queue; a request that runs
         already is finished for nobody. What comes of it is counted in `statistics`, a request that
@@ -81,7 +89,9 @@ class ServedModel:
         Raises:
             UnavailableError: the queue is full, the time allowed is not enough, or the model makes
                 way for another version.
+            AioError: what `encode` raised.
         """
+        note(model=self.spec.name, request_id=request.request_id)
         if self._draining is not None:
             raise UnavailableError(
                 f"version {self.spec.version} of model {self.spec.name!r} was replaced or unloaded "
@@ -89,7 +99,7 @@ class ServedModel:
             )
         self._requests += 1
         try:
-            return await self._infer(request, arrived_s)
+            return await self._infer(request, arrived_s, encode)
         finally:
             self._requests -= 1
             if self._draining is not None and not self._requests:
@@ -101,8 +111,9 @@ class ServedModel:
         if self._requests:
             await self._draining.wait()
 
-    async def _infer(self, request: InferRequest, arrived_s: float) -> InferResult:
-        note(model=self.spec.name)
+    async def _infer(
+        self, request: InferRequest, arrived_s: float, encode: Callable[[InferResult], Encoded]
+    ) -> Encoded:
         try:
             answer = await self._inferences.run(request, arrived_s)
         except (Exception, asyncio.CancelledError) as error:
@@ -111,17 +122,26 @@ class ServedModel:
             self.statistics.failed(row_of(error).reason, in_server_ns, late=late)
             raise
         record, queue_ms = answer.record, (answer.began_s - answer.queued_s) * 1e3
-        # Counting takes time that the client need not wait for.
-        asyncio.get_running_loop().call_soon(self._count, request, answer, arrived_s, queue_ms)
         note(aio_level=record.level, aio_ratio=record.ratio, aio_latency_ms=record.latency_ms)
         parameters = {**answer_parameters(record), "aio_queue_ms": round(queue_ms, 4)}
-        return InferResult(answer.outputs, parameters, record, queue_ms)
+        failure: str | None = None
+        try:
+            return encode(InferResult(answer.outputs, parameters, record, queue_ms))
+        except Exception as error:
+            failure = row_of(error).reason
+            raise
+        finally:
+            # Counting takes time that the client need not wait for.
+            served = partial(_served, request, answer, arrived_s)
+            asyncio.get_running_loop().call_soon(self._count, served, queue_ms, failure)
 
-    def _count(
-        self, request: InferRequest, answer: Answer, arrived_s: float, queue_ms: float
-    ) -> None:
-        self.statistics.served(_served(request, answer, arrived_s))
-        self.recent.add(answer.record, queue_ms=queue_ms)
+    def _count(self, make: Callable[[], Served], queue_ms: float, failure: str | None) -> None:
+        served = make()
+        if failure is None:
+            self.statistics.served(served)
+        else:
+            self.statistics.wasted(served, failure)
+        self.recent.add(served.record, queue_ms=queue_ms)
 
 
 def _served(request: InferRequest, answer: Answer, arrived_s: float) -> Served:

@@ -25,7 +25,8 @@ from aio.runtime.serve.protocol.schema import (
     Tensor,
     TensorSpec,
 )
-from aio.runtime.serve.protocol.shared_memory import REGION, check_output, place_of, read_input
+from aio.runtime.serve.protocol.shared_memory import REGION, check_outputs, place_of, read_input
+from aio.runtime.serve.telemetry.request_log import note
 
 Members = Mapping[str, object]
 MAX_ID = 256
@@ -104,6 +105,8 @@ def decode_members(
     Raises:
         RequestError: a member is not what the protocol or the model asks for.
     """
+    request_id = _request_id(root.get("id"))
+    note(request_id=request_id)  # before anything else can be wrong
     parameters = _parameters(root, "the request", OWN_PARAMETERS)
     reader = partial(_read, read, memory)
     inputs = {
@@ -115,16 +118,16 @@ def decode_members(
         raise RequestError(f"input {missing[0]!r} is missing")
     _check_batches(inputs)
     outputs = _decode_outputs(root.get("outputs"), parameters, model)
-    for output in outputs:
-        check_output(output, len(next(iter(inputs.values()))), memory)
-    return InferRequest(
-        request_id=_request_id(root.get("id")),
+    request = InferRequest(
+        request_id=request_id,
         inputs=inputs,
         outputs=outputs,
         level=_level(parameters, model.levels),
         timeout_ms=_timeout_ms(parameters.get("timeout", 0)),
         priority=_priority(parameters.get("priority", 0)),
     )
+    check_outputs(request, memory)
+    return request
 
 
 def _check_batches(inputs: Mapping[str, Tensor]) -> None:

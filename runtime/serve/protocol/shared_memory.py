@@ -9,6 +9,7 @@ from aio.runtime.serve.errors import RequestError
 from aio.runtime.serve.protocol.datatypes import Datatype, from_binary
 from aio.runtime.serve.protocol.schema import (
     ITEM_BYTES,
+    InferRequest,
     OutputRequest,
     Place,
     SharedMemory,
@@ -55,15 +56,21 @@ def read_input(
     return from_binary(_there(memory, where).read(place, where), shape, datatype, where)
 
 
-def check_output(output: OutputRequest, batch: int, memory: SharedMemory | None) -> None:
+def check_outputs(request: InferRequest, memory: SharedMemory | None) -> None:
     """Refuse a place that is not there, or too small, before anything is computed for it.
 
     Raises:
         RequestError: it is.
     """
-    place, where = output.place, f"output {output.spec.name!r}"
-    if place is None:
-        return
+    for output in request.outputs:
+        if output.place is not None:
+            _check_output(output, output.place, request.samples, memory)
+
+
+def _check_output(
+    output: OutputRequest, place: Place, batch: int, memory: SharedMemory | None
+) -> None:
+    where = f"output {output.spec.name!r}"
     _there(memory, where).check(place, where)
     if output.classes:
         raise RequestError(f"{where}: give either classification or {REGION}, not both")

@@ -4,10 +4,11 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from aio.runtime.serve.errors import RETRY_AFTER_S
 from aio.runtime.serve.hosting.host import Host, ServedModel, State
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.metadata import model_config, model_metadata, server_metadata
-from aio.runtime.serve.rest.answers import json_response
+from aio.runtime.serve.rest.answers import RETRY_AFTER, json_response
 from aio.runtime.serve.security.guard import Policy
 from aio.runtime.serve.telemetry.metrics import CONTENT_TYPE, Metrics
 from aio.runtime.version import package_version
@@ -36,7 +37,10 @@ class Endpoints:
     async def ready(self, _: Request) -> Response:
         """Say whether an inference would be tried: 200, or 503 while loading or stopping."""
         ready = self._host.state is State.READY
-        return json_response({"live": True, "ready": ready}, 200 if ready else 503)
+        value = {"live": True, "ready": ready}
+        if ready:
+            return json_response(value)
+        return json_response(value, 503, {RETRY_AFTER: str(RETRY_AFTER_S)})
 
     async def model(self, request: Request) -> Response:
         """Describe a model's tensors."""

@@ -21,7 +21,7 @@ from aio.runtime.serve.protocol.encode import encode_response
 from aio.runtime.serve.protocol.schema import SharedMemory
 from aio.runtime.serve.rest.answers import Answer, error_answer
 from aio.runtime.serve.rest.memo import DecodeMemo
-from aio.runtime.serve.telemetry.trace import note_request_id
+from aio.runtime.serve.telemetry.request_log import note
 from aio.runtime.serve.transport.body import check_coding, read_body
 from aio.runtime.serve.transport.exchange import CANCEL_WHEN_GONE
 
@@ -54,7 +54,7 @@ class InferEndpoint:
         memory = self._host.regions.use()
         try:
             answer = await self._infer(name, scope, receive, arrived_s, memory)
-        except AioError as error:
+        except (AioError, MemoryError) as error:
             answer = error_answer(error)
         finally:
             if memory is not None:
@@ -80,13 +80,16 @@ class InferEndpoint:
             # Whatever comes of a request that got as far as `infer` is counted there.
             in_server_ns = (time.monotonic() - arrived_s) * 1e9
             model.statistics.failed(row_of(error).reason, in_server_ns)
+            note(model=model.spec.name)
             raise
-        note_request_id(request.request_id)
         cancel_when_gone = scope.get("extensions", {}).get(CANCEL_WHEN_GONE)
         if cancel_when_gone is not None:
             cancel_when_gone()
-        result = await model.infer(request, arrived_s)
-        encoded = encode_response(request, result, model.spec, memory)
+        encoded = await model.infer(
+            request,
+            arrived_s,
+            lambda result: encode_response(request, result, model.spec, memory),
+        )
         return Answer(200, encoded.headers, encoded.body)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.decode import decode_request
 from aio.runtime.serve.protocol.schema import InferRequest, ModelSpec, SharedMemory, Tensor
+from aio.runtime.serve.protocol.shared_memory import check_outputs
 
 MAX_JSON_BYTES = 4096
 MAX_REQUESTS = 64
@@ -58,7 +59,9 @@ class DecodeMemo:
         inputs = {name: _tensor(body, place) for name, place in places.items()}
         if not all(tensor.flags.aligned for tensor in inputs.values()):
             return decode_request(body, json_bytes, model, self._limits, memory)
-        return known.with_inputs(inputs)
+        request = known.with_inputs(inputs)
+        check_outputs(request, memory)  # the regions of then may be gone
+        return request
 
     def _remember(
         self, key: tuple[int, int, bytes], model: ModelSpec, request: InferRequest, body: Memory

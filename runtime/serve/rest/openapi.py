@@ -109,8 +109,8 @@ def _responses(operation: Operation) -> Json:
     }
     for status in operation.errors:
         found[str(status)] = _error(status)
-        if status == 503:
-            found["503"]["headers"] = {"Retry-After": {"schema": {"type": "string"}}}
+    if "503" in found:
+        found["503"]["headers"] = {"Retry-After": {"schema": {"type": "string"}}}
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from aio.runtime._grpc import Message, Session
 from aio.runtime.serve.errors import BodyTimeoutError
+from aio.runtime.serve.rpc.call_record import CallRecord
 from aio.runtime.serve.rpc.request import ACCEPTED, Headers, Request, decompress
 from aio.runtime.serve.rpc.status import Code, Status
 
@@ -49,16 +50,25 @@ class Call:
         number: of the call on this connection.
         request: what it is for.
         headers: all that came with it.
+        record: what the log will say of it; None where nobody reads the log.
 
     Attributes:
         finished_s: When its end was written, on the loop's clock; None before.
         is_full: Whether it waits until the client has taken what was written.
     """
 
-    def __init__(self, link: Link, number: int, request: Request, headers: Headers) -> None:
+    def __init__(
+        self,
+        link: Link,
+        number: int,
+        request: Request,
+        headers: Headers,
+        record: CallRecord | None = None,
+    ) -> None:
         self.number = number
         self.request = request
         self.headers = headers
+        self.record = record
         self.finished_s: float | None = None
         self.is_full = False
         self._link = link
@@ -144,6 +154,8 @@ class Call:
         else:
             self._link.session.refuse(self.number, [*BEGIN, *status.trailers()])
         self._link.flush()
+        if self.record is not None:
+            self.record.end(status)
 
     def cancel(self, status: Status) -> None:
         """End the call with this status, whatever it is doing."""

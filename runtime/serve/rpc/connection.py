@@ -14,6 +14,7 @@ from aio.runtime._grpc import Message, Session
 from aio.runtime.serve.errors import RequestError, UnavailableError
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.rpc.call import BEGIN, Call
+from aio.runtime.serve.rpc.call_record import CallRecord, Peer
 from aio.runtime.serve.rpc.request import (
     Headers,
     NoGrpcError,
@@ -22,6 +23,7 @@ from aio.runtime.serve.rpc.request import (
     too_long,
 )
 from aio.runtime.serve.rpc.status import Code, Status, status_of
+from aio.runtime.serve.telemetry.request_log import is_read
 from aio.runtime.serve.transport.body import Buffers
 
 KIB = 1024
@@ -59,6 +61,7 @@ class Shared:
         begin: is given each call, and answers it; raises what says why it does not.
         connections: those that are open.
         memory: where bytes are received; one connection receives at a time.
+        is_logged: whether calls are logged, asked once since it is the same for all of them.
     """
 
     limits: Limits
@@ -66,6 +69,7 @@ class Shared:
     begin: Callable[[Call], None]
     connections: "set[Connection]" = field(default_factory=set)
     memory: memoryview = field(default_factory=lambda: memoryview(bytearray(RECEIVE_BYTES)))
+    is_logged: bool = field(default_factory=is_read)
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -104,7 +108,10 @@ class Connection(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._fd: int = transport.get_extra_info("socket").fileno()
+        peer = transport.get_extra_info("peername")
+        self._peer: Peer = peer[:2] if isinstance(peer, tuple) else None
         if len(self._shared.connections) >= self._limits.connections:
+            logger.debug("a client of gRPC was sent away: too many connections")
             transport.abort()
             return
         self._shared.connections.add(self)
@@ -191,21 +198,25 @@ class Connection(asyncio.BufferedProtocol):
     def on_request(self, call: int, headers: Headers) -> None:
         """Begin to answer a call, or refuse it."""
         self._strikes = 0
+        record = CallRecord(self._peer, headers) if self._shared.is_logged else None
         try:
-            made = Call(self, call, read_request(headers), headers)
+            made = Call(self, call, read_request(headers), headers, record)
             self._calls[call] = made
             self._shared.begin(made)
         except NoGrpcError as error:
             self.session.refuse(call, [(":status", str(error.status))])
+            if record is not None:
+                record.refuse(dict(headers).get(":method"), error.status)
         except UnsupportedError as error:
-            self._refuse(call, Status(Code.UNIMPLEMENTED, str(error)))
+            self._refuse(call, Status(Code.UNIMPLEMENTED, str(error)), record)
         except RequestError as error:
-            self._refuse(call, status_of(error))
+            self._refuse(call, status_of(error), record)
 
     def on_many_headers(self, call: int, header_bytes: int) -> None:
         """Refuse a call with more than the limit."""
         text = f"the call has {header_bytes} bytes of metadata, the limit is {HEADER_BYTES}"
-        self._refuse(call, Status(Code.RESOURCE_EXHAUSTED, text))
+        record = CallRecord(self._peer, []) if self._shared.is_logged else None
+        self._refuse(call, Status(Code.RESOURCE_EXHAUSTED, text), record)
 
     def on_message(self, call: int, message: Message) -> None:
         """Give a message to its call."""
@@ -213,9 +224,12 @@ class Connection(asyncio.BufferedProtocol):
             self._calls[call].came(message)
 
     def on_too_long(self, call: int, message_bytes: int) -> None:
-        """Tell a call that its message is over the limit."""
-        if call in self._calls:
-            self._calls[call].came(too_long(message_bytes, self.message_bytes))
+        """Tell a call that its message is over the limit, or that there is no memory for it."""
+        if call not in self._calls:
+            return
+        fits = message_bytes <= self.message_bytes
+        error = MemoryError() if fits else too_long(message_bytes, self.message_bytes)
+        self._calls[call].came(error)
 
     def on_half_close(self, call: int) -> None:
         """Tell a call that it has all."""
@@ -266,8 +280,10 @@ class Connection(asyncio.BufferedProtocol):
         self._timer.cancel()
         self._timer = self._loop.call_later(self._limits.linger_s, self._transport.abort)
 
-    def _refuse(self, call: int, status: Status) -> None:
+    def _refuse(self, call: int, status: Status, record: CallRecord | None) -> None:
         self.session.refuse(call, [*BEGIN, *status.trailers()])
+        if record is not None:
+            record.end(status)
 
     def _count(self) -> None:
         """Count the bytes of messages that came and wait; refuse calls if there is no room."""

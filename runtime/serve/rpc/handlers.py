@@ -90,7 +90,8 @@ class Gate:
         """Start to answer a call."""
         handler = self._handlers.get(call.request.path)
         if handler is None:
-            text = f"there is no method {call.request.path[:100]!r}"
+            name = call.request.path.partition("?")[0]  # a query is for nobody's log
+            text = f"there is no method {name[:100]!r}"
             call.finish(Status(Code.UNIMPLEMENTED, text))
         elif len(self._tasks) >= self._limits.connections:
             text = f"{len(self._tasks)} calls are in progress, the limit; retry later"
@@ -107,6 +108,8 @@ class Gate:
                 task.add_done_callback(tasks.discard)
 
     async def _answer(self, call: Call, handler: Handler) -> None:
+        if call.record is not None:
+            call.record.begin()
         try:
             if handler.checked:
                 self._check(call)

@@ -7,10 +7,12 @@ What a message has beside raw tensors, and how long these are, says all but the 
 from collections.abc import Callable
 from typing import NamedTuple
 
+from aio.runtime.serve.errors import RequestError
 from aio.runtime.serve.hosting.host import ServedModel
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.datatypes import DATATYPES, from_binary
 from aio.runtime.serve.protocol.schema import DATATYPE, InferRequest, ModelSpec, SharedMemory
+from aio.runtime.serve.protocol.shared_memory import check_outputs
 from aio.runtime.serve.rpc import wire
 from aio.runtime.serve.rpc.decode import Parsed, decode_request, parse
 
@@ -71,7 +73,13 @@ class DecodeMemo:
         if known is not None:
             model = self._find(*known.place)
             if model.spec is known.spec:
-                return model, known.with_tensors(split.raw)
+                request = known.with_tensors(split.raw)
+                try:
+                    check_outputs(request, memory)  # the regions of then may be gone
+                except RequestError as error:
+                    failed(model, error)
+                    raise
+                return model, request
         parsed = parse(split, self._limits)
         place = (parsed.message.model_name, parsed.message.model_version or None)
         model = self._find(*place)

@@ -27,6 +27,7 @@ from aio.runtime.serve.rpc.messages import INFERENCE, message, methods
 from aio.runtime.serve.rpc.shared_memory import SystemMemory
 from aio.runtime.serve.rpc.status import status_of
 from aio.runtime.serve.scheduling.admission import ExpiredError
+from aio.runtime.serve.telemetry.request_log import note
 from aio.runtime.serve.transport.body import Buffers
 from aio.runtime.version import package_version
 
@@ -82,13 +83,16 @@ class Service:
             model, request = self._memo.decode(data, partial(_failed, arrived_s), memory)
             limited = _with_deadline(request, call)
             try:
-                result = await model.infer(limited, arrived_s)
+                return await model.infer(
+                    limited,
+                    arrived_s,
+                    lambda result: encode_response(request, result, model.spec, memory),
+                )
             except ExpiredError:
                 if limited is request:
                     raise
                 # Not UNAVAILABLE, after which clients try again.
                 raise CallDeadlineError(LATE.details) from None
-            return encode_response(request, result, model.spec, memory)
         finally:
             self._buffers.give_back(len(data))
             if memory is not None:
@@ -103,7 +107,9 @@ class Service:
         try:
             answer = await self.infer(data, call)
         except Exception as error:  # noqa: BLE001 -- as in handlers.py, for one message
-            return _failed_answer(data, status_of(error).details)
+            details = status_of(error).details
+            note(error=details)  # of a call that goes on, and ends well
+            return _failed_answer(data, details)
         # The answer is a message inside another: its bytes need no second look.
         return wire.nest(STREAM_ANSWER, FINAL, answer)
 
@@ -144,6 +150,7 @@ def _failed(arrived_s: float, model: ServedModel, error: BaseException) -> None:
     # Whatever comes of a request that got as far as `infer` is counted there.
     in_server_ns = (time.monotonic() - arrived_s) * 1e9
     model.statistics.failed(row_of(error).reason, in_server_ns)
+    note(model=model.spec.name)
 
 
 def _with_deadline(request: InferRequest, call: Call) -> InferRequest:

@@ -10,10 +10,9 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from aio.runtime.errors import AioError
-from aio.runtime.serve.errors import row_of
+from aio.runtime.serve.errors import RETRY_AFTER_S, message_of, row_of
 
 INTERNAL = "internal error; the server's log has the details"
-RETRY_AFTER_S = 1.0
 MAX_DETAILS = 2000  # characters; clients take no more than 8 KiB of trailers
 # What may stand in `grpc-message` as it is: ASCII that can be printed, without the percent sign.
 PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
@@ -78,16 +77,17 @@ def status_of(error: BaseException) -> Status:
     """Return the status for an error; a defect goes to the log and is not told to the client."""
     http = row_of(error).status
     code = CODES.get(http, Code.UNKNOWN)
-    if not isinstance(error, AioError):
+    if not isinstance(error, AioError | MemoryError):
         logger.error("a call failed", exc_info=error)
         return Status(code, INTERNAL)
+    text = message_of(error)
     if http == 500:
-        logger.error("%s", error)
+        logger.error("%s", text)
     if http != 503:
-        return Status(code, str(error))
+        return Status(code, text)
     after_s = getattr(error, "retry_after_s", None) or RETRY_AFTER_S
     # The first is for the client library, which may try again by itself and keeps it from the
     # program; the second is for the program.
     after_ms = str(max(1, round(after_s * 1000)))
     more = (("grpc-retry-pushback-ms", after_ms), ("retry-after-ms", after_ms))
-    return Status(code, str(error), more)
+    return Status(code, text, more)

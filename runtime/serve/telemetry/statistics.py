@@ -98,6 +98,13 @@ class Served(NamedTuple):
     leads: bool = True
     late: bool = False
 
+    @property
+    def total_ns(self) -> float:
+        """Return how long it was in the server."""
+        return (
+            self.compute_input_ns + self.queue_ns + self.compute_infer_ns + self.compute_output_ns
+        )
+
 
 class ModelStatistics:
     """The counts of one model."""
@@ -128,9 +135,7 @@ class ModelStatistics:
         record = one.record
         self.inference_count += one.samples
         self.last_inference_ms = time.time_ns() // NS_PER_MS
-        self.success.add(
-            one.compute_input_ns + one.queue_ns + one.compute_infer_ns + one.compute_output_ns
-        )
+        self.success.add(one.total_ns)
         self.queue.add(one.queue_ns)
         self.compute_input.add(one.compute_input_ns)
         self.compute_infer.add(one.compute_infer_ns)
@@ -151,6 +156,12 @@ class ModelStatistics:
         self.fail.add(ns)
         self.failures[reason] += 1
         self.deadline_misses += late
+
+    def wasted(self, one: Served, reason: str) -> None:
+        """Count a request that was executed, but whose answer could not be made."""
+        self.failed(reason, one.total_ns)
+        if one.leads:
+            self._executed(one, one.record)
 
     def as_dict(self) -> dict[str, object]:
         """Return the counts as the statistics extension has them, without name and version."""

@@ -3,8 +3,8 @@
 
 A valid `traceparent` is taken over with a span identifier of our own, and answered; one that is
 not valid is ignored, as the specification says, and `tracestate` with it. Without one there is no
-trace: this server begins none. `x-request-id`, or the `id` of an inference request, names a request
-in the log.
+trace: this server begins none. `x-request-id` names a request in the log; without it the `id` of an
+inference does.
 
     current_trace_id()      in code that runs for a request, and in what logs it
 """
@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TRACEPARENT, TRACESTATE, REQUEST_ID = "traceparent", "tracestate", "x-request-id"
 MAX_TRACESTATE = 512
-_HEADERS = {name.encode("ascii"): name for name in (TRACEPARENT, TRACESTATE, REQUEST_ID)}
+_NAMES = frozenset((TRACEPARENT, TRACESTATE, REQUEST_ID))
+_HEADERS = {name.encode("ascii"): name for name in _NAMES}
 # Version ff is forbidden; a later version may have more after the flags.
 _PARENT = re.compile(
     r"(?P<version>(?!ff)[0-9a-f]{2})-(?P<trace>(?!0{32})[0-9a-f]{32})"
@@ -82,7 +83,7 @@ def current_trace_id() -> str | None:
 
 
 def current_request_id() -> str | None:
-    """Return what the client calls its request, None if it does not."""
+    """Return what a header calls the request, None if none does."""
     return _request_id.get()
 
 
@@ -92,10 +93,23 @@ def note_trace(trace: TraceContext | None, request_id: str | None = None) -> Non
     _request_id.set(request_id)
 
 
-def note_request_id(request_id: str | None) -> None:
-    """Name the request by the `id` in its body, unless a header has named it."""
-    if request_id is not None and _request_id.get() is None:
-        _request_id.set(request_id)
+def named_by(headers: Iterable[tuple[str, str]]) -> tuple[TraceContext | None, str | None]:
+    """Return the trace of a request and what it is called, as far as valid headers say so.
+
+    One that is there twice is none, except for `tracestate`.
+    """
+    found: dict[str, str] = {}
+    for name, text in headers:
+        if name not in _NAMES:
+            continue
+        if name not in found:
+            found[name] = text
+        else:
+            found[name] = f"{found[name]},{text}" if name == TRACESTATE else ""
+    request_id = found.get(REQUEST_ID)
+    if request_id is not None and _VISIBLE.fullmatch(request_id) is None:
+        request_id = None
+    return TraceContext.parse(found.get(TRACEPARENT), found.get(TRACESTATE, "")), request_id
 
 
 class Traced:
@@ -106,14 +120,11 @@ class Traced:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Note trace and request identifier, and run the application."""
-        found = _read(scope["headers"]) if scope["type"] == "http" else {}
-        if not found:
+        headers = _of_http(scope["headers"]) if scope["type"] == "http" else []
+        if not headers:
             await self._app(scope, receive, send)
             return
-        trace = TraceContext.parse(found.get(TRACEPARENT), found.get(TRACESTATE, ""))
-        request_id = found.get(REQUEST_ID)
-        if request_id is not None and _VISIBLE.fullmatch(request_id) is None:
-            request_id = None
+        trace, request_id = named_by(headers)
         note_trace(trace, request_id)
         answered = _answer_headers(trace, request_id)
 
@@ -125,19 +136,9 @@ class Traced:
         await self._app(scope, receive, send_with_headers if answered else send)
 
 
-def _read(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the headers that matter; one that is there twice is none, but for `tracestate`."""
-    found: dict[str, str] = {}
-    for raw, value in headers:
-        name = _HEADERS.get(raw)
-        if name is None:
-            continue
-        text = value.decode("latin-1")
-        if name not in found:
-            found[name] = text
-        else:
-            found[name] = f"{found[name]},{text}" if name == TRACESTATE else ""
-    return found
+def _of_http(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Return the headers that matter."""
+    return [(_HEADERS[raw], value.decode("latin-1")) for raw, value in headers if raw in _HEADERS]
 
 
 def _answer_headers(

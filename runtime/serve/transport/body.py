@@ -74,7 +74,11 @@ class Body(Protocol):
 
 
 def aligned(size: int, start: int) -> memoryview:
-    """Return memory that nobody has zeroed, of which the byte at `start` is aligned."""
+    """Return memory that nobody has zeroed, of which the byte at `start` is aligned.
+
+    Raises:
+        MemoryError: there is not so much.
+    """
     memory = np.empty(size + ALIGNMENT, np.uint8)
     skip = -(memory.__array_interface__["data"][0] + start) % ALIGNMENT
     return memory.data[skip : skip + size]
@@ -164,6 +168,7 @@ class ChunkedBody:
         Raises:
             RequestError: the framing is wrong.
             BodyTooLargeError: the body is over the limit.
+            MemoryError: there is none for more of it.
         """
         while not self.complete and pending:
             if self._rest is not None:
@@ -198,7 +203,11 @@ class ChunkedBody:
         size = min(len(pending), self._rest - 2)
         if size > 0:
             self._buffers.take(size)
-            self._data += memoryview(pending)[:size]
+            try:
+                self._data += memoryview(pending)[:size]
+            except MemoryError:
+                self._buffers.give_back(size)
+                raise
             del pending[:size]
             self._rest -= size
         if self._rest == 2 and len(pending) >= 2:

@@ -25,10 +25,11 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from aio.runtime.errors import AioError
-from aio.runtime.serve.errors import BodyTimeoutError
+from aio.runtime.serve.errors import RETRY_AFTER_S, BodyTimeoutError
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol import codec_json
 from aio.runtime.serve.protocol.codec_binary import HEADER
+from aio.runtime.serve.telemetry.request_log import is_read, log_request
 from aio.runtime.serve.transport.body import Body, Buffers, ChunkedBody, SizedBody, too_large
 from aio.runtime.serve.transport.deadline import Deadline
 from aio.runtime.serve.transport.exchange import Exchange
@@ -52,14 +53,12 @@ BARE_LF = re.compile(rb"[^\r]\n")
 def http_error(status: int, message: str) -> bytes:
     """Return a whole HTTP response that closes the connection."""
     body = codec_json.dumps({"error": message})
+    retry = f"retry-after: {RETRY_AFTER_S}\r\n" if status == 503 else ""
     head = (
-        f"HTTP/1.1 {status} {PHRASES[status]}\r\ncontent-type: application/json\r\n"
+        f"HTTP/1.1 {status} {PHRASES[status]}\r\ncontent-type: application/json\r\n{retry}"
         f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
     return head.encode("ascii") + body
-
-
-FULL = http_error(503, "too many connections; retry later")
 
 
 class Phase(enum.Enum):
@@ -76,6 +75,7 @@ class Connection(asyncio.BufferedProtocol):
 
     limits = Limits()
     buffers = Buffers(limits.buffered_bytes)
+    is_logged = False
     # Where bytes go until it is known what they are. They are used up before the event loop
     # turns to another connection, so all connections share it.
     _scratch = memoryview(bytearray(READ_AHEAD))
@@ -120,9 +120,10 @@ class Connection(asyncio.BufferedProtocol):
         self._fd: int = transport.get_extra_info("socket").fileno()
         self._server.connections.add(self)  # type: ignore[arg-type]
         self._deadline.set(self.limits.head_s)
-        if len(self._server.connections) > self.limits.connections:
-            transport.write(FULL)
-            self._linger()
+        most = self.limits.connections
+        if len(self._server.connections) > most:
+            text = f"too many connections, limit connections is {most}; retry later"
+            self._refuse(503, text)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go."""
@@ -130,7 +131,11 @@ class Connection(asyncio.BufferedProtocol):
             return self._direct.space
         if self._large is None or self._phase is not Phase.HEAD or self._pending:
             return self._scratch
-        return self._expect(*self._large)
+        try:
+            return self._expect(*self._large)
+        except MemoryError:
+            self._large = None  # the request may yet be another one, or be told
+            return self._scratch
 
     def buffer_updated(self, nbytes: int) -> None:
         """Use the bytes that came."""
@@ -192,6 +197,7 @@ class Connection(asyncio.BufferedProtocol):
         Raises:
             BodyTooLargeError: it is over the limit.
             UnavailableError: the server holds too many bytes already.
+            MemoryError: there is none for it.
             RequestError: its framing is wrong.
         """
         body = self._make_body(exchange.head)
@@ -274,7 +280,7 @@ class Connection(asyncio.BufferedProtocol):
             try:
                 self._begin(self._read_head(text))
             except HeadError as error:
-                self._refuse(error.status, str(error))
+                self._refuse(error.status, str(error), error.without_quote)
         elif self._half_closed:
             self._close()
         elif len(pending) >= self.limits.head_bytes:
@@ -376,7 +382,7 @@ class Connection(asyncio.BufferedProtocol):
     def _feed(self, exchange: Exchange, body: Body) -> None:
         try:
             body.feed(self._pending)
-        except AioError as error:
+        except (AioError, MemoryError) as error:
             self._fail_body(exchange, error)
             return
         if body.complete:
@@ -388,7 +394,7 @@ class Connection(asyncio.BufferedProtocol):
         self._deadline.clear()
         exchange.wake()
 
-    def _fail_body(self, exchange: Exchange, error: AioError) -> None:
+    def _fail_body(self, exchange: Exchange, error: Exception) -> None:
         self._direct = None
         self._deadline.clear()
         exchange.fail(error)
@@ -408,9 +414,19 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._close()
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, logged: str | None = None) -> None:
+        """Answer what is no request for the application, which has the log of those that are."""
         self.transport.write(http_error(status, message))
         self._linger()
+        if self.is_logged:
+            log_request(
+                None,
+                None,
+                {"status": status},
+                duration_ms=None,
+                client=self._client,
+                noted={"error": logged or message},
+            )
 
     def _linger(self) -> None:
         """End, but read on for a while: closing now could destroy the answer on its way."""
@@ -468,7 +484,11 @@ def hung_up(fd: int) -> bool:
 
 def guarded(limits: Limits) -> type[asyncio.Protocol]:
     """Return the protocol class for these limits, as uvicorn's `http` setting wants it."""
-    members = {"limits": limits, "buffers": Buffers(limits.buffered_bytes)}
+    members = {
+        "limits": limits,
+        "buffers": Buffers(limits.buffered_bytes),
+        "is_logged": is_read(),
+    }
     # asyncio takes either kind of protocol; uvicorn's annotation knows one.
     return cast("type[asyncio.Protocol]", type("Connection", (Connection,), members))
 

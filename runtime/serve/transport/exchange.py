@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Message
 
+from aio.runtime.serve.errors import NO_MEMORY, RETRY_AFTER_S
 from aio.runtime.serve.transport.body import Body
 from aio.runtime.serve.transport.head import Head, Headers
 
@@ -23,7 +24,9 @@ STATUS_LINES = {
 }
 INTERNAL = b'{"error":"internal error; the server\'s log has the details"}'
 STOPPED = b'{"error":"the server is stopping"}'
+NO_MEMORY_LEFT = f'{{"error":"{NO_MEMORY}"}}'.encode("ascii")
 JSON = (b"content-type", b"application/json")
+RETRY = (b"retry-after", str(RETRY_AFTER_S).encode("ascii"))
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -84,6 +87,8 @@ class Exchange:
             await self._fail(500, INTERNAL)
         except asyncio.CancelledError:  # the client is gone, or the server stops
             await self._fail(503, STOPPED)
+        except MemoryError:
+            await self._fail(503, NO_MEMORY_LEFT)
         except Exception:
             logger.exception("the application failed to answer")
             await self._fail(500, INTERNAL)
@@ -208,5 +213,8 @@ class Exchange:
             return
         self._rest, self._chunked = None, False
         length = (b"content-length", b"%d" % len(body))
-        self._begin(status, (JSON, length, (b"connection", b"close")))
+        headers = [JSON, length, (b"connection", b"close")]
+        if status == 503:
+            headers.append(RETRY)
+        self._begin(status, headers)
         await self._continue(body, more=False)

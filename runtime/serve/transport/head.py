@@ -21,11 +21,16 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class HeadError(AioError):
-    """The bytes are no request this server takes; the connection ends with this status."""
+    """The bytes are no request this server takes; the connection ends with this status.
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+    Attributes:
+        without_quote: The message without what it quotes, which may be a secret.
+    """
+
+    def __init__(self, status: int, message: str, quoted: bytes | None = None) -> None:
+        super().__init__(message if quoted is None else f"{message}: {_shown(quoted)}")
         self.status = status
+        self.without_quote = message
 
 
 class Head(NamedTuple):
@@ -56,7 +61,7 @@ def read_head(data: bytes, max_headers: int) -> Head:
     """
     line = data[: data.find(b"\r\n")]
     if REQUEST_LINE.fullmatch(line) is None:
-        raise HeadError(400, f"not an HTTP/1.1 request: {_shown(line[:60])}")
+        raise HeadError(400, "not an HTTP/1.1 request", line[:60])
     # Bare CR and LF, and continued lines.
     lines = data.count(b"\r\n")
     if data.count(b"\n") != lines or data.count(b"\r") != lines or b"\r\n " in data:
@@ -92,7 +97,7 @@ class _Reader:
         if version == "1.1" and b"host" not in single:
             raise HeadError(400, "the request has no Host header")
         if not (target.startswith(b"/") or _is_url(target)):
-            raise HeadError(400, f"the request's target must be a path, got {_shown(target[:60])}")
+            raise HeadError(400, "the request's target must be a path", target[:60])
         return Head(
             method.decode("ascii"),
             *_parts(target),
@@ -141,7 +146,7 @@ class _Reader:
     def _expects_continue(self) -> bool:
         value = self._single.get(b"expect")
         if value is not None and value.lower() != b"100-continue":
-            raise HeadError(417, f"can't meet Expect: {_shown(value[:40])}")
+            raise HeadError(417, "can't meet Expect", value[:40])
         return value is not None
 
 

@@ -7,6 +7,7 @@ import argparse
 import configparser
 import json
 import re
+import resource
 import shlex
 import shutil
 import socket
@@ -185,6 +186,18 @@ def test_check_returns_2_if_anything_is_wrong(capsys: pytest.CaptureFixture[str]
     assert "FAIL  model: target_ms" in said
     assert "FAIL  limits: limit body_bytes is 1073741824, more than buffered_bytes" in said
     assert "FAIL  access: 'a b' is no host name" in said
+
+
+def test_check_tells_of_too_few_descriptors(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 400))
+    assert check_settings(read("--port", "0")) == 0
+    assert "file descriptors" not in capsys.readouterr().out
+    assert check_settings(read("--port", "0", "--grpc-port", "0")) == 0
+    said = capsys.readouterr().out
+    assert "ok    limits: 0 given, the others are the defaults; limit connections may take" in said
+    assert "and the process may have 400: lower limit connections" in said
 
 
 @pytest.mark.parametrize("host", ["", "a b", "http://localhost"])

@@ -22,7 +22,7 @@ from aio.runtime.serve import errors
         (ModelFileError("x"), 500, errors.BACKEND),
         (AioError("x"), 500, errors.BACKEND),
         (ValueError("x"), 500, errors.BACKEND),
-        (MemoryError(), 500, errors.BACKEND),
+        (MemoryError(), 503, errors.REJECTED),
     ],
 )
 def test_status_and_reason(error: Exception, status: int, reason: str) -> None:

@@ -54,7 +54,7 @@ def test_an_end_waits_for_the_answer_but_not_for_ever() -> None:
         assert not engine.closed  # it is still in use
         engine.passing.set()
     thread.join()
-    assert [reply.status for reply in replies] == [503]
+    assert [(reply.status, reply.headers["retry-after"]) for reply in replies] == [(503, "1")]
     assert CUT_OFF == 1
 
 

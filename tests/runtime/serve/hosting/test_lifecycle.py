@@ -24,12 +24,12 @@ from aio.runtime.serve.errors import (
     UnavailableError,
     UnknownModelError,
 )
-from aio.runtime.serve.hosting.host import Host, State
+from aio.runtime.serve.hosting.host import Host, ServedModel, State
 from aio.runtime.serve.hosting.lifecycle import ModelDirectory
 from aio.runtime.serve.hosting.repository import Entry, Repository
 from aio.runtime.serve.hosting.settings import Settings
 from aio.runtime.serve.hosting.states import ModelState
-from aio.runtime.serve.protocol.schema import InferRequest
+from aio.runtime.serve.protocol.schema import InferRequest, InferResult
 from aio.runtime.serve.scheduling.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ def accurate(best: float | None) -> tuple[LevelInfo, ...]:
     """Return levels of falling accuracy, or without any."""
     found = [best and best - step / 10 for step in range(3)]
     return tuple(LevelInfo(i, i / 4, found[i], 1, 1, None) for i in range(3))
+
+
+async def infer(model: ServedModel) -> InferResult:
+    return await model.infer(REQUEST, 0.0, lambda result: result)
 
 
 @dataclass
@@ -129,7 +133,7 @@ def test_all_models_load_at_the_start_and_the_newest_version_serves(shelf: Shelf
         assert (host.find("b").spec.name, host.find("b").spec.version) == ("b", "1")
         with pytest.raises(UnknownModelError, match="no version '9'; there is 10"):
             host.find("a", "9")
-        await host.find("a").infer(REQUEST, 0.0)
+        await infer(host.find("a"))
 
     with_host(shelf.directory(), scenario)
     assert all(engine.closed for engine in shelf.engines.values())
@@ -154,7 +158,7 @@ def test_a_broken_new_version_leaves_the_old_one_serving(shelf: Shelf) -> None:
             assert ready == ("a", "1", "READY", "")
             assert unavailable[:3] == ("a", "2", "UNAVAILABLE")
             assert said in unavailable[3]
-            await served.infer(REQUEST, 0.0)
+            await infer(served)
             with pytest.raises(UnknownModelError) as absent:
                 host.find("a", "2")
             assert str(absent.value) == (
@@ -392,7 +396,7 @@ def test_unload_answers_what_was_begun(shelf: Shelf) -> None:
         model = host.find("a")
         engine = shelf.engines["a.aio:good"]
         engine.passing.clear()
-        request = asyncio.ensure_future(model.infer(REQUEST, 0.0))
+        request = asyncio.ensure_future(infer(model))
         while not engine.calls:
             await asyncio.sleep(0.001)
         unloading = asyncio.ensure_future(host.unload_model("a"))
@@ -401,7 +405,7 @@ def test_unload_answers_what_was_begun(shelf: Shelf) -> None:
         with pytest.raises(UnknownModelError, match="model 'a' does not serve: unloaded"):
             host.find("a")
         with pytest.raises(UnavailableError, match="replaced or unloaded"):
-            await model.infer(REQUEST, 0.0)
+            await infer(model)
         assert not unloading.done()
         assert not engine.closed
         engine.passing.set()
@@ -468,7 +472,7 @@ def test_a_model_that_was_removed_and_still_serves(shelf: Shelf) -> None:
         assert str(caught.value) == (
             "the model repository has no model 'b'; there is a; version 3 of model 'b' still serves"
         )
-        await host.find("b").infer(REQUEST, 0.0)
+        await infer(host.find("b"))
         assert await host.unload_model("b") == [ModelState("b", "3", "UNAVAILABLE", "unloaded")]
         with pytest.raises(UnknownModelError, match=r"there is a$"):
             await host.load_model("b")
@@ -512,11 +516,11 @@ def test_other_models_answer_while_one_is_calibrated(shelf: Shelf) -> None:
         assert (await rows(host))[1][:3] == ("b", "1", "LOADING")
         with pytest.raises(UnavailableError, match="being loaded"):
             host.find("b")
-        await asyncio.gather(*(host.find("a").infer(REQUEST, 0.0) for _ in range(5)))
+        await asyncio.gather(*(infer(host.find("a")) for _ in range(5)))
         assert not loading.done()
         shelf.passing.set()
         await loading
-        await host.find("b").infer(REQUEST, 0.0)
+        await infer(host.find("b"))
 
     with_host(shelf.directory(), scenario)
 
@@ -529,7 +533,7 @@ def test_loads_of_one_model_come_one_after_the_other(shelf: Shelf) -> None:
         calls = [host.load_model("a"), host.unload_model("a"), host.load_model("a")]
         await asyncio.gather(*calls, host.load_model("a"))
         assert await rows(host) == [("a", "1", "READY", "")]
-        await host.find("a").infer(REQUEST, 0.0)
+        await infer(host.find("a"))
 
     with_host(shelf.directory(), scenario)
 
@@ -561,7 +565,7 @@ def test_a_load_goes_on_when_its_client_goes_away(shelf: Shelf) -> None:
         shelf.passing.set()
         while (await rows(host))[1][2] != "READY":
             await asyncio.sleep(0.001)
-        assert (await host.find("b").infer(REQUEST, 0.0)).record.level == 0
+        assert (await infer(host.find("b"))).record.level == 0
 
     with_host(shelf.directory(), scenario)
 
@@ -612,7 +616,7 @@ def test_a_disk_that_hangs_keeps_nobody_waiting_but_those_who_ask_for_it(
         asking = [asyncio.ensure_future(rows(host)), asyncio.ensure_future(host.load_model("a"))]
         while not hanging.is_set():
             await asyncio.sleep(0.001)
-        await host.find("a").infer(REQUEST, 0.0)
+        await infer(host.find("a"))
         assert not any(task.done() for task in asking)
         passing.set()
         found, _ = await asyncio.gather(*asking)
@@ -717,7 +721,7 @@ def test_an_empty_directory_is_for_later(shelf: Shelf) -> None:
         assert await host.index() == []
         shelf.put("a.aio")
         await host.load_model("a")
-        await host.find("a").infer(REQUEST, 0.0)
+        await infer(host.find("a"))
 
     with_host(shelf.directory(), scenario)
 

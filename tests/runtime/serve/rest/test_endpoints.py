@@ -179,12 +179,22 @@ def test_nan_answers_need_binary_data(live: LiveServer) -> None:
     assert np.isnan(np.frombuffer(reply.body[split:], dtype="<f4")).all()
 
 
+def test_an_answer_that_can_not_be_encoded_is_a_failure(live: LiveServer) -> None:
+    statistics = live.server.host.models[0].statistics
+    before = statistics.success.count, statistics.failures["OTHER"], statistics.execution_count
+    body, headers = tensor_binary(np.full((1, *SHAPE), np.nan, dtype=np.float32))
+    assert live.request("POST", "/v2/models/fake/infer", body, headers).status == 400
+    live.wait_for(lambda: statistics.execution_count == before[2] + 1)  # it is counted later
+    assert (statistics.success.count, statistics.failures["OTHER"]) == (before[0], before[1] + 1)
+
+
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
         (InputError("level 9 is too high"), 400, "level 9 is too high"),
         (AioError("the executor is broken"), 500, "the executor is broken"),
         (RuntimeError("/home/secret/path"), 500, "internal error"),
+        (MemoryError("secret"), 503, "no memory left for this request; retry later"),
     ],
 )
 def test_errors_of_the_engine(
@@ -213,6 +223,7 @@ def test_not_ready_while_loading() -> None:
         ready = live.request("GET", "/v2/health/ready")
         assert ready.status == 503
         assert ready.json == {"live": True, "ready": False}
+        assert ready.headers["retry-after"] == "1"
         for reply in (live.infer(tensor_json(X)), live.request("GET", "/v2/models/fake/ready")):
             assert reply.status == 503
             assert "loaded" in reply.json["error"]

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 from fake_engine import SHAPE, FakeEngine, tensor_binary
+from gone_memory import GoneMemory
 
 from aio.runtime.serve.errors import RequestError
 from aio.runtime.serve.hosting.engine import describe
@@ -16,9 +17,11 @@ SPEC = describe(FakeEngine(), "1")
 LIMITS = Limits()
 
 
-def aligned(x: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> tuple[memoryview, int]:
+def aligned(
+    x: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]", **members: object
+) -> tuple[memoryview, int]:
     """Return a request whose tensor is aligned, and the length of its JSON."""
-    body, headers = tensor_binary(x, id="one")
+    body, headers = tensor_binary(x, id="one", **members)
     length = int(headers["Inference-Header-Content-Length"])
     memory = np.empty(len(body) + 64, np.uint8)
     skip = -(memory.__array_interface__["data"][0] + length) % 64
@@ -59,6 +62,20 @@ def test_a_shorter_payload_after_the_same_json_is_refused() -> None:
     decoder.decode(body, length, SPEC)
     with pytest.raises(RequestError, match="only 23 bytes follow"):
         decoder.decode(body[:-1], length, SPEC)
+
+
+def test_places_for_outputs_are_looked_at_every_time() -> None:
+    """A region may have been unregistered since, and then nothing is to be computed for it."""
+    gone = GoneMemory()
+    place = {"shared_memory_region": "r", "shared_memory_byte_size": 16}
+    outputs = [{"name": "logits", "parameters": place}]
+    request = *aligned(np.zeros((1, *SHAPE), np.float32), outputs=outputs), SPEC, gone
+    decoder = DecodeMemo(LIMITS)
+    assert decoder.decode(*request).outputs[0].place is not None
+    assert decoder._known
+    gone.gone = True
+    with pytest.raises(RequestError, match="register it"):
+        decoder.decode(*request)
 
 
 def test_another_model_does_not_get_what_was_known_of_one() -> None:

@@ -16,7 +16,9 @@ from h2.settings import SettingCodes
 from h2_client import H2Client, frame, framed
 from rpc_client import Client, floats, infer_request
 
+from aio.runtime.serve.errors import NO_MEMORY
 from aio.runtime.serve.limits import Limits
+from aio.runtime.serve.rpc import connection
 from aio.runtime.serve.rpc.connection import ENVELOPE_BYTES, PING_STRIKES, WINDOW_BYTES
 from aio.runtime.serve.rpc.messages import INFERENCE, message
 from aio.runtime.serve.rpc.status import Code
@@ -388,3 +390,15 @@ def test_a_watch_that_says_nothing_is_ended() -> None:
         answer = client.answer(client.begin(path="/grpc.health.v1.Health/Watch"))
         assert answer.code == Code.DEADLINE_EXCEEDED
         assert "0.3 s" in answer.details
+
+
+def test_a_message_there_is_no_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session refuses it like one that is too long; the limit tells which of the two it is."""
+    with raw_client(Limits(body_bytes=1000)) as (_, client, _):
+        assert client.answer(client.begin(message=infer_request(X))).code == Code.OK
+        large = client.begin(message=bytes(100_000))
+        assert client.answer(large).code == Code.RESOURCE_EXHAUSTED
+        monkeypatch.setattr(connection.Connection, "message_bytes", 100_000)
+        answer = client.answer(client.begin(message=bytes(100_000)))
+        assert (answer.code, answer.details) == (Code.UNAVAILABLE, NO_MEMORY)
+        assert answer.headers["retry-after-ms"] == "1000"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_engine import SHAPE, FakeEngine
+from gone_memory import GoneMemory
 from rpc_client import infer_request
 
 from aio.runtime.serve.errors import RequestError
@@ -71,6 +72,26 @@ def test_another_batch_or_a_wrong_length_is_not_taken_for_the_same() -> None:
     short = infer_request(X)[: -X.nbytes - 1] + bytes([X.nbytes - 4]) + X.tobytes()[4:]
     with pytest.raises(RequestError, match="raw_input_contents has"):
         decoder.decode(short, lambda _, error: failed.append(error))
+    assert len(failed) == 1
+
+
+def test_places_for_outputs_are_looked_at_every_time() -> None:
+    """A region may have been unregistered since, and then nothing is to be computed for it."""
+    gone = GoneMemory()
+    request = message("inference.ModelInferRequest")(model_name="fake")
+    request.inputs.add(name="image", datatype="FP32", shape=X.shape)
+    output = request.outputs.add(name="logits")
+    output.parameters["shared_memory_region"].string_param = "r"
+    output.parameters["shared_memory_byte_size"].int64_param = 16
+    whole = join(request.SerializeToString(), RAW_INPUT, [X.tobytes()])
+    decoder = DecodeMemo(Models().find, Limits())
+    _, decoded = decoder.decode(whole, never, gone)
+    assert decoded.outputs[0].place is not None
+    assert decoder._known
+    gone.gone = True
+    failed: list[BaseException] = []
+    with pytest.raises(RequestError, match="register it"):
+        decoder.decode(whole, lambda _, error: failed.append(error), gone)
     assert len(failed) == 1
 
 

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from rpc_client import Client, floats, infer_request
 
 from aio.runtime.errors import AioError
+from aio.runtime.serve.errors import NO_MEMORY
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.rpc.messages import INFERENCE, message
 from aio.runtime.serve.rpc.status import INTERNAL
@@ -208,11 +209,15 @@ def test_the_messages_are_those_of_http(client: Client, live: LiveServer) -> Non
 
 
 def test_errors_of_the_engine(client: Client, engine: FakeEngine) -> None:
-    for error, details in ((AioError("told"), "told"), (ValueError("secret"), INTERNAL)):
+    for error, code, details in (
+        (AioError("told"), Code.INTERNAL, "told"),
+        (ValueError("secret"), Code.INTERNAL, INTERNAL),
+        (MemoryError("for experts"), Code.UNAVAILABLE, NO_MEMORY),
+    ):
         engine.error = error
         with pytest.raises(grpc.RpcError) as caught:
             client.infer(infer_request(X))
-        assert (caught.value.code(), caught.value.details()) == (Code.INTERNAL, details)
+        assert (caught.value.code(), caught.value.details()) == (code, details)
 
 
 def test_requests_are_counted(client: Client, live: LiveServer) -> None:

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aio.runtime.errors import AioError, InputError
-from aio.runtime.serve.errors import TABLE, RequestError, UnavailableError, UnknownModelError
+from aio.runtime.serve.errors import (
+    NO_MEMORY,
+    TABLE,
+    RequestError,
+    UnavailableError,
+    UnknownModelError,
+)
 from aio.runtime.serve.rpc.status import CODES, INTERNAL, Code, Status, status_of
 
 
@@ -37,6 +43,13 @@ def test_a_defect_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> No
         status = status_of(ZeroDivisionError("a secret"))
     assert (status.code, status.details) == (Code.INTERNAL, INTERNAL)
     assert "a secret" in caplog.text
+
+
+def test_a_want_of_memory_may_pass(caplog: pytest.LogCaptureFixture) -> None:
+    status = status_of(MemoryError("Unable to allocate an array with shape (9,)"))
+    assert (status.code, status.details) == (Code.UNAVAILABLE, NO_MEMORY)
+    assert dict(status.more)["retry-after-ms"] == "1000"
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(("after_s", "expected"), [(0.25, "250"), (None, "1000"), (1e-6, "1")])

@@ -36,6 +36,10 @@ def request(
     return InferRequest(None, {"image": x}, (), level, timeout_ms, priority)
 
 
+async def infer(model: ServedModel, request: InferRequest, arrived_s: float) -> InferResult:
+    return await model.infer(request, arrived_s, lambda result: result)
+
+
 @contextmanager
 def serving(
     batching: Batching | None = None,
@@ -56,7 +60,7 @@ def answers(
         engine.passing.clear()
         tasks = []
         for number, each in enumerate(requests, 1):
-            tasks.append(asyncio.ensure_future(model.infer(each, time.monotonic())))
+            tasks.append(asyncio.ensure_future(infer(model, each, time.monotonic())))
             await until(lambda number=number: dispatcher.pending == number)  # type: ignore[misc]
             await until(lambda: len(engine.calls) == 1)
         engine.passing.set()
@@ -68,7 +72,7 @@ def answers(
 def test_alone_the_target_decides_or_the_deadline_or_the_level() -> None:
     with serving() as (model, engine, _):
         for each in (request(), request(timeout_ms=TIMEOUT_MS), request(level=2)):
-            asyncio.run(model.infer(each, time.monotonic()))
+            asyncio.run(infer(model, each, time.monotonic()))
         assert engine.budgets == [None, None, None]
         deadlines = [deadline_ms for _, deadline_ms, _ in engine.calls]
         assert (deadlines[0], deadlines[2]) == (None, None)
@@ -127,7 +131,7 @@ def test_a_pinned_level_is_kept_whatever_the_load() -> None:
 def test_what_no_allowed_level_can_do_is_refused_at_once(each: InferRequest, said: str) -> None:
     with serving() as (model, engine, _):
         with pytest.raises(UnavailableError, match=said) as refused:
-            asyncio.run(model.infer(each, time.monotonic()))
+            asyncio.run(infer(model, each, time.monotonic()))
         assert refused.value.retry_after_s is not None
         assert engine.calls == []
         assert model.statistics.deadline_misses == 1
@@ -137,14 +141,14 @@ def test_what_no_allowed_level_can_do_is_refused_at_once(each: InferRequest, sai
 def test_the_time_since_arrival_counts() -> None:
     with serving() as (model, engine, _):
         with pytest.raises(UnavailableError):
-            asyncio.run(model.infer(request(timeout_ms=1000.0), time.monotonic() - 1.0))
+            asyncio.run(infer(model, request(timeout_ms=1000.0), time.monotonic() - 1.0))
         assert engine.calls == []
 
 
 def test_without_a_calibration_everything_is_tried() -> None:
     with serving() as (model, engine, _):
         engine.predicted_ms = None
-        asyncio.run(model.infer(request(1000, timeout_ms=TIMEOUT_MS), time.monotonic()))
+        asyncio.run(infer(model, request(1000, timeout_ms=TIMEOUT_MS), time.monotonic()))
         assert len(engine.calls) == 1
 
 
@@ -153,11 +157,11 @@ def test_a_request_without_timeout_waits_only_so_long() -> None:
 
         async def run() -> None:
             engine.passing.clear()
-            running = asyncio.ensure_future(model.infer(request(), time.monotonic()))
+            running = asyncio.ensure_future(infer(model, request(), time.monotonic()))
             await until(lambda: len(engine.calls) == 1)
             dispatcher.max_queue_ms = 1.0
             with pytest.raises(UnavailableError, match="wait"):
-                await model.infer(request(), time.monotonic())
+                await infer(model, request(), time.monotonic())
             assert (model.pending, dispatcher.pending) == (1, 1)
             engine.passing.set()
             await running
@@ -171,9 +175,9 @@ def test_a_cancelled_request_is_counted_and_does_not_run() -> None:
 
         async def run() -> None:
             engine.passing.clear()
-            running = asyncio.ensure_future(model.infer(request(), time.monotonic()))
+            running = asyncio.ensure_future(infer(model, request(), time.monotonic()))
             await until(lambda: len(engine.calls) == 1)
-            waiting = asyncio.ensure_future(model.infer(request(), time.monotonic()))
+            waiting = asyncio.ensure_future(infer(model, request(), time.monotonic()))
             await until(lambda: dispatcher.pending == 2)
             waiting.cancel()
             await asyncio.wait([waiting])

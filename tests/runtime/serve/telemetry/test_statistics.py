@@ -46,6 +46,16 @@ def test_parts_add_up_to_the_whole() -> None:
     assert before_ms <= statistics.last_inference_ms <= time.time_ns() // 1_000_000
 
 
+def test_what_ran_for_nothing_is_an_execution_and_a_failure() -> None:
+    statistics = ModelStatistics()
+    statistics.wasted(Served(record(), "governor", 2, 10.0, 20.0, 30.0, 40.0), "OTHER")
+    statistics.wasted(Served(record(), "governor", 2, 1.0, 1.0, 1.0, 1.0, leads=False), "OTHER")
+    assert (statistics.success.count, statistics.inference_count) == (0, 0)
+    assert (statistics.fail.count, statistics.fail.ns) == (2, 104)
+    assert statistics.failures == {"OTHER": 2}
+    assert statistics.execution_count == 1
+
+
 def test_a_merged_run_is_one_execution_of_its_whole_batch() -> None:
     statistics = ModelStatistics()
     how = record()._replace(batch=3)

@@ -14,7 +14,6 @@ from aio.runtime.serve.telemetry.trace import (
     current_request_id,
     current_trace,
     current_trace_id,
-    note_request_id,
 )
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -75,13 +74,12 @@ def test_any_text_is_a_parent_or_not(text: str) -> None:
     assert found is None or len(found.trace_id) == 32
 
 
-def ask(*headers: tuple[str, str], body_id: str | None = None) -> tuple[dict[str, str], Any]:
+def ask(*headers: tuple[str, str]) -> tuple[dict[str, str], Any]:
     """Return the headers of the answer, and what the application knew."""
     known: list[Any] = []
     sent: list[dict[str, Any]] = []
 
     async def app(_: Any, __: Any, send: Any) -> None:
-        note_request_id(body_id)
         known.append((current_trace_id(), current_request_id(), current_trace()))
         await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
         await send({"type": "http.response.body", "body": b""})
@@ -125,8 +123,3 @@ def test_two_parents_are_none() -> None:
 def test_a_request_id_that_could_do_harm_is_ignored(value: str) -> None:
     answer, (_, request_id, _) = ask(("x-request-id", value))
     assert (answer, request_id) == ({}, None)
-
-
-def test_the_id_in_the_body_names_a_request_without_a_header() -> None:
-    assert ask(body_id="seven")[1][1] == "seven"
-    assert ask(("x-request-id", "7"), body_id="seven")[1][1] == "7"

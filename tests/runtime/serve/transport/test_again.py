@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.security.guard import Policy
 from aio.runtime.serve.security.token import Token
-from aio.runtime.serve.transport import connection
+from aio.runtime.serve.transport import body, connection
 from aio.runtime.serve.transport.body import ChunkedBody, SizedBody
 
 LIMITS = Limits(batch=20_000, body_s=0.6, keep_alive_s=5)
@@ -108,6 +108,28 @@ def check(answer: tuple[int, bytes], x: Samples) -> None:
     assert status == 200, body
     y = expected(x)
     assert body.endswith(y.tobytes())
+
+
+def test_a_body_there_is_no_memory_for(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is taken at the announced length: for a new head, and for one that is expected again."""
+
+    def aligned(*_: int) -> memoryview:
+        raise MemoryError("Unable to allocate 63.3 MiB for an array")
+
+    x = tensors(1)
+    with Client(server.port) as client, Client(server.port) as other:
+        check(client.ask(request(x)), x)
+        with monkeypatch.context() as patch:
+            patch.setattr(body, "aligned", aligned)
+            answers = [each.ask(request(x)) for each in (client, other)]
+    for status, text in answers:
+        assert status == 503
+        assert b"no memory left for this request; retry later" in text
+    assert not caplog.records
+    with Client(server.port) as client:
+        check(client.ask(request(x)), x)
 
 
 def test_the_same_head_again_and_again(server: LiveServer, expected_again: list[int]) -> None:

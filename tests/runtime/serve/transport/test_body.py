@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bodies in chunks, however the network cuts them, and where bodies of declared length are put."""
 
+from typing import NoReturn
+
 import h11
 import numpy as np
 import pytest
@@ -122,6 +124,20 @@ def test_tensors_begin_on_a_cache_line(start: int) -> None:
     if start < 200:
         address = np.frombuffer(body.data, np.uint8)[start:].__array_interface__["data"][0]
         assert address % ALIGNMENT == 0
+    body.release()
+    assert buffers.held == 0
+
+
+def test_chunks_there_is_no_memory_for_do_not_count() -> None:
+    class Full(bytearray):
+        def __iadd__(self, _: object) -> NoReturn:
+            raise MemoryError
+
+    buffers = Buffers(LIMIT)
+    body = ChunkedBody(LIMIT, buffers)
+    body._data = Full()
+    with pytest.raises(MemoryError):
+        body.feed(bytearray(chunk(b"abc")))
     body.release()
     assert buffers.held == 0
 

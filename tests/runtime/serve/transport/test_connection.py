@@ -268,7 +268,8 @@ def test_more_connections_than_allowed() -> None:
         server.wait_for(lambda: len(server.server.server_state.connections) == 4)
         response = exchange(server, b"")
         assert status(response) == 503
-        assert "too many connections" in error(response)
+        assert "too many connections, limit connections is 4" in error(response)
+        assert b"\r\nretry-after: 1\r\n" in response
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "\xff" * 100])

@@ -142,7 +142,7 @@ def test_expectations() -> None:
 @pytest.mark.parametrize(
     ("first", "said"),
     [
-        (b"OPTIONS * HTTP/1.1", "the request's target must be a path, got '*'"),
+        (b"OPTIONS * HTTP/1.1", "the request's target must be a path: '*'"),
         (b"GET /\xff HTTP/1.1", "not an HTTP/1.1 request: 'GET /\u00ff HTTP/1.1'"),
         (b"\x16\x03\x01", r"not an HTTP/1.1 request: '\x16\x03\x01'"),
     ],
