@@ -213,7 +213,7 @@ def test_a_directory_that_is_gone_is_not_an_empty_one(
             assert str(caught.value) == f"{why}{serves}"
         with pytest.raises(RepositoryError):
             await host.unload_model("b")
-        await host.find("a").infer(REQUEST, 0.0)
+        await infer(host.find("a"))
         assert await host.unload_model("a") == [ModelState("a", "1", "UNAVAILABLE", "unloaded")]
         with pytest.raises(UnknownModelError, match="'b' does not serve: not loaded"):
             host.find("b")
