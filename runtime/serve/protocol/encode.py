@@ -75,8 +75,8 @@ def _encode_output(
         data = [] if binary else codec_json.encode_tensor(tensor, f"output {name!r}")
     entry: dict[str, object] = {"name": name, "datatype": datatype, "shape": shape}
     if raw is not None and output.place is not None:
-        parameters = write_output(output.place, raw, f"output {name!r}", memory)
-        return {**entry, "parameters": parameters}, None
+        write_output(output.place, raw, f"output {name!r}", memory)
+        return entry, None
     if raw is not None:
         return {**entry, "parameters": {"binary_data_size": len(raw)}}, raw
     return {**entry, "data": data}, None

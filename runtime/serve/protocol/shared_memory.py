@@ -79,19 +79,16 @@ def _check_output(
         raise RequestError(f"{where}: has {expected} bytes, {SIZE} is {place.size}")
 
 
-def write_output(
-    place: Place, data: bytes, where: str, memory: SharedMemory | None
-) -> dict[str, int | str]:
-    """Put an output there, and return the parameters that say so in the answer.
+def write_output(place: Place, data: bytes, where: str, memory: SharedMemory | None) -> None:
+    """Put an output there.
+
+    The answer says nothing of it: the client knows, and Triton's in C++ takes any parameters of an
+    output to mean that its bytes follow.
 
     Raises:
         RequestError: it does not fit, or the memory is not there any more.
     """
     _there(memory, where).write(place, data, where)
-    parameters: dict[str, int | str] = {REGION: place.region, SIZE: len(data)}
-    if place.offset:
-        parameters[OFFSET] = place.offset
-    return parameters
 
 
 def _bytes(parameters: Mapping[str, object], name: str, default: int | None, where: str) -> int:

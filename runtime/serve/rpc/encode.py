@@ -42,12 +42,10 @@ def encode_response(
     raw = []
     for output in request.outputs:
         data = _encode_output(response, output, result.outputs[output.spec.name])
-        if output.place is None:
-            raw.append(data)
-        else:
-            where = f"output {output.spec.name!r}"
-            written = write_output(output.place, data, where, memory)
-            _set_parameters(response.outputs[-1].parameters, written)
+        if output.place is not None:
+            write_output(output.place, data, f"output {output.spec.name!r}", memory)
+            data = b""  # clients find raw tensors by the number of the output
+        raw.append(data)
     return wire.join(response.SerializeToString(), wire.RAW_OUTPUT, raw)
 
 
