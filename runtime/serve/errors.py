@@ -26,6 +26,9 @@ class UnknownModelError(RequestError):
 class UnknownRegionError(RequestError):
     """No shared memory region of that name is registered."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no shared memory region is named {name[:80]!r}")
+
 
 class ModelLoadError(RequestError):
     """The newest version of a model can't be loaded; the message says why and what serves."""
@@ -33,6 +36,13 @@ class ModelLoadError(RequestError):
 
 class ControlError(RequestError):
     """Something this server does not do, or was not started so that clients may."""
+
+
+class GpuMemoryError(ControlError):
+    """A region was to be in memory of a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__("this server takes no memory of a GPU; it computes on the CPU")
 
 
 class BodyTimeoutError(RequestError):

@@ -16,7 +16,8 @@ import pytest
 import tritonclient.grpc as triton_grpc  # type: ignore[import-untyped]
 import tritonclient.http as triton_http  # type: ignore[import-untyped]
 from serve_process import ServeProcess, environment, serve_process
-from tritonclient.utils import shared_memory as shm  # type: ignore[import-untyped]
+from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+from tritonclient.utils import shared_memory as shm
 
 from aio.runtime import Runtime
 
@@ -108,6 +109,16 @@ def test_classes_go_into_the_answer(server: ServeProcess) -> None:
     ):
         status, answer = server.request("POST", f"/v2/models/{MODEL}/infer", body)
     assert (status, b"either classification or shared_memory_region" in answer) == (400, True)
+
+
+def test_there_is_no_memory_of_a_gpu(client: Any) -> None:
+    client.unregister_cuda_shared_memory()  # as clients do when they end
+    status = client.get_cuda_shared_memory_status()
+    assert not getattr(status, "regions", status)
+    with pytest.raises(InferenceServerException, match="no shared memory region is named 'r'"):
+        client.get_cuda_shared_memory_status("r")
+    with pytest.raises(InferenceServerException, match="takes no memory of a GPU"):
+        client.register_cuda_shared_memory("r", b"aGFuZGxl", 0, 4)
 
 
 def test_the_list_of_regions(client: Any, transport: ModuleType) -> None:

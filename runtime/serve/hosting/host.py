@@ -132,7 +132,7 @@ class ServedModel:
             raise
         finally:
             # Counting takes time that the client need not wait for.
-            served = partial(_served, request, answer, arrived_s)
+            served = partial(_served, request, answer, arrived_s, time.monotonic())
             asyncio.get_running_loop().call_soon(self._count, served, queue_ms, failure)
 
     def _count(self, make: Callable[[], Served], queue_ms: float, failure: str | None) -> None:
@@ -144,8 +144,7 @@ class ServedModel:
         self.recent.add(served.record, queue_ms=queue_ms)
 
 
-def _served(request: InferRequest, answer: Answer, arrived_s: float) -> Served:
-    now_s = time.monotonic()
+def _served(request: InferRequest, answer: Answer, arrived_s: float, encoded_s: float) -> Served:
     timeout_ms = request.timeout_ms
     return Served(
         record=answer.record,
@@ -154,9 +153,9 @@ def _served(request: InferRequest, answer: Answer, arrived_s: float) -> Served:
         compute_input_ns=(answer.queued_s - arrived_s) * 1e9,
         queue_ns=(answer.began_s - answer.queued_s) * 1e9,
         compute_infer_ns=(answer.ended_s - answer.began_s) * 1e9,
-        compute_output_ns=(now_s - answer.ended_s) * 1e9,
+        compute_output_ns=(encoded_s - answer.ended_s) * 1e9,
         leads=answer.leads,
-        late=timeout_ms is not None and (now_s - arrived_s) * 1e3 > timeout_ms,
+        late=timeout_ms is not None and (encoded_s - arrived_s) * 1e3 > timeout_ms,
     )
 
 

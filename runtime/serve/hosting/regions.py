@@ -101,7 +101,7 @@ class Regions:
         if name is None:
             return list(self._regions.values())
         if name not in self._regions:
-            raise UnknownRegionError(f"no shared memory region is named {name[:80]!r}")
+            raise UnknownRegionError(name)
         return [self._regions[name]]
 
     def use(self) -> "RegionUse | None":

@@ -10,7 +10,7 @@ from reprlib import repr as short_repr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aio.runtime.serve.errors import ControlError, RequestError, UnknownRegionError
+from aio.runtime.serve.errors import GpuMemoryError, RequestError, UnknownRegionError
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.hosting.regions import Region
 from aio.runtime.serve.limits import Limits
@@ -60,12 +60,12 @@ class CudaMemoryEndpoints:
         """List the regions: none."""
         region = request.path_params.get("region")
         if region is not None:
-            raise UnknownRegionError(f"no shared memory region is named {region[:80]!r}")
+            raise UnknownRegionError(region)
         return json_response([])
 
     async def register(self, _: Request) -> Response:
         """Refuse."""
-        raise ControlError("this server takes no memory of a GPU; it computes on the CPU")
+        raise GpuMemoryError
 
     async def unregister(self, _: Request) -> Response:
         """Have no region, as asked."""

@@ -24,7 +24,7 @@ from aio.runtime.serve.rpc.extensions import Extensions
 from aio.runtime.serve.rpc.handlers import Read, Stream, Unary, translated
 from aio.runtime.serve.rpc.memo import DecodeMemo
 from aio.runtime.serve.rpc.messages import INFERENCE, message, methods
-from aio.runtime.serve.rpc.shared_memory import SystemMemory
+from aio.runtime.serve.rpc.shared_memory import CudaMemory, SystemMemory
 from aio.runtime.serve.rpc.status import status_of
 from aio.runtime.serve.scheduling.admission import ExpiredError
 from aio.runtime.serve.telemetry.request_log import note
@@ -63,6 +63,7 @@ class Service:
             "ModelMetadata": self._model,
             **Extensions(self._host, self._limits).answers(),
             **SystemMemory(self._host.regions).answers(),
+            **CudaMemory().answers(),
         }
         return {
             "ModelInfer": self.infer,

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Triton's extension for shared memory of this machine."""
+"""Triton's extensions for shared memory, of this machine and of a GPU."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from aio.runtime.serve.errors import GpuMemoryError, UnknownRegionError
 from aio.runtime.serve.hosting.regions import Region, Regions
 from aio.runtime.serve.rpc.messages import message
 
@@ -37,3 +38,27 @@ class SystemMemory:
     async def _unregister(self, request: Any) -> Any:
         self._regions.unregister(request.name or None)
         return message("inference.SystemSharedMemoryUnregisterResponse")()
+
+
+class CudaMemory:
+    """The methods for memory of a GPU, which nothing here computes in."""
+
+    def answers(self) -> Mapping[str, Callable[[Any], Coroutine[Any, Any, Any]]]:
+        """Return the function for each of the methods."""
+        return {
+            "CudaSharedMemoryStatus": self._status,
+            "CudaSharedMemoryRegister": self._register,
+            "CudaSharedMemoryUnregister": self._unregister,
+        }
+
+    async def _status(self, request: Any) -> Any:
+        if request.name:
+            raise UnknownRegionError(request.name)
+        return message("inference.CudaSharedMemoryStatusResponse")()
+
+    async def _register(self, _: Any) -> Any:
+        raise GpuMemoryError
+
+    async def _unregister(self, _: Any) -> Any:
+        # There is no region, as asked: clients forget all of both kinds when they end.
+        return message("inference.CudaSharedMemoryUnregisterResponse")()
