@@ -105,6 +105,13 @@ class ServedModel:
             if self._draining is not None and not self._requests:
                 self._draining.set()
 
+    def failed(self, error: BaseException, arrived_s: float) -> None:
+        """Count a request that failed now; `infer` does that for those that got so far."""
+        note(model=self.spec.name)
+        in_server_ns = (time.monotonic() - arrived_s) * 1e9
+        late = isinstance(error, DeadlineError)
+        self.statistics.failed(row_of(error).reason, in_server_ns, late=late)
+
     async def drain(self) -> None:
         """Take no further request, and wait until all that were taken are answered."""
         self._draining = asyncio.Event()
@@ -117,9 +124,7 @@ class ServedModel:
         try:
             answer = await self._inferences.run(request, arrived_s)
         except (Exception, asyncio.CancelledError) as error:
-            in_server_ns = (time.monotonic() - arrived_s) * 1e9
-            late = isinstance(error, DeadlineError)
-            self.statistics.failed(row_of(error).reason, in_server_ns, late=late)
+            self.failed(error, arrived_s)
             raise
         record, queue_ms = answer.record, (answer.began_s - answer.queued_s) * 1e3
         note(aio_level=record.level, aio_ratio=record.ratio, aio_latency_ms=record.latency_ms)

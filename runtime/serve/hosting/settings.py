@@ -63,10 +63,8 @@ class ModelSettings:
         except InputError:
             self._set({key: getattr(before, key) for key in wanted})
             raise
-        for key, value in values.items():
-            self._changed.pop(key, None)
-            if value is not None:
-                self._changed[key] = value
+        changed = {**self._changed, **values}
+        self._changed = {key: value for key, value in changed.items() if value is not None}
 
     def _set(self, values: Mapping[str, float | None]) -> None:
         engine = self._engine

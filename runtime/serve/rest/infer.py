@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aio.runtime.errors import AioError
-from aio.runtime.serve.errors import row_of
 from aio.runtime.serve.hosting.host import Host
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.codec_binary import HEADER, json_length
@@ -21,7 +20,6 @@ from aio.runtime.serve.protocol.encode import encode_response
 from aio.runtime.serve.protocol.schema import SharedMemory
 from aio.runtime.serve.rest.answers import Answer, error_answer
 from aio.runtime.serve.rest.memo import DecodeMemo
-from aio.runtime.serve.telemetry.request_log import note
 from aio.runtime.serve.transport.body import check_coding, read_body
 from aio.runtime.serve.transport.exchange import CANCEL_WHEN_GONE
 
@@ -77,10 +75,7 @@ class InferEndpoint:
             length = json_length(lengths, len(body))
             request = self._memo.decode(body, length, model.spec, memory)
         except BaseException as error:
-            # Whatever comes of a request that got as far as `infer` is counted there.
-            in_server_ns = (time.monotonic() - arrived_s) * 1e9
-            model.statistics.failed(row_of(error).reason, in_server_ns)
-            note(model=model.spec.name)
+            model.failed(error, arrived_s)
             raise
         cancel_when_gone = scope.get("extensions", {}).get(CANCEL_WHEN_GONE)
         if cancel_when_gone is not None:

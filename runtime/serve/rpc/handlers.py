@@ -65,8 +65,7 @@ class Gate:
         self._token = token
         self._open = is_open
         self._handlers: dict[str, Handler] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._streams: set[asyncio.Task[None]] = set()  # those of the tasks that answer one
+        self._tasks: dict[asyncio.Task[None], Handler] = {}
         # A stream may be idle for ever, and others still want their answers.
         self._most_streams = max(1, limits.connections // 2)
 
@@ -74,6 +73,10 @@ class Gate:
     def calls(self) -> int:
         """Calls that have begun and not ended."""
         return len(self._tasks)
+
+    @property
+    def _streams(self) -> int:
+        return sum(handler.stream is not None for handler in self._tasks.values())
 
     def add(self, service: str, answers: "Mapping[str, Unary | Stream]") -> None:
         """Add a service; `answers` has a function for each of its methods."""
@@ -96,16 +99,14 @@ class Gate:
         elif len(self._tasks) >= self._limits.connections:
             text = f"{len(self._tasks)} calls are in progress, the limit; retry later"
             call.finish(Status(Code.RESOURCE_EXHAUSTED, text))
-        elif handler.stream is not None and len(self._streams) >= self._most_streams:
-            text = f"{len(self._streams)} streams are open, the limit; end one, or retry later"
+        elif handler.stream is not None and self._streams >= self._most_streams:
+            text = f"{self._streams} streams are open, the limit; end one, or retry later"
             call.finish(Status(Code.RESOURCE_EXHAUSTED, text))
         else:
             task = asyncio.get_running_loop().create_task(self._answer(call, handler))
             call.run(task)
-            kinds = [self._tasks] if handler.stream is None else [self._tasks, self._streams]
-            for tasks in kinds:
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+            self._tasks[task] = handler
+            task.add_done_callback(self._tasks.pop)
 
     async def _answer(self, call: Call, handler: Handler) -> None:
         if call.record is not None:

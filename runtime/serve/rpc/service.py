@@ -4,16 +4,14 @@
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from aio.runtime.serve.errors import (
     CallDeadlineError,
     UnavailableError,
     UnknownModelError,
-    row_of,
 )
-from aio.runtime.serve.hosting.host import Host, ServedModel, State
+from aio.runtime.serve.hosting.host import Host, State
 from aio.runtime.serve.limits import Limits
 from aio.runtime.serve.protocol.metadata import model_metadata, server_metadata
 from aio.runtime.serve.protocol.schema import InferRequest
@@ -81,7 +79,9 @@ class Service:
         self._buffers.take(len(data))
         memory = self._host.regions.use()
         try:
-            model, request = self._memo.decode(data, partial(_failed, arrived_s), memory)
+            model, request = self._memo.decode(
+                data, lambda model, error: model.failed(error, arrived_s), memory
+            )
             limited = _with_deadline(request, call)
             try:
                 return await model.infer(
@@ -145,13 +145,6 @@ def _failed_answer(data: Data, details: str) -> bytes:
     for number, text in wire.texts(data, WHOSE).items():
         setattr(found.infer_response, WHOSE[number], text)
     return bytes(found.SerializeToString())
-
-
-def _failed(arrived_s: float, model: ServedModel, error: BaseException) -> None:
-    # Whatever comes of a request that got as far as `infer` is counted there.
-    in_server_ns = (time.monotonic() - arrived_s) * 1e9
-    model.statistics.failed(row_of(error).reason, in_server_ns)
-    note(model=model.spec.name)
 
 
 def _with_deadline(request: InferRequest, call: Call) -> InferRequest:
